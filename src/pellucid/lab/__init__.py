@@ -1,0 +1,1 @@
+"""From a person's data to an answer: data, task, candidates, training, comparison, report."""

@@ -1,0 +1,121 @@
+"""A task: a person's data, split and scaled, ready for every candidate alike.
+
+``lab.data`` makes tasks, ``lab.train`` and ``lab.compare`` use them; neither knows the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+Kind = Literal["images", "series", "text", "characters", "sound"]
+Form = Literal["image", "sequence", "tokens"]
+Goal = Literal["class", "forecast", "next"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The figure that decides: the mean of a score that every test item has on its own.
+
+    Args:
+        name: as the report prints it, e.g. ``"accuracy"``.
+        unit: e.g. ``"%"``, ``"bits/character"``, or the series' own unit (may be empty).
+        higher_is_better: the direction.
+        per_item: (prediction, target) -> (N,) float64 scores whose mean is the metric. The prediction is the
+            model's raw output on a split: logits (N, classes), scaled forecasts (N, horizon, C), or logits
+            (N, T, vocabulary); the target is the split's ``y``.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    per_item: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of the data.
+
+    Args:
+        x: images (N, C, H, W) float32, sequences (N, T, I) float32, or tokens (N, T) int64.
+        y: classes (N,) int64, forecasts (N, horizon, C) float32 scaled like ``x``, or next tokens (N, T) int64.
+        lengths: (N,) int64 valid steps of each row of ``x``, or None where all rows are full.
+        items: N names for the predictions file: a file's path, a row number, a window's first time.
+    """
+
+    x: Tensor
+    y: Tensor
+    lengths: Tensor | None
+    items: list[str]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The simplest answer that a candidate has to beat, with its score on every test item.
+
+    Args:
+        name: e.g. ``"majority class"``, ``"seasonal naive (24)"``, ``"3-gram"``.
+        sentence: what it does, for the report.
+        scores: (N_test,) float64, by the task's metric.
+        prediction: its test predictions in the form of a model's output, or None where it has no such form.
+    """
+
+    name: str
+    sentence: str
+    scores: Tensor
+    prediction: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that training and evaluation may know about the data.
+
+    Args:
+        kind: what the data is.
+        form: what ``x`` is; goal: what ``y`` is.
+        source: where the data lies.
+        title: one line for a person, e.g. ``"1,797 grey images 8x8 of 10 classes"``.
+        fingerprint: hex digest of the data and of every choice that made the splits; a resumed run compares it.
+        channels: C of an image, I of a sequence, vocabulary size of tokens.
+        extent: (H, W) of an image, (T,) of a sequence or tokens: the longest.
+        outputs: number of classes, or horizon times forecast channels, or vocabulary size.
+        labels: class names, forecast column names, or the vocabulary.
+        horizon: forecast steps ahead (0 where nothing is forecast).
+        scale: per-channel (offset, factor) with raw = scaled * factor + offset, from the training part only;
+            for a forecast the offsets and factors of the *target* columns.
+        step: the time step of a series in words, e.g. ``"1 hour"``, or "".
+        metric: decides; baseline: to be beaten.
+        train, valid, test: the splits.
+        facts: (what, value) pairs for the report: sizes of splits, how they were made, seasonality, missing values.
+        cautions: sentences a careful colleague would add (imbalance, few test items, duplicates across classes...).
+        preprocessing: all that prediction on new data needs, JSON-serialisable.
+    """
+
+    kind: Kind
+    form: Form
+    goal: Goal
+    source: Path
+    title: str
+    fingerprint: str
+    channels: int
+    extent: tuple[int, ...]
+    outputs: int
+    labels: tuple[str, ...]
+    horizon: int
+    scale: tuple[tuple[float, ...], tuple[float, ...]]
+    step: str
+    metric: Metric
+    baseline: Baseline
+    train: Split
+    valid: Split
+    test: Split
+    facts: tuple[tuple[str, str], ...]
+    cautions: tuple[str, ...]
+    preprocessing: dict[str, object]
