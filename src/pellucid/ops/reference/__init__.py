@@ -1,0 +1,1 @@
+"""The operators as one would explain them, in plain PyTorch: what every faster path is compared with."""
