@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
 from torch import Tensor, nn
 
 Observer = Callable[[nn.Module, str, Tensor, str], None]
@@ -18,7 +19,7 @@ _observer: ContextVar[Observer | None] = ContextVar("pellucid_observer", default
 
 def active() -> bool:
     """Whether anyone is looking."""
-    return _observer.get() is not None
+    return not torch.compiler.is_compiling() and _observer.get() is not None
 
 
 def seen(module: nn.Module, name: str, value: Tensor, axes: str) -> None:

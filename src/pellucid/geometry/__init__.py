@@ -1,0 +1,1 @@
+"""Sizes, padding, receptive field and cost of layers: pure arithmetic, no tensors."""

@@ -1,0 +1,165 @@
+"""ConvBlock: convolution ► bias ► activation ► pooling as one layer."""
+
+import torch
+from torch import Tensor
+
+from pellucid.errors import ArgumentError
+from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode
+from pellucid.ops import observe
+from pellucid.ops.convolution import check_steps, convolution_block
+from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
+
+_CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d] | type[Conv3d]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
+
+
+class ConvBlock(torch.nn.Module):
+    r"""Convolution, activation and pooling in one: ``(B, C, *sizes)`` to ``(B, O, *outputs)``.
+
+    .. math:: y = \mathrm{pool}(\varphi(w \star x + b))
+
+    The batch axis is optional. The parameters (weight ``(O, C / groups, *kernel)``, bias ``(O,)``) and their
+    initialisation are those of the convolution alone, so a block loads the state_dict of a torch.nn.Conv2d
+    and gives it back. The whole block is one call, :func:`pellucid.ops.convolution.convolution_block`;
+    a trace shows its three maps: "map" (before the activation), "act" and "pool".
+
+    Args:
+        in_channels: C.
+        out_channels: O.
+        kernel_size: of the filters; this and all up to padding_value as in Conv1d, Conv2d and Conv3d.
+        stride: of the convolution.
+        padding: of the convolution.
+        dilation: of the convolution.
+        groups: of the convolution.
+        bias: whether there is one.
+        padding_mode: of the convolution.
+        padding_value: of the convolution.
+        dims: the number of axes beside batch and channels: 1, 2 or 3.
+        activation: a name of :data:`pellucid.ops.convolution.ACTIVATIONS`, or None.
+        pool: "max", "avg" or None.
+        pool_size: the pooling's window.
+        pool_stride: the pooling's stride; None takes pool_size.
+        pool_padding: the pooling's padding, as in MaxPool2d.
+        device: of the parameters.
+        dtype: of the parameters.
+
+    Raises:
+        ArgumentError: (a ValueError) for an argument that cannot be.
+        SizeError: (a RuntimeError) for a size that cannot be, or at run time for an input that does not fit.
+
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        *,
+        stride: Size = 1,
+        padding: Padding = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        padding_value: float = 0.0,
+        dims: int = 2,
+        activation: str | None = "relu",
+        pool: str | None = "max",
+        pool_size: Size = 2,
+        pool_stride: Size | None = None,
+        pool_padding: Padding = 0,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Check the arguments and draw the parameters as the convolution alone does."""
+        super().__init__()
+        if dims not in _CONVOLUTIONS:
+            raise ArgumentError(f"ConvBlock: dims={dims} is out of range; it must be 1, 2 or 3")
+        check_steps("ConvBlock", activation, pool)
+        check_padding_name("ConvBlock", dims, pool_padding)
+        padding_pairs("ConvBlock", pool_padding, dims)
+        convolution = _CONVOLUTIONS[dims](
+            in_channels,
+            out_channels,
+            kernel_size,  # type: ignore[arg-type]  # Size, whatever the number of axes
+            stride,  # type: ignore[arg-type]
+            padding,
+            dilation,  # type: ignore[arg-type]
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+            padding_value=padding_value,
+        )
+        self.weight = convolution.weight
+        self.register_parameter("bias", None)
+        self.bias = convolution.bias
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride = convolution.kernel_size, convolution.stride
+        self.padding: Padding = convolution.padding
+        self.dilation, self.groups = convolution.dilation, groups
+        self.padding_mode, self.padding_value = padding_mode, padding_value
+        self.dims, self.activation, self.pool = dims, activation, pool
+        self.pool_size = per_axis("ConvBlock", "pool_size", pool_size, dims, least=1)
+        self.pool_stride = (
+            self.pool_size
+            if pool_stride is None
+            else per_axis("ConvBlock", "pool_stride", pool_stride, dims, least=1)
+        )
+        self.pool_padding = pool_padding
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Compute ``(B, C, *sizes)`` or ``(C, *sizes)`` to ``(B, O, *outputs)`` or ``(O, *outputs)``."""
+        block = convolution_block(
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            dims=self.dims,
+            padding_mode=self.padding_mode,
+            padding_value=self.padding_value,
+            activation=self.activation,
+            pool=self.pool,
+            pool_size=self.pool_size,
+            pool_stride=self.pool_stride,
+            pool_padding=self.pool_padding,
+            layer=self,
+        )
+        if observe.active():
+            axes = axis_letters(block.map, self.dims)
+            observe.seen(self, "map", block.map, axes)
+            observe.seen(self, "act", block.activated, axes)
+            observe.seen(self, "pool", block.pooled, axes)
+        return block.pooled
+
+    def extra_repr(self) -> str:
+        """Write what was given, and of the convolution's further arguments those that are not the default."""
+        shown = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        )
+        ones, zeros = (1,) * self.dims, (0,) * self.dims
+        defaults = {
+            "padding": zeros,
+            "dilation": ones,
+            "groups": 1,
+            "padding_mode": "zeros",
+            "padding_value": 0.0,
+        }
+        for name, default in defaults.items():
+            value = getattr(self, name)
+            if value != default:
+                shown += f", {name}={value!r}"
+        if self.bias is None:
+            shown += ", bias=False"
+        shown += f", dims={self.dims}, activation={self.activation!r}, pool={self.pool!r}"
+        if self.pool is not None:
+            shown += f", pool_size={self.pool_size}, pool_stride={self.pool_stride}"
+            if self.pool_padding != 0:
+                shown += f", pool_padding={self.pool_padding!r}"
+        return shown

@@ -1,0 +1,246 @@
+"""Convolution: its checks, its choice of path, and the block convolution ► bias ► activation ► pooling.
+
+``conv1d``, ``conv2d`` and ``conv3d`` have the signatures of torch.nn.functional; what torch has not is
+keyword-only. :func:`convolution_block` is the one call that a whole block makes, so that an engine which
+computes it in one sweep has one place to stand.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pellucid.errors import ArgumentError, SizeError
+from pellucid.geometry.axis import Window, channels_mismatch
+from pellucid.ops.pooling import average_pool, max_pool
+from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, sliding, spoken
+
+Path: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, Sequence[Window], int, str, float], Tensor]
+"""A program for convolution, with the signature that the reference has."""
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+_TORCH = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+def convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    *,
+    dims: int,
+    padding_mode: str = "zeros",
+    padding_value: float = 0.0,
+    layer: Layer = "convolution",
+) -> Tensor:
+    """Convolve ``(B, C, *sizes)`` or ``(C, *sizes)`` with filters ``(O, C / groups, *kernel)``.
+
+    There are `dims` sizes. The result is ``(B, O, *outputs)`` or ``(O, *outputs)``, in the input's dtype; the
+    equation stands with :func:`pellucid.ops.reference.convolution.convolution`. `padding` is read by
+    :data:`pellucid.ops.windows.Padding`; the padding holds `padding_value` where padding_mode is "zeros".
+
+    Raises :class:`~pellucid.errors.SizeError` (a RuntimeError) where shapes or sizes do not fit,
+    :class:`~pellucid.errors.ArgumentTypeError` for a wrong type.
+    """
+    maps = batched(layer, input, dims)
+    _check_filters(layer, input, weight, bias, groups, dims)
+    kernel = tuple(weight.shape[2:])
+    windows = sliding(layer, maps, kernel, stride, padding, dilation)
+    check_padding_mode(layer, padding_mode, padding_value)
+    _check_borrowed(layer, maps, windows, padding_mode)
+    out = path()(maps, weight, bias, windows, groups, padding_mode, padding_value)
+    return out if maps is input else out.squeeze(0)
+
+
+conv1d = partial(convolution, dims=1, layer="conv1d")
+conv2d = partial(convolution, dims=2, layer="conv2d")
+conv3d = partial(convolution, dims=3, layer="conv3d")
+
+
+def path() -> Path:
+    """Choose the program: torch's kernel, for everything.
+
+    Once the padding is explicit torch's kernel knows every case, and it is the fastest there is. The readable
+    :func:`pellucid.ops.reference.convolution.convolution` can stand in its place and is what tests compare
+    it with.
+    """
+    return torch_convolution
+
+
+def torch_convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    windows: Sequence[Window],
+    groups: int,
+    padding_mode: str,
+    padding_value: float,
+) -> Tensor:
+    """Convolve by torch's kernel, with padding that it does not know made explicit first."""
+    padding = [window.padding[0] for window in windows]
+    even = all(begin == end for begin, end in (window.padding for window in windows))
+    if not even or (any(padding) and (padding_mode != "zeros" or padding_value != 0)):
+        input = padded(input, windows, padding_mode, padding_value)
+        padding = [0] * len(windows)
+    stride = [window.stride for window in windows]
+    dilation = [window.dilation for window in windows]
+    out: Tensor = _TORCH[len(windows)](input, weight, bias, stride, padding, dilation, groups)
+    return out
+
+
+def padded(input: Tensor, windows: Sequence[Window], padding_mode: str, padding_value: float) -> Tensor:
+    """Make the windows' padding part of the feature map."""
+    sides = [
+        side for window in reversed(windows) for side in window.padding
+    ]  # F.pad begins with the last axis
+    if padding_mode == "zeros":
+        return F.pad(input, sides, value=padding_value)
+    return F.pad(input, sides, mode=padding_mode)
+
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
+"""The activations a block can have, with torch's default constants."""
+
+POOLS: Mapping[str, Callable[..., Tensor | tuple[Tensor, Tensor]]] = {"max": max_pool, "avg": average_pool}
+"""The poolings a block can have."""
+
+
+class Block(NamedTuple):
+    """What one block computed: ``(B, O, *sizes)`` each, or ``(O, *sizes)`` where the input has no batch."""
+
+    map: Tensor
+    """The feature map, bias included, before the activation."""
+    activated: Tensor
+    """The feature map after the activation."""
+    pooled: Tensor
+    """What the block gives on: after pooling."""
+
+
+def convolution_block(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    *,
+    dims: int,
+    padding_mode: str = "zeros",
+    padding_value: float = 0.0,
+    activation: str | None = "relu",
+    pool: str | None = "max",
+    pool_size: Size = 2,
+    pool_stride: Size | None = None,
+    pool_padding: Padding = 0,
+    layer: Layer = "convolution_block",
+) -> Block:
+    """Compute convolution ► bias ► activation ► pooling; arguments and errors as in the single operators.
+
+    `activation` is a name of :data:`ACTIVATIONS`, `pool` of :data:`POOLS`; None leaves that step out. Raises
+    :class:`~pellucid.errors.ArgumentError` for a name that is not there.
+    """
+    check_steps(layer, activation, pool)
+    maps = convolution(
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        dims=dims,
+        padding_mode=padding_mode,
+        padding_value=padding_value,
+        layer=layer,
+    )
+    activated = ACTIVATIONS[activation](maps) if activation is not None else maps
+    if pool is None:
+        return Block(maps, activated, activated)
+    where = f"{spoken(layer)}, pooling a map of {' × '.join(str(size) for size in maps.shape[-dims:])}"
+    pooled = POOLS[pool](activated, pool_size, pool_stride, pool_padding, dims=dims, layer=where)
+    assert isinstance(pooled, Tensor)  # positions were not asked for
+    return Block(maps, activated, pooled)
+
+
+def check_steps(layer: Layer, activation: str | None, pool: str | None) -> None:
+    """Raise :class:`~pellucid.errors.ArgumentError` for an activation or pooling that a block has not."""
+    for argument, name, known in (("activation", activation, ACTIVATIONS), ("pool", pool, POOLS)):
+        if name is not None and name not in known:
+            names = ", ".join(f"'{each}'" for each in known)
+            raise ArgumentError(f"{spoken(layer)}: {argument}={name!r} is not known; give {names} or None")
+
+
+def check_padding_mode(layer: Layer, padding_mode: str, padding_value: float) -> None:
+    """Raise :class:`~pellucid.errors.ArgumentError` for an unknown mode, or a value that it would not use."""
+    if padding_mode not in PADDING_MODES:
+        modes = ", ".join(f"'{mode}'" for mode in PADDING_MODES)
+        raise ArgumentError(
+            f"{spoken(layer)}: padding_mode must be one of {modes}, and was given {padding_mode!r}"
+        )
+    if padding_mode != "zeros" and padding_value != 0:
+        raise ArgumentError(
+            f"{spoken(layer)}: padding_mode='{padding_mode}' takes its values from the input, so "
+            f"padding_value={padding_value} would never be seen; leave one of the two out"
+        )
+
+
+def _check_filters(
+    layer: Layer, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, dims: int
+) -> None:
+    if weight.dim() != dims + 2:
+        raise SizeError(
+            f"{spoken(layer)} needs filters of out channels × in channels × {' × '.join(axis_names(dims))}; "
+            f"these have {weight.dim()} axes, shape {tuple(weight.shape)}"
+        )
+    out_channels, of_a_group, *kernel = weight.shape
+    if min(kernel) < 1:
+        raise SizeError(
+            f"{spoken(layer)}: kernel_size={tuple(kernel)} is out of range; it must be at least 1"
+        )
+    if groups < 1:
+        raise SizeError(f"{spoken(layer)}: groups={groups} is out of range; it must be at least 1")
+    if out_channels < groups or out_channels % groups:
+        raise SizeError(
+            f"{spoken(layer)}: {out_channels} filters cannot be dealt out to groups={groups}; "
+            f"the number of out channels must be a positive multiple of groups"
+        )
+    expected, got = of_a_group * groups, input.shape[-dims - 1]
+    if got != expected:
+        fits = input.shape[-1] == expected
+        raise SizeError(channels_mismatch(spoken(layer), expected, got, tuple(input.shape), fits))
+    if bias is not None and tuple(bias.shape) != (out_channels,):
+        raise SizeError(
+            f"{spoken(layer)} needs a bias of {out_channels} numbers, one a filter; "
+            f"this one has shape {tuple(bias.shape)}"
+        )
+
+
+def _check_borrowed(layer: Layer, input: Tensor, windows: Sequence[Window], padding_mode: str) -> None:
+    """Padding that is borrowed from the input cannot be larger than what there is to borrow."""
+    if padding_mode not in ("reflect", "circular"):
+        return
+    names = axis_names(len(windows))
+    for name, size, window in zip(names, input.shape[2:], windows, strict=True):
+        most = size - 1 if padding_mode == "reflect" else size
+        if max(window.padding) > most:
+            raise SizeError(
+                f"{spoken(layer)}: padding_mode='{padding_mode}' can pad an input of {name} {size} "
+                f"by at most {most} a side, and this window needs {window.padding}; "
+                f"enlarge the input, or pad with zeros"
+            )

@@ -1,0 +1,117 @@
+"""ConvBlock is its three layers in one."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from pellucid.errors import ArgumentError, SizeError
+from pellucid.nn import block as block_module
+from pellucid.nn.block import ConvBlock
+from pellucid.nn.conv import Conv1d, Conv2d, Conv3d
+from pellucid.ops.convolution import ACTIVATIONS, convolution_block
+
+ACTIVATION_LAYERS = {
+    "relu": torch.nn.ReLU,
+    "leaky_relu": torch.nn.LeakyReLU,
+    "elu": torch.nn.ELU,
+    "gelu": torch.nn.GELU,
+    "silu": torch.nn.SiLU,
+    "sigmoid": torch.nn.Sigmoid,
+    "tanh": torch.nn.Tanh,
+    None: torch.nn.Identity,
+}
+
+
+def test_every_activation_is_compared():
+    assert {*ACTIVATIONS, None} == ACTIVATION_LAYERS.keys()
+
+
+@pytest.mark.parametrize("activation", ACTIVATION_LAYERS)
+@pytest.mark.parametrize("pool", ["max", "avg", None])
+@pytest.mark.parametrize(("dims", "convolution"), [(1, Conv1d), (2, Conv2d), (3, Conv3d)])
+def test_a_block_is_torchs_layers_one_after_another(dims, convolution, activation, pool):
+    torch.manual_seed(0)
+    block = ConvBlock(
+        3, 4, 3, stride=2, padding="same", dims=dims, activation=activation, pool=pool, pool_stride=1
+    )
+    torch.manual_seed(0)
+    layers = [convolution(3, 4, 3, 2, "same"), ACTIVATION_LAYERS[activation]()]
+    if pool is not None:
+        layers.append(getattr(torch.nn, f"{pool.capitalize()}Pool{dims}d")(2, 1))
+    stack = torch.nn.Sequential(*layers)
+    x = torch.randn(2, 3, *(9, 8, 7)[:dims])
+    for each in (x, x[0]):
+        assert torch.equal(block(each), stack(each))  # the same kernels in the same order
+    (gradient,) = torch.autograd.grad(block(x).square().sum(), block.weight)
+    (expected,) = torch.autograd.grad(stack(x).square().sum(), layers[0].weight)
+    assert torch.equal(gradient, expected)
+
+
+def test_a_block_loads_a_convolutions_state_and_gives_it_back():
+    convolution, block = torch.nn.Conv2d(3, 4, 3), ConvBlock(3, 4, 3)
+    block.load_state_dict(convolution.state_dict(), strict=True)
+    torch.nn.Conv2d(3, 4, 3).load_state_dict(block.state_dict(), strict=True)
+    bare = ConvBlock(3, 4, 3, bias=False)
+    assert list(bare.state_dict()) == ["weight"]
+    assert next(iter(bare.parameters())) is bare.weight
+    assert bare(torch.randn(1, 3, 8, 8)).shape == (1, 4, 3, 3)
+
+
+def test_the_three_maps_are_the_steps():
+    x, w = torch.randn(1, 2, 6), torch.randn(3, 2, 2)
+    maps = convolution_block(x, w, dims=1, activation="tanh", pool="avg")
+    assert torch.equal(maps.activated, maps.map.tanh())
+    assert maps.map.shape == (1, 3, 5)
+    assert maps.pooled.shape == (1, 3, 2)
+    bare = convolution_block(x, w, dims=1, activation=None, pool=None)
+    assert bare.pooled is bare.activated is bare.map
+
+
+def test_an_observer_sees_all_three_maps(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(block_module.observe, "active", lambda: True)
+    monkeypatch.setattr(
+        block_module.observe, "seen", lambda module, name, value, axes: seen.update({name: (value, axes)})
+    )
+    block = ConvBlock(3, 4, 3)
+    out = block(torch.randn(3, 8, 8))
+    assert {name: (tuple(value.shape), axes) for name, (value, axes) in seen.items()} == {
+        "map": ((4, 6, 6), "C H W"),
+        "act": ((4, 6, 6), "C H W"),
+        "pool": ((4, 3, 3), "C H W"),
+    }
+    assert seen["pool"][0] is out
+
+
+def test_copies_and_pickles_are_the_same_block():
+    block = ConvBlock(
+        3, 4, 3, padding=((1, 0), (0, 1)), padding_value=0.5, pool_padding="same", pool_size=(3, 2)
+    )
+    x = torch.randn(1, 3, 9, 9)
+    for twin in (copy.deepcopy(block), pickle.loads(pickle.dumps(block))):
+        assert torch.equal(twin(x), block(x))
+        assert repr(twin) == repr(block)
+    assert "padding=((1, 0), (0, 1)), padding_value=0.5" in repr(block)
+    assert "pool_padding='same'" in repr(block)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"dims": 4}, "dims=4"),
+        ({"activation": "swish"}, "'swish' .* 'silu'"),
+        ({"pool": "median"}, "'median' .* 'max'"),
+        ({"pool_padding": "full"}, "'full'"),
+        ({"groups": 2}, "in_channels=3"),
+    ],
+)
+def test_a_bad_argument_is_told_when_the_block_is_made(arguments, words):
+    with pytest.raises(ArgumentError, match=words):
+        ConvBlock(3, 4, 3, **arguments)
+
+
+def test_a_map_too_small_to_pool_says_where():
+    with pytest.raises(SizeError, match=r"pooling a map of 1 × 1.*height"):
+        ConvBlock(3, 4, 3)(torch.zeros(1, 3, 3, 3))
