@@ -1,10 +1,11 @@
 """Layers with torch.nn's names, signatures and state_dict keys, and what torch.nn has not."""
 
-from torch.nn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
-
 from pellucid.nn.block import ConvBlock
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d
 from pellucid.nn.pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
+from pellucid.nn.recurrent import Recurrent
+from pellucid.nn.rnn import GRU, LSTM, RNN
+from pellucid.nn.rnn_cells import GRUCell, LSTMCell, RNNCell
 
 __all__ = [
     "GRU",
@@ -23,4 +24,5 @@ __all__ = [
     "MaxPool2d",
     "MaxPool3d",
     "RNNCell",
+    "Recurrent",
 ]

@@ -105,9 +105,7 @@ class ConvBlock(torch.nn.Module):
         self.dims, self.activation, self.pool = dims, activation, pool
         self.pool_size = per_axis("ConvBlock", "pool_size", pool_size, dims, least=1)
         self.pool_stride = (
-            self.pool_size
-            if pool_stride is None
-            else per_axis("ConvBlock", "pool_stride", pool_stride, dims, least=1)
+            self.pool_size if pool_stride is None else per_axis("ConvBlock", "pool_stride", pool_stride, dims, least=1)
         )
         self.pool_padding = pool_padding
 
@@ -140,9 +138,7 @@ class ConvBlock(torch.nn.Module):
 
     def extra_repr(self) -> str:
         """Write what was given, and of the convolution's further arguments those that are not the default."""
-        shown = (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        )
+        shown = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         ones, zeros = (1,) * self.dims, (0,) * self.dims
         defaults = {
             "padding": zeros,

@@ -1,0 +1,106 @@
+"""From a path to a task: what the data is, and how each kind is read, split and scaled."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import polars as pl
+
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.data import characters, images, series, sound, table, text
+from pellucid.lab.data.folders import Progress
+from pellucid.lab.task import Kind, Task
+
+_LOADERS: dict[str, Callable[..., Task]] = {
+    "images": images.load,
+    "series": series.load,
+    "text": text.load,
+    "characters": characters.load,
+    "sound": sound.load,
+}
+_OPTIONS: dict[str, frozenset[str]] = {
+    "images": frozenset({"seed", "size"}),
+    "series": frozenset({"target", "horizon", "window", "split"}),
+    "text": frozenset({"seed", "text", "label", "longest"}),
+    "characters": frozenset({"window"}),
+    "sound": frozenset({"seed"}),
+}
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What the data is taken for, and a sentence that says why."""
+
+    kind: Kind
+    sentence: str
+
+
+def recognise(path: Path) -> Recognition:
+    """Tell what the data is.
+
+    Raises:
+        DataError: nothing is there, or it is none of the known kinds.
+    """
+    if not path.exists():
+        near = difflib.get_close_matches(
+            path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [], 1
+        )
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise DataError(f"{path}: there is no such file or folder{hint}")
+    if path.is_dir():
+        return _recognise_folder(path)
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv", ".parquet", ".pq"):
+        frame = table.read(path)
+        words = [
+            n for n in frame.columns if frame[n].dtype == pl.String and float(frame[n].str.len_chars().mean() or 0) > 20
+        ]  # type: ignore[arg-type]
+        if words and frame.width > 1:
+            return Recognition("text", f"{path.name} has a column of texts, {words[0]!r}: texts to classify")
+        return Recognition("series", f"{path.name} is a table of numbers: a series to forecast")
+    if suffix in (".txt", ".md", ".text", ""):
+        return Recognition("characters", f"{path.name} is a plain text: say its next character")
+    raise DataError(
+        f"{path}: files ending in {suffix!r} are not known; give a folder of images or sounds per class, a CSV or Parquet "
+        "table, or a plain text"
+    )
+
+
+def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | None = None, **options: Any) -> Task:
+    """Make the task; options that are None count as not given.
+
+    Raises:
+        DataError: the data cannot be used.
+        ArgumentError: an option that this kind of data does not have.
+    """
+    path = Path(path)
+    recognised = recognise(path).kind if kind is None else kind
+    if recognised not in _LOADERS:
+        raise ArgumentError(f"kind is {recognised!r}, and it must be one of {', '.join(get_args(Kind))}")
+    given = {name: value for name, value in options.items() if value is not None}
+    strange = sorted(set(given) - _OPTIONS[recognised])
+    if strange:
+        known = ", ".join(sorted(_OPTIONS[recognised])) or "none"
+        raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {known}")
+    if recognised in ("images", "sound"):
+        given["progress"] = progress
+    return _LOADERS[recognised](path, **given)
+
+
+def _recognise_folder(path: Path) -> Recognition:
+    counts = {"images": 0, "sound": 0}
+    for file in path.rglob("*"):
+        suffix = file.suffix.lower()
+        counts["images"] += suffix in images.SUFFIXES
+        counts["sound"] += suffix in sound.SUFFIXES
+    if not any(counts.values()):
+        raise DataError(
+            f"{path}: the folder holds no images and no sounds that are known; put each class's files into a folder of its own"
+        )
+    if counts["sound"] > counts["images"]:
+        return Recognition("sound", f"{path.name} holds {counts['sound']:,} sounds: recordings to classify")
+    return Recognition("images", f"{path.name} holds {counts['images']:,} images: images to classify")

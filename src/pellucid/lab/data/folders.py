@@ -1,0 +1,114 @@
+"""Folders with one subfolder a class, of whatever kind the files are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pellucid.errors import DataError
+from pellucid.lab.data.split import Indices, stratified
+from pellucid.lab.task import Baseline, Metric
+
+Progress = Callable[[int, int, str], None]
+PARTS = ("train", "valid", "test")
+
+
+def class_folders(
+    source: Path, suffixes: frozenset[str], what: str
+) -> tuple[list[str], list[Path], list[int], list[int] | None]:
+    """The classes, the files in a fixed order, each file's class, and each file's side where the folder is split.
+
+    A folder that holds ``train`` and ``test`` (and perhaps ``valid``) with the classes inside is taken as split.
+
+    Raises:
+        DataError: no subfolders, one class, a class without files of the kind, or a file of another kind.
+    """
+    entries = _folders(source)
+    split = {"train", "test"} <= {e.name for e in entries} <= set(PARTS)
+    roots = [(source / part, side) for side, part in enumerate(PARTS) if (source / part).is_dir()] if split else []
+    roots = roots or [(source, 0)]
+    names = sorted({e.name for root, _ in roots for e in _folders(root)})
+    if not names:
+        raise DataError(
+            f"{source}: the folder is empty or has no subfolders; put each class's {what}s into a folder of its own"
+        )
+    if len(names) == 1:
+        raise DataError(
+            f"{source}: there is one class, {names[0]!r}, and telling classes apart needs two; add another folder"
+        )
+    files: list[Path] = []
+    labels: list[int] = []
+    side_of: list[int] = []
+    for root, side in roots:
+        for label, name in enumerate(names):
+            found = _files(root / name, suffixes, what)
+            files += found
+            labels += [label] * len(found)
+            side_of += [side] * len(found)
+    for label, name in enumerate(names):
+        if label not in labels:
+            raise DataError(f"{source / name}: the class has no {what}; add {what}s or remove the folder")
+    return names, files, labels, side_of if split else None
+
+
+def sides(
+    source: Path,
+    classes: Sequence[str],
+    labels: Sequence[int],
+    contents: Sequence[str],
+    given: Sequence[int] | None,
+    seed: int,
+) -> tuple[list[Indices], list[str], str]:
+    """Indices of the three splits, cautions, and how the split was made."""
+    cautions: list[str] = []
+    if given is None or 1 not in given:
+        rest = [i for i in range(len(labels)) if given is None or given[i] == 0]
+        own, twins = stratified([labels[i] for i in rest], [contents[i] for i in rest], classes, seed, source)
+        parts = [np.array(rest, dtype=np.int64)[side] for side in own]
+        if given is None:
+            if twins:
+                cautions.append(f"{twins} items have an equal twin; twins were kept on one side of the split.")
+            return parts, cautions, _counts(parts, "70/15/15 % of each class")
+        parts = [np.sort(np.concatenate([parts[0], parts[2]])), parts[1]]
+        parts.append(np.array([i for i, side in enumerate(given) if side == 2], dtype=np.int64))
+    else:
+        parts = [np.array([i for i, s in enumerate(given) if s == side], dtype=np.int64) for side in range(3)]
+    seen = {contents[i] for i in (*parts[0], *parts[1])}
+    both = sum(contents[i] in seen for i in parts[2])
+    if both:
+        cautions.append(f"{both} test items are equal to items in train: the given split leaks.")
+    return parts, cautions, _counts(parts, "test as the folder gives it")
+
+
+def majority(train: Tensor, test: Tensor, classes: Sequence[str], metric: Metric) -> Baseline:
+    """Always the most frequent class of the training part."""
+    winner = int(torch.bincount(train, minlength=len(classes)).argmax())
+    logits = torch.zeros(len(test), len(classes))
+    logits[:, winner] = 1
+    sentence = f"Always says {classes[winner]!r}, the most frequent class of the training part."
+    return Baseline("majority class", sentence, metric.per_item(logits, test), logits)
+
+
+def _counts(parts: Sequence[Indices], how: str) -> str:
+    return f"{len(parts[0]):,} train, {len(parts[1]):,} validation, {len(parts[2]):,} test ({how})"
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(e for e in root.iterdir() if e.is_dir() and not e.name.startswith("."))
+
+
+def _files(folder: Path, suffixes: frozenset[str], what: str) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    files = sorted(f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
+    for file in files:
+        if file.suffix.lower() not in suffixes:
+            known = ", ".join(sorted(suffixes))
+            raise DataError(
+                f"{file}: not an {what} file that can be read (known are {known}); move it out of the folder"
+            )
+    return files

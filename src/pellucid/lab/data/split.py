@@ -1,0 +1,69 @@
+"""Splits without leakage: by class for items, in order for time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.errors import DataError
+
+Indices = NDArray[np.int64]
+FRACTIONS = (0.7, 0.15, 0.15)
+
+
+def digest(*parts: bytes | str) -> str:
+    """A fingerprint of content and choices."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        total.update(len(data).to_bytes(8, "little"))
+        total.update(data)
+    return total.hexdigest()
+
+
+def stratified(
+    labels: Sequence[int], contents: Sequence[str], classes: Sequence[str], seed: int, source: Path
+) -> tuple[list[Indices], int]:
+    """Train, validation and test indices with every class in each, and the number of items that have a twin.
+
+    Items of equal content stay on one side, so nothing that is tested was seen in training.
+
+    Raises:
+        DataError: a class has fewer than three different items.
+    """
+    generator = np.random.default_rng(seed)
+    groups: dict[str, list[int]] = {}
+    for index, content in enumerate(contents):
+        groups.setdefault(content, []).append(index)
+    sides: list[list[int]] = [[], [], []]
+    for label, name in enumerate(classes):
+        own = [members for members in groups.values() if labels[members[0]] == label]
+        if len(own) < 3:
+            raise DataError(
+                f"{source}: the class {name!r} has {len(own)} different item{'s' if len(own) != 1 else ''}, and training, "
+                "validation and test need at least one each; add items to it or remove the class"
+            )
+        order = generator.permutation(len(own))
+        test = max(1, round(FRACTIONS[2] * len(own)))
+        valid = max(1, round(FRACTIONS[1] * len(own)))
+        for place, which in enumerate(order):
+            side = 2 if place < test else 1 if place < test + valid else 0
+            sides[side].extend(own[which])
+    twins = sum(len(members) for members in groups.values() if len(members) > 1)
+    return [np.array(sorted(side), dtype=np.int64) for side in sides], twins
+
+
+def imbalance(labels: Sequence[int], classes: Sequence[str]) -> str | None:
+    """A sentence where the largest class outnumbers the smallest by more than three to one."""
+    counts = np.bincount(labels, minlength=len(classes))
+    if counts.max() <= 3 * counts.min():
+        return None
+    large, small = classes[int(counts.argmax())], classes[int(counts.argmin())]
+    return (
+        f"The classes are unequal: {large!r} has {counts.max()} items and {small!r} {counts.min()}; "
+        "accuracy then says little about the small ones, so read the confusion matrix."
+    )

@@ -1,0 +1,128 @@
+"""A table with a text and a label: sequences of characters to classify."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.data import table
+from pellucid.lab.data.folders import majority, sides
+from pellucid.lab.data.metrics import accuracy
+from pellucid.lab.data.split import digest, imbalance
+from pellucid.lab.task import Split, Task
+
+PADDING, UNKNOWN = "<padding>", "<unknown>"
+LONGEST = 160  # characters that are read by default at most
+
+
+def load(
+    source: Path, *, seed: int = 0, text: str | None = None, label: str | None = None, longest: int | None = None
+) -> Task:
+    """Read texts and labels; a character that the training part does not have is unknown.
+
+    Args:
+        source: CSV or Parquet.
+        seed: of the split.
+        text: column of texts; the one with the longest where None.
+        label: column of labels; the one with the fewest different values where None.
+        longest: characters that are read of each text.
+
+    Raises:
+        DataError: no such columns, one class, empty or missing values.
+        ArgumentError: a named column that is not there.
+    """
+    frame = table.read(source)
+    text, label = columns(source, frame, text, label)
+    for name in (text, label):
+        if frame[name].null_count():
+            at = int(frame[name].is_null().arg_max() or 0)
+            raise DataError(f"{source}, {table.row(at)}: column {name!r} is empty there; fill it in or remove the row")
+    texts = [str(t) for t in frame[text].to_list()]
+    given = [str(value) for value in frame[label].to_list()]
+    classes = sorted(set(given))
+    if len(classes) == 1:
+        raise DataError(
+            f"{source}: column {label!r} has one class, {classes[0]!r}, and telling classes apart needs two"
+        )
+    if len(classes) > frame.height / 3:
+        raise DataError(
+            f"{source}: column {label!r} has {len(classes)} different values in {frame.height} rows, which is no class; "
+            "name the label column with --label"
+        )
+    labels = [classes.index(value) for value in given]
+    indices, cautions, how = sides(source, classes, labels, [digest(t) for t in texts], None, seed)
+    if warning := imbalance(labels, classes):
+        cautions.append(warning)
+    lengths = np.array([len(t) for t in texts])
+    longest = longest or int(min(LONGEST, max(1, np.quantile(lengths[indices[0]], 0.98))))
+    letters = Counter(c for i in indices[0] for c in texts[i][:longest])
+    vocabulary = [PADDING, UNKNOWN, *sorted(c for c, count in letters.items() if count > 1)]
+    number = {c: i for i, c in enumerate(vocabulary)}
+    tokens = np.zeros((len(texts), longest), dtype=np.int64)
+    for i, t in enumerate(texts):
+        own = [number.get(c, 1) for c in t[:longest]] or [1]
+        tokens[i, : len(own)] = own
+    kept = np.clip(lengths, 1, longest)
+    y = np.array(labels, dtype=np.int64)
+    splits = [
+        Split(
+            torch.from_numpy(tokens[i]),
+            torch.from_numpy(y[i]),
+            torch.from_numpy(kept[i]),
+            [table.row(int(k)) for k in i],
+        )
+        for i in indices
+    ]
+    cut = int((lengths > longest).sum())
+    metric = accuracy()
+    return Task(
+        kind="text",
+        form="tokens",
+        goal="class",
+        source=source,
+        title=f"{len(texts):,} texts of {len(classes)} classes",
+        fingerprint=digest(*texts, *given, f"text {seed} {longest}"),
+        channels=len(vocabulary),
+        extent=(longest,),
+        outputs=len(classes),
+        labels=tuple(classes),
+        horizon=0,
+        scale=((), ()),
+        step="",
+        metric=metric,
+        baseline=majority(splits[0].y, splits[2].y, classes, metric),
+        train=splits[0],
+        valid=splits[1],
+        test=splits[2],
+        facts=(
+            ("Texts", f"{len(texts):,}, column {text!r}; classes from {label!r}"),
+            ("Characters", f"{len(vocabulary) - 2:,} kinds that the training part has at least twice"),
+            ("Length", f"first {longest} characters are read; {cut:,} texts are longer"),
+            ("Split", how),
+        ),
+        cautions=tuple(cautions),
+        preprocessing={"kind": "text", "vocabulary": vocabulary, "longest": longest, "classes": classes},
+    )
+
+
+def columns(source: Path, frame: pl.DataFrame, text: str | None, label: str | None) -> tuple[str, str]:
+    """The text and the label column."""
+    for name in (text, label):
+        if name is not None and name not in frame.columns:
+            raise ArgumentError(f"{source} has no column {name!r}; its columns are {', '.join(frame.columns)}")
+    words = [n for n in frame.columns if frame[n].dtype == pl.String and n != label]
+    if text is None:
+        if not words:
+            raise DataError(f"{source}: no column holds text ({', '.join(frame.columns)})")
+        text = max(words, key=lambda n: float(frame[n].str.len_chars().mean() or 0))  # type: ignore[arg-type]
+    if label is None:
+        others = [n for n in frame.columns if n != text]
+        if not others:
+            raise DataError(f"{source}: there is a text column, {text!r}, and no other column that could hold labels")
+        label = min(others, key=lambda n: frame[n].n_unique())
+    return text, label

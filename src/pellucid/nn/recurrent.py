@@ -1,0 +1,436 @@
+"""``Recurrent``: a layer, or a stack of layers, of any cell; torch's recurrent layers are special cases of it."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
+
+from pellucid.cells import Bias, Cell, Matrix
+from pellucid.cells.sequence import Variant
+from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
+from pellucid.nn import batch as batches
+from pellucid.nn import initialise
+from pellucid.ops import observe
+from pellucid.ops.recurrence import Sight, recurrence
+
+States = Tensor | tuple[Tensor, ...]
+_TORCH_ORDER = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+
+
+class Recurrent(nn.Module):
+    r"""Layers of a cell, with torch.nn's habits and what torch.nn has not.
+
+    Args:
+        cell: an instance of :class:`pellucid.Cell`, or a class that needs no arguments.
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional: as in ``torch.nn.LSTM``.
+        variational_dropout: probability with which an input feature of a layer is zeroed for a whole sequence.
+        recurrent_dropout: the same for the state in every product with recurrent weights (Gal and Ghahramani 2016).
+        zoneout: probability with which a unit keeps its last value (Krueger et al. 2017); a number for all states, or a
+            number by state name, such as ``{"c": 0.5, "h": 0.05}``.
+        learned_initial_state: learn the state that sequences start from (else it is what the cell declares).
+        initialisation: ``"uniform"`` as torch, ``"orthogonal"`` or ``"chrono"``; see :mod:`pellucid.nn.initialise`.
+        longest_lag: for ``"chrono"``, the longest dependency in steps.
+        forget_bias: what the biases of the part ``f`` sum to at the start; None leaves them as drawn.
+
+    Shapes: input (T, B, I), (B, T, I) with ``batch_first``, (T, I), or a PackedSequence; output (T, B, D H) in the same
+    form with D directions and H the size of the first state; states (num_layers D, B, size), one tensor for a cell with
+    one state and a tuple in declared order for others.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: an argument that cannot be; SizeError: an input that does not fit.
+    """
+
+    def __init__(
+        self,
+        cell: Cell | type[Cell],
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        variational_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | Mapping[str, float] = 0.0,
+        learned_initial_state: bool = False,
+        initialisation: Literal["uniform", "orthogonal", "chrono"] = "uniform",
+        longest_lag: int | None = None,
+        forget_bias: float | None = None,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.cell = cell if isinstance(cell, Cell) else cell()
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        self.dropout = _probability("dropout", dropout)
+        self.variational_dropout = _probability("variational_dropout", variational_dropout)
+        self.recurrent_dropout = _probability("recurrent_dropout", recurrent_dropout)
+        self.zoneout = self._rates(zoneout)
+        self.learned_initial_state = learned_initial_state
+        self.initialisation, self.longest_lag, self.forget_bias = initialisation, longest_lag, forget_bias
+        self._check_sizes()
+        if dropout > 0 and num_layers == 1:
+            warnings.warn(
+                f"dropout acts between layers, and with num_layers=1 there is nothing between; dropout={dropout} has no "
+                "effect (variational_dropout acts on a layer's input)",
+                stacklevel=2,
+            )
+        self.directions = ("", "_reverse") if bidirectional else ("",)
+        self.cell.derivative()
+        for name, constant in self.cell.constants.items():
+            values = torch.as_tensor(constant.values, device=device, dtype=dtype or torch.get_default_dtype())
+            self.register_buffer(name, self._check_constant(name, values, constant.shape))
+        for layer in range(num_layers):
+            for direction in self.directions:
+                for key, shape in self._shapes(layer).items():
+                    self.register_parameter(
+                        f"{key}_l{layer}{direction}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                    )
+        self.reset_parameters()
+
+    # Parameters
+
+    def _keys(self) -> dict[str, str]:
+        """state_dict key by declared name, for what the cell declares in this layer."""
+        return {
+            name: declared.key or name
+            for name, declared in self.cell.parameters.items()
+            if self.bias or not isinstance(declared, Bias)
+        }
+
+    def _shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of one layer's parameters, torch's first and in torch's order."""
+        size = self._sizes
+        parts = max(len(self.cell.input[1].parts), 1)
+        inputs = self.input_size if layer == 0 else self.output_size * len(self.directions)
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (parts * self.hidden_size, inputs)}
+        if self.bias:
+            shapes["bias_ih"] = (parts * self.hidden_size,)
+        for name, key in self._keys().items():
+            declared = self.cell.parameters[name]
+            axes = [size(letter) for letter in declared.shape]
+            if isinstance(declared, Matrix) and declared.heads > 1:
+                axes[1] //= declared.heads
+            axes[0] *= max(len(declared.parts), 1)
+            shapes[key] = tuple(axes)
+        if self.learned_initial_state:
+            shapes |= {f"initial_{name}": (size(state.size),) for name, state in self.cell.states.items()}
+        order = [k for k in _TORCH_ORDER if k in shapes]
+        return {k: shapes[k] for k in (*order, *(k for k in shapes if k not in order))}
+
+    def _sizes(self, letter: str) -> int:
+        return self.cell.size(letter, self.hidden_size)
+
+    @property
+    def output_size(self) -> int:
+        """Size of the first state: of one direction's output."""
+        return self._sizes(next(iter(self.cell.states.values())).size)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        initialise.parameters(self)
+
+    def flatten_parameters(self) -> None:
+        """Nothing to do: there is no separate copy of the weights. Kept for code that calls it on torch's layers."""
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """Each layer's and direction's parameters, as in torch."""
+        return [
+            [getattr(self, f"{key}_l{layer}{direction}") for key in self._shapes(layer)]
+            for layer in range(self.num_layers)
+            for direction in self.directions
+        ]
+
+    # The forward pass
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: States | None = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+        resets: Tensor | None = None,
+        **step_inputs: Tensor,
+    ) -> tuple[Any, Any]:
+        """Run the layers.
+
+        Args:
+            input: sequences.
+            hx: the states to start from; None for those that the cell declares or has learned.
+            lengths: (B,) whole numbers, in any order: the steps of each row that exist. The output is zero beyond, and
+                the last state is that of the row's last step.
+            resets: (T, B) bool (or (B, T) with ``batch_first``): before these steps the state starts anew from the
+                state that sequences start from (not from ``hx``), in every layer; no gradient crosses.
+            step_inputs: by declared name, (T, B, size); (num_layers D, T, B, size) where there are several.
+
+        Returns:
+            The output and the last states.
+        """
+        batch = batches.read(type(self).__name__, input, self.batch_first, lengths)
+        self._check_input(batch.x)
+        with torch.autocast(batch.x.device.type, enabled=False):
+            return self._run(batch, hx, self._reset_mask(batch, resets), self._step_inputs(batch, step_inputs))
+
+    def _run(
+        self, batch: batches.Batch, hx: States | None, reset: Tensor | None, step_inputs: dict[str, Tensor]
+    ) -> tuple[Any, Any]:
+        given = self._given_states(batch, hx)
+        last: list[list[Tensor]] = [[] for _ in self.cell.states]
+        x = batch.x.to(self.weight_ih_l0.dtype) if torch.is_autocast_enabled(batch.x.device.type) else batch.x
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction, suffix in enumerate(self.directions):
+                place = layer * len(self.directions) + direction
+                before = None if given is None else [state[place] for state in given]
+                own = {n: (v[place] if v.dim() == 4 else v) for n, v in step_inputs.items()}
+                states = self._one(f"l{layer}{suffix}", x, before, batch.alive, reset, own, reverse=direction == 1)
+                outputs.append(next(iter(states.values())))
+                for collected, (name, sequence), start in zip(
+                    last, states.items(), before or self._fresh_states(f"l{layer}{suffix}", x.shape[1]), strict=True
+                ):
+                    ends = sequence[0 if direction == 1 else -1] if len(sequence) else start
+                    collected.append(ends)
+            x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
+            if self.dropout and layer < self.num_layers - 1:
+                x = F.dropout(x, self.dropout, self.training)
+        states_out = tuple(batch.state_out(torch.stack(collected)) for collected in last)
+        return batch.output(x), states_out if len(states_out) > 1 else states_out[0]
+
+    def _one(
+        self,
+        place: str,
+        x: Tensor,
+        before: Sequence[Tensor] | None,
+        alive: Tensor | None,
+        reset: Tensor | None,
+        step_inputs: dict[str, Tensor],
+        *,
+        reverse: bool,
+    ) -> dict[str, Tensor]:
+        """One direction of one layer: (T, B, size) by state, in the input's own order of time."""
+        if self.variational_dropout and self.training:
+            x = x * F.dropout(x.new_ones(x.shape[1:]), self.variational_dropout)
+        inputs = dict(step_inputs)
+        if alive is not None:
+            inputs["alive"] = alive
+        if reset is not None:
+            # A segment that begins at t ends, for the sweep back, before t - 1.
+            inputs["reset"] = torch.cat([reset[1:], torch.zeros_like(reset[:1])]) if reverse else reset
+        if reverse:
+            x, inputs = x.flip(0), {name: v.flip(0) for name, v in inputs.items()}
+        inputs |= self._masks(x)
+        fresh = self._fresh(place)
+        parameters = {name: getattr(self, f"{key}_{place}") for name, key in self._keys().items()}
+        parameters |= {name: getattr(self, name) for name in self.cell.constants} | fresh
+        variant = Variant(
+            bias=self.bias,
+            given=frozenset(step_inputs),
+            resets=reset is not None,
+            ragged=alive is not None,
+            dropout=bool(self.recurrent_dropout) and self.training,
+            zoneout=self.zoneout,
+            sampled=self.training,
+        )
+        bias = getattr(self, f"bias_ih_{place}") if self.bias else None
+        projected = F.linear(x, getattr(self, f"weight_ih_{place}"), bias)
+        start = before if before is not None else self._fresh_states(place, x.shape[1])
+        sight = Sight() if observe.active() else None
+        states = recurrence(self.cell, variant, parameters, projected, start, inputs, sight=sight)
+        if sight is not None:
+            self._show(place, sight, alive, reverse=reverse)
+        return {name: v.flip(0) for name, v in states.items()} if reverse else states
+
+    def _show(self, place: str, sight: Sight, alive: Tensor | None, *, reverse: bool) -> None:
+        """Hand what was seen to whoever is looking, in the input's order of time and zero where no step is."""
+
+        def in_order(value: Tensor) -> Tensor:
+            value = value.flip(0) if reverse else value
+            return value if alive is None else torch.where(alive, value, 0.0)
+
+        for name, value in sight.values.items():
+
+            def gradient(name: str = name) -> Tensor | None:
+                found = sight.gradients.get(name)
+                return None if found is None else in_order(found)
+
+            observe.seen(self, f"{place}.{name}", in_order(value), "T B H", gradient)
+
+    def _masks(self, x: Tensor) -> dict[str, Tensor]:
+        """The random masks of one run in training."""
+        masks: dict[str, Tensor] = {}
+        if not self.training:
+            return masks
+        steps, count = x.shape[:2]
+        if self.recurrent_dropout:
+            recurrent = [m for m in self.cell.parameters.values() if isinstance(m, Matrix) and m.recurrent]
+            for letter in sorted({m.shape[1] for m in recurrent}):
+                masks[f"dropout.{letter}"] = F.dropout(x.new_ones(count, self._sizes(letter)), self.recurrent_dropout)
+        for (name, state), rate in zip(self.cell.states.items(), self.zoneout, strict=False):
+            if rate:
+                masks[f"zoneout.{name}"] = torch.rand(steps, count, self._sizes(state.size), device=x.device) < rate
+        return masks
+
+    def _fresh(self, place: str) -> dict[str, Tensor]:
+        """``initial.STATE`` (size,): the state that sequences start from and resets return to."""
+        weight: Tensor = getattr(self, f"weight_ih_{place}")
+        return {
+            f"initial.{name}": getattr(self, f"initial_{name}_{place}")
+            if self.learned_initial_state
+            else weight.new_full((self._sizes(state.size),), state.initial)
+            for name, state in self.cell.states.items()
+        }
+
+    def _fresh_states(self, place: str, count: int) -> list[Tensor]:
+        return [v.expand(count, -1) for v in self._fresh(place).values()]
+
+    def _given_states(self, batch: batches.Batch, hx: States | None) -> list[Tensor] | None:
+        if hx is None:
+            return None
+        names = list(self.cell.states)
+        given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        if len(given) != len(names):
+            raise SizeError(
+                f"{type(self).__name__}: hx has {len(given)} tensors, and the cell has the states {', '.join(names)}; give "
+                f"{'a tensor' if len(names) == 1 else 'a tuple of ' + str(len(names)) + ' tensors, in this order'}"
+            )
+        axes = 3 if batch.batched else 2
+        form = "batched 3-D" if batch.batched else "unbatched 2-D"
+        places = self.num_layers * len(self.directions)
+        result = []
+        for state, (name, declared) in zip(given, self.cell.states.items(), strict=True):
+            if state.dim() != axes:
+                raise SizeError(
+                    f"{type(self).__name__}: for {form} input the state {name} should also be {axes}-D, and is {state.dim()}-D"
+                )
+            expected = (places, batch.x.shape[1], self._sizes(declared.size))
+            shape = tuple(state.shape) if batch.batched else (state.shape[0], 1, state.shape[1])
+            if shape != expected:
+                raise SizeError(
+                    f"{type(self).__name__}: Expected hidden size {expected} for the state {name} (layers times directions, "
+                    f"sequences, size), got {shape}"
+                )
+            result.append(batch.state_in(state))
+        return result
+
+    def _reset_mask(self, batch: batches.Batch, resets: Tensor | None) -> Tensor | None:
+        if resets is None:
+            return None
+        steps, count = batch.x.shape[:2]
+        mask = resets.unsqueeze(1) if not batch.batched else resets.mT if self.batch_first else resets
+        if tuple(mask.shape) != (steps, count):
+            order = "(B, T), since the layer is batch_first" if self.batch_first else "(T, B)"
+            raise SizeError(
+                f"{type(self).__name__}: resets has shape {tuple(resets.shape)}, and the input has {steps} steps of {count} "
+                f"sequences; give a bool mask of {order}"
+            )
+        if batch.packed is not None and batch.packed.sorted_indices is not None:
+            mask = mask.index_select(1, batch.packed.sorted_indices)
+        return mask.bool().unsqueeze(-1)
+
+    def _step_inputs(self, batch: batches.Batch, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        declared = self.cell.step_inputs
+        for name in given:
+            if name not in declared:
+                known = ", ".join(declared) or "none"
+                raise ArgumentTypeError(f"{type(self).__name__} takes no {name!r}: the cell's step inputs are {known}")
+        for name, step_input in declared.items():
+            if name not in given and not step_input.optional:
+                raise ArgumentTypeError(
+                    f"{type(self).__name__} needs {name}=, (T, B, {self._sizes(step_input.size)}): the cell reads it at every step"
+                )
+        places = self.num_layers * len(self.directions)
+        result = {}
+        for name, tensor in given.items():
+            tensor = batch.steps_first(tensor)
+            wanted = (*batch.x.shape[:2], self._sizes(declared[name].size))
+            wanted = wanted if places == 1 else (places, *wanted)
+            if tuple(tensor.shape) != wanted:
+                raise SizeError(
+                    f"{type(self).__name__}: {name} has shape {tuple(tensor.shape)}, and {wanted} is needed"
+                )
+            result[name] = tensor
+        return result
+
+    # Checks
+
+    def _check_sizes(self) -> None:
+        name = type(self).__name__
+        for what, value in (("input_size", self.input_size), ("hidden_size", self.hidden_size)):
+            if not isinstance(value, int):
+                raise ArgumentTypeError(f"{name}: {what} should be of type int, got: {type(value).__name__}")
+        if self.hidden_size <= 0:
+            raise ArgumentError(f"{name}: hidden_size must be greater than zero, and is {self.hidden_size}")
+        if self.num_layers <= 0:
+            raise ArgumentError(f"{name}: num_layers must be greater than zero, and is {self.num_layers}")
+        for declared in self.cell.parameters.values():
+            if isinstance(declared, Matrix):
+                rows, columns = map(self._sizes, declared.shape)
+                if rows % declared.heads or columns % declared.heads:
+                    raise ArgumentError(
+                        f"{name}: {rows} x {columns} recurrent weights cannot be cut into {declared.heads} heads; choose a "
+                        f"hidden_size that {declared.heads} divides"
+                    )
+
+    def _check_constant(self, name: str, values: Tensor, letters: tuple[str, ...]) -> Tensor:
+        shape = tuple(map(self._sizes, letters))
+        if tuple(values.shape) != shape:
+            raise SizeError(
+                f"{type(self).__name__}: the cell's constant {name} has shape {tuple(values.shape)}, and with "
+                f"hidden_size={self.hidden_size} it needs {shape}"
+            )
+        return values.clone()
+
+    def _check_input(self, x: Tensor) -> None:
+        name = type(self).__name__
+        weight = self.weight_ih_l0
+        if x.shape[-1] != self.input_size:
+            raise SizeError(
+                f"{name}: input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}"
+            )
+        if not torch.is_autocast_enabled(x.device.type) and x.dtype != weight.dtype:
+            raise ArgumentError(
+                f"{name}: input must have the type {weight.dtype}, got type {x.dtype}; convert one of them"
+            )
+        if x.shape[0] == 0:
+            raise SizeError(f"{name}: Expected sequence length to be larger than 0 in RNN; the input has no steps")
+
+    def _rates(self, zoneout: float | Mapping[str, float]) -> tuple[float, ...]:
+        by_name = zoneout if isinstance(zoneout, Mapping) else dict.fromkeys(self.cell.states, zoneout)
+        strange = set(by_name) - set(self.cell.states)
+        if strange:
+            raise ArgumentError(f"zoneout names {min(strange)!r}; the cell's states are {', '.join(self.cell.states)}")
+        rates = tuple(_probability("zoneout", by_name.get(name, 0.0)) for name in self.cell.states)
+        return rates if any(rates) else ()
+
+    def extra_repr(self) -> str:
+        """Sizes and whatever differs from the default, as torch writes it."""
+        text = f"{self.input_size}, {self.hidden_size}"
+        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        defaults |= {
+            "variational_dropout": 0.0,
+            "recurrent_dropout": 0.0,
+            "zoneout": (),
+            "learned_initial_state": False,
+        }
+        changed = {k: getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v}
+        return text + "".join(f", {k}={v}" for k, v in changed.items())
+
+
+def _probability(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Number) or not 0 <= value <= 1 or math.isnan(value):
+        raise ArgumentError(
+            f"{name} should be a number in range [0, 1] representing the probability of an element being zeroed, and is {value!r}"
+        )
+    return value
