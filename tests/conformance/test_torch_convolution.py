@@ -96,21 +96,15 @@ def test_what_torch_refuses_and_pellucid_computes_is_torch_on_explicit_padding(n
         if padding == "same":
             stride, weight = kwargs["stride"], sample.args[0]
             sides = []
-            for size, kernel in zip(
-                reversed(sample.input.shape[2:]), reversed(weight.shape[2:]), strict=True
-            ):
+            for size, kernel in zip(reversed(sample.input.shape[2:]), reversed(weight.shape[2:]), strict=True):
                 total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
                 sides += [total // 2, total - total // 2]
             padded = torch.nn.functional.pad(sample.input, sides)
             expected = getattr(torch.nn.functional, name)(padded, *sample.args, **kwargs)
-            torch.testing.assert_close(
-                OPERATORS[name](sample.input, *sample.args, padding=padding, **kwargs), expected
-            )
+            torch.testing.assert_close(OPERATORS[name](sample.input, *sample.args, padding=padding, **kwargs), expected)
             continue
         dims = int(name[-2])
-        kernel = (
-            kwargs["kernel_size"] if isinstance(kwargs["kernel_size"], int) else min(kwargs["kernel_size"])
-        )
+        kernel = kwargs["kernel_size"] if isinstance(kwargs["kernel_size"], int) else min(kwargs["kernel_size"])
         if padding >= kwargs.get("dilation", 1) * (kernel - 1) + 1:  # a window would see padding alone
             with pytest.raises(mistake.error_type):
                 OPERATORS[name](sample.input, *sample.args, padding=padding, **kwargs)

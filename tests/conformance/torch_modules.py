@@ -23,9 +23,7 @@ RTOL, ATOL = 1e-11, 1e-11
 def samples(torch_class: type[torch.nn.Module], *, training: bool) -> list[ModuleInput]:
     """All of the registry's samples for a class, in float64, with gradients."""
     info = MODULES[torch_class]
-    made = info.module_inputs_func(
-        info, device="cpu", dtype=torch.float64, requires_grad=True, training=training
-    )
+    made = info.module_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=True, training=training)
     return list(made)
 
 
@@ -34,9 +32,7 @@ def error_samples(torch_class: type[torch.nn.Module], *, training: bool) -> list
     info = MODULES[torch_class]
     if info.module_error_inputs_func is None:
         return []
-    made = info.module_error_inputs_func(
-        info, device="cpu", dtype=torch.float64, requires_grad=True, training=training
-    )
+    made = info.module_error_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=True, training=training)
     return list(made)
 
 
@@ -54,9 +50,7 @@ def check_sample(
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict(), strict=True)
     theirs.load_state_dict(ours.state_dict(), strict=True)
-    compare_runs(
-        ours.train(training), theirs.train(training), sample.forward_input.args, sample.forward_input.kwargs
-    )
+    compare_runs(ours.train(training), theirs.train(training), sample.forward_input.args, sample.forward_input.kwargs)
 
 
 def compare_runs(
@@ -68,9 +62,7 @@ def compare_runs(
     )
     assert len(our_outputs) == len(outputs)
     for ours_is, theirs_is in zip(our_outputs, outputs, strict=True):
-        torch.testing.assert_close(
-            ours_is, theirs_is, rtol=RTOL, atol=ATOL
-        )  # shape and dtype are checked too
+        torch.testing.assert_close(ours_is, theirs_is, rtol=RTOL, atol=ATOL)  # shape and dtype are checked too
     assert our_gradients.keys() == gradients.keys()
     for name, gradient in gradients.items():
         assert (our_gradients[name] is None) == (gradient is None), name
@@ -126,9 +118,7 @@ def _run(
 ) -> tuple[list[Tensor], dict[str, Tensor | None]]:
     torch.manual_seed(1)  # dropout draws the same masks in both
     outputs = list(tensors(module(*args, **kwargs)))
-    leaves = {
-        f"input {place}": leaf for place, leaf in enumerate(tensors((args, kwargs))) if leaf.requires_grad
-    }
+    leaves = {f"input {place}": leaf for place, leaf in enumerate(tensors((args, kwargs))) if leaf.requires_grad}
     leaves |= dict(module.named_parameters())
     differentiable = [output for output in outputs if output.requires_grad]
     torch.manual_seed(2)  # a random weight for each output: a sum of ones would hide gradients that cancel

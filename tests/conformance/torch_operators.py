@@ -13,9 +13,7 @@ OPERATORS: dict[str, OpInfo] = {
 }
 
 
-def samples(
-    name: str, dtype: torch.dtype = torch.float64, *, requires_grad: bool = True
-) -> list[SampleInput]:
+def samples(name: str, dtype: torch.dtype = torch.float64, *, requires_grad: bool = True) -> list[SampleInput]:
     """All of the registry's samples for an operator."""
     return list(OPERATORS[name].sample_inputs("cpu", dtype, requires_grad=requires_grad))
 
@@ -26,19 +24,13 @@ def error_samples(name: str) -> list[ErrorInput]:
     return list(info.error_inputs("cpu")) if info.error_inputs_func is not None else []
 
 
-def run(
-    function: Callable[..., Any], sample: SampleInput
-) -> tuple[list[torch.Tensor], Sequence[torch.Tensor | None]]:
+def run(function: Callable[..., Any], sample: SampleInput) -> tuple[list[torch.Tensor], Sequence[torch.Tensor | None]]:
     """Call a function on fresh copies of a sample; return its outputs and the gradient of each input."""
     args, kwargs = deepcopy_inputs(((sample.input, *sample.args), sample.kwargs))
     outputs = list(tensors(function(*args, **kwargs)))
     leaves = [leaf for leaf in tensors((args, kwargs)) if leaf.requires_grad]
     differentiable = [output for output in outputs if output.requires_grad]
     generator = torch.Generator().manual_seed(2)
-    weights = [
-        torch.randn(output.shape, dtype=output.dtype, generator=generator) for output in differentiable
-    ]
-    gradients = (
-        torch.autograd.grad(differentiable, leaves, weights, allow_unused=True) if differentiable else ()
-    )
+    weights = [torch.randn(output.shape, dtype=output.dtype, generator=generator) for output in differentiable]
+    gradients = torch.autograd.grad(differentiable, leaves, weights, allow_unused=True) if differentiable else ()
     return [output.detach() for output in outputs], gradients

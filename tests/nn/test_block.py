@@ -33,9 +33,7 @@ def test_every_activation_is_compared():
 @pytest.mark.parametrize(("dims", "convolution"), [(1, Conv1d), (2, Conv2d), (3, Conv3d)])
 def test_a_block_is_torchs_layers_one_after_another(dims, convolution, activation, pool):
     torch.manual_seed(0)
-    block = ConvBlock(
-        3, 4, 3, stride=2, padding="same", dims=dims, activation=activation, pool=pool, pool_stride=1
-    )
+    block = ConvBlock(3, 4, 3, stride=2, padding="same", dims=dims, activation=activation, pool=pool, pool_stride=1)
     torch.manual_seed(0)
     layers = [convolution(3, 4, 3, 2, "same"), ACTIVATION_LAYERS[activation]()]
     if pool is not None:
@@ -86,9 +84,7 @@ def test_an_observer_sees_all_three_maps(monkeypatch):
 
 
 def test_copies_and_pickles_are_the_same_block():
-    block = ConvBlock(
-        3, 4, 3, padding=((1, 0), (0, 1)), padding_value=0.5, pool_padding="same", pool_size=(3, 2)
-    )
+    block = ConvBlock(3, 4, 3, padding=((1, 0), (0, 1)), padding_value=0.5, pool_padding="same", pool_size=(3, 2))
     x = torch.randn(1, 3, 9, 9)
     for twin in (copy.deepcopy(block), pickle.loads(pickle.dumps(block))):
         assert torch.equal(twin(x), block(x))

@@ -140,9 +140,7 @@ def test_causal_outputs_see_no_later_input(path):
 @pytest.mark.parametrize("padding_mode", operator.PADDING_MODES)
 def test_gradients_of_the_reference_pass_gradcheck_twice(padding_mode, monkeypatch):
     monkeypatch.setattr(operator, "path", lambda: reference.convolution)
-    x, w, b = (
-        t.requires_grad_() for t in (normal(1, 4, 4, 3), normal(2, 2, 2, 3, seed=1), normal(2, seed=2))
-    )
+    x, w, b = (t.requires_grad_() for t in (normal(1, 4, 4, 3), normal(2, 2, 2, 3, seed=1), normal(2, seed=2)))
 
     def run(x, w, b):
         pairs = ((1, 2), (0, 2))

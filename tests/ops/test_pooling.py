@@ -103,9 +103,7 @@ def test_max_pooling_is_the_first_largest_value_each_window_sees(p, positions):
     out = ours()
     if positions:
         out, argmax = out
-        known = [
-            index for index, value in enumerate(values) if value > -torch.inf
-        ]  # else there is no position
+        known = [index for index, value in enumerate(values) if value > -torch.inf]  # else there is no position
         assert argmax.flatten()[known].tolist() == [places[index] for index in known]
     assert out.shape == (1, 1, *outputs)
     assert out.flatten().tolist() == values
@@ -237,12 +235,7 @@ def test_not_a_number_is_seen():
 def test_gradients_of_the_reference_pass_gradcheck(padding, monkeypatch):
     monkeypatch.setattr(operator, "max_path", lambda *_: reference.max_pool)
     monkeypatch.setattr(operator, "average_path", lambda *_: reference.average_pool)
-    x = (
-        torch.randperm(40, generator=torch.Generator().manual_seed(0))
-        .view(1, 2, 5, 4)
-        .double()
-        .requires_grad_()
-    )
+    x = torch.randperm(40, generator=torch.Generator().manual_seed(0)).view(1, 2, 5, 4).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: max_pool2d(x, 3, 2, padding, ceil_mode=True), (x,))
     assert torch.autograd.gradcheck(lambda x: avg_pool2d(x, 3, 2, padding, count_include_pad=False), (x,))
 
@@ -296,8 +289,6 @@ def test_a_mistake_is_told_with_its_numbers(call, error, words):
 
 
 def test_a_value_for_the_padding_lets_it_be_as_wide_as_the_window():
-    out, positions = max_pool1d(
-        torch.tensor([[[-1.0, -2.0]]]), 1, 1, 1, return_indices=True, padding_value=-1.5
-    )
+    out, positions = max_pool1d(torch.tensor([[[-1.0, -2.0]]]), 1, 1, 1, return_indices=True, padding_value=-1.5)
     assert out.tolist() == [[[-1.5, -1.0, -2.0, -1.5]]]
     assert positions.tolist() == [[[-1, 0, 1, -1]]]

@@ -197,8 +197,8 @@ class Recurrent(nn.Module):
                 own = {n: (v[place] if v.dim() == 4 else v) for n, v in step_inputs.items()}
                 states = self._one(f"l{layer}{suffix}", x, before, batch.alive, reset, own, reverse=direction == 1)
                 outputs.append(next(iter(states.values())))
-                for collected, (name, sequence), start in zip(
-                    last, states.items(), before or self._fresh_states(f"l{layer}{suffix}", x.shape[1]), strict=True
+                for collected, sequence, start in zip(
+                    last, states.values(), before or self._fresh_states(f"l{layer}{suffix}", x.shape[1]), strict=True
                 ):
                     ends = sequence[0 if direction == 1 else -1] if len(sequence) else start
                     collected.append(ends)
@@ -370,10 +370,12 @@ class Recurrent(nn.Module):
         for what, value in (("input_size", self.input_size), ("hidden_size", self.hidden_size)):
             if not isinstance(value, int):
                 raise ArgumentTypeError(f"{name}: {what} should be of type int, got: {type(value).__name__}")
-        if self.hidden_size <= 0:
-            raise ArgumentError(f"{name}: hidden_size must be greater than zero, and is {self.hidden_size}")
-        if self.num_layers <= 0:
-            raise ArgumentError(f"{name}: num_layers must be greater than zero, and is {self.num_layers}")
+        for what, value in (("bias", self.bias), ("batch_first", self.batch_first)):
+            if not isinstance(value, bool):
+                raise ArgumentTypeError(f"{name}: {what} should be of type bool, got: {type(value).__name__}")
+        for what in ("input_size", "hidden_size", "num_layers"):
+            if getattr(self, what) <= 0:
+                raise ArgumentError(f"{name}: {what} must be greater than zero, and is {getattr(self, what)}")
         for declared in self.cell.parameters.values():
             if isinstance(declared, Matrix):
                 rows, columns = map(self._sizes, declared.shape)

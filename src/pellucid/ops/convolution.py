@@ -97,9 +97,7 @@ def torch_convolution(
 
 def padded(input: Tensor, windows: Sequence[Window], padding_mode: str, padding_value: float) -> Tensor:
     """Make the windows' padding part of the feature map."""
-    sides = [
-        side for window in reversed(windows) for side in window.padding
-    ]  # F.pad begins with the last axis
+    sides = [side for window in reversed(windows) for side in window.padding]  # F.pad begins with the last axis
     if padding_mode == "zeros":
         return F.pad(input, sides, value=padding_value)
     return F.pad(input, sides, mode=padding_mode)
@@ -190,9 +188,7 @@ def check_padding_mode(layer: Layer, padding_mode: str, padding_value: float) ->
     """Raise :class:`~pellucid.errors.ArgumentError` for an unknown mode, or a value that it would not use."""
     if padding_mode not in PADDING_MODES:
         modes = ", ".join(f"'{mode}'" for mode in PADDING_MODES)
-        raise ArgumentError(
-            f"{spoken(layer)}: padding_mode must be one of {modes}, and was given {padding_mode!r}"
-        )
+        raise ArgumentError(f"{spoken(layer)}: padding_mode must be one of {modes}, and was given {padding_mode!r}")
     if padding_mode != "zeros" and padding_value != 0:
         raise ArgumentError(
             f"{spoken(layer)}: padding_mode='{padding_mode}' takes its values from the input, so "
@@ -200,9 +196,7 @@ def check_padding_mode(layer: Layer, padding_mode: str, padding_value: float) ->
         )
 
 
-def _check_filters(
-    layer: Layer, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, dims: int
-) -> None:
+def _check_filters(layer: Layer, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, dims: int) -> None:
     if weight.dim() != dims + 2:
         raise SizeError(
             f"{spoken(layer)} needs filters of out channels × in channels × {' × '.join(axis_names(dims))}; "
@@ -210,9 +204,7 @@ def _check_filters(
         )
     out_channels, of_a_group, *kernel = weight.shape
     if min(kernel) < 1:
-        raise SizeError(
-            f"{spoken(layer)}: kernel_size={tuple(kernel)} is out of range; it must be at least 1"
-        )
+        raise SizeError(f"{spoken(layer)}: kernel_size={tuple(kernel)} is out of range; it must be at least 1")
     if groups < 1:
         raise SizeError(f"{spoken(layer)}: groups={groups} is out of range; it must be at least 1")
     if out_channels < groups or out_channels % groups:

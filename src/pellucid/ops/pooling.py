@@ -161,19 +161,14 @@ def average_path(
 
 
 def _torch_knows(windows: Sequence[Window]) -> bool:
-    return all(
-        window.padding[0] == window.padding[1] and 2 * window.padding[0] <= window.kernel
-        for window in windows
-    )
+    return all(window.padding[0] == window.padding[1] and 2 * window.padding[0] <= window.kernel for window in windows)
 
 
 def _pads(windows: Sequence[Window]) -> bool:
     return any(any(window.padding) for window in windows)
 
 
-def _torch_max(
-    input: Tensor, windows: Sequence[Window], padding_value: float | None
-) -> tuple[Tensor, Tensor | None]:
+def _torch_max(input: Tensor, windows: Sequence[Window], padding_value: float | None) -> tuple[Tensor, Tensor | None]:
     maximum: Tensor = _TORCH_MAX[len(windows)](input, *_columns(windows), ceil_mode=windows[0].ceil)
     return maximum, None
 
@@ -186,9 +181,7 @@ def _torch_max_positions(
     return maximum, position
 
 
-def _padded_max(
-    input: Tensor, windows: Sequence[Window], padding_value: float | None
-) -> tuple[Tensor, Tensor | None]:
+def _padded_max(input: Tensor, windows: Sequence[Window], padding_value: float | None) -> tuple[Tensor, Tensor | None]:
     value = reference.least(input.dtype) if padding_value is None else padding_value
     padded = F.pad(input, _sides(windows), value=value)
     return _torch_max(padded, [_unpadded(window) for window in windows], None)
@@ -203,9 +196,7 @@ def _torch_average(
 ) -> Tensor:
     kernel, stride, padding, _ = _columns(windows)
     arguments = (input, kernel, stride, padding, windows[0].ceil, count_include_pad)
-    mean: Tensor = _TORCH_AVERAGE[len(windows)](
-        *arguments, *(() if divisor_override is None else (divisor_override,))
-    )
+    mean: Tensor = _TORCH_AVERAGE[len(windows)](*arguments, *(() if divisor_override is None else (divisor_override,)))
     return mean
 
 
@@ -231,9 +222,7 @@ def _columns(windows: Sequence[Window]) -> tuple[list[int], list[int], list[int]
 
 
 def _sides(windows: Sequence[Window]) -> list[int]:
-    return [
-        side for window in reversed(windows) for side in window.padding
-    ]  # F.pad begins with the last axis
+    return [side for window in reversed(windows) for side in window.padding]  # F.pad begins with the last axis
 
 
 def _unpadded(window: Window) -> Window:
@@ -244,9 +233,7 @@ def _kernel_and_stride(
     layer: Layer, maps: Tensor, kernel_size: Size, stride: Size | None, dims: int
 ) -> tuple[tuple[int, ...], Size]:
     if maps.shape[1] < 1:
-        raise SizeError(
-            f"{spoken(layer)}: the input has no channels (shape {tuple(maps.shape)}); give it at least one"
-        )
+        raise SizeError(f"{spoken(layer)}: the input has no channels (shape {tuple(maps.shape)}); give it at least one")
     kernel = per_axis(layer, "kernel_size", kernel_size, dims, least=1)
     return kernel, kernel if stride is None or (isinstance(stride, Sequence) and not stride) else stride
 

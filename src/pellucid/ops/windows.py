@@ -65,8 +65,7 @@ def per_axis(layer: Layer, name: str, value: Size, dims: int, least: int) -> tup
         ints *= dims
     if len(ints) != dims:
         raise SizeError(
-            f"{spoken(layer)}: {name}={value} has {len(ints)} numbers for {_axes(dims)}; "
-            f"give one int, or one an axis"
+            f"{spoken(layer)}: {name}={value} has {len(ints)} numbers for {_axes(dims)}; give one int, or one an axis"
         )
     if min(ints) < least:
         raise SizeError(f"{spoken(layer)}: {name}={value} is out of range; it must be at least {least}")
@@ -189,8 +188,7 @@ def _pair(layer: Layer, padding: Padding, entry: int | Sequence[int]) -> tuple[i
         return (side, side)
     if isinstance(entry, str) or len(entry) != 2:
         raise SizeError(
-            f"{spoken(layer)}: padding={padding} has the entry {entry!r}; "
-            f"an axis takes an int or a (begin, end) pair"
+            f"{spoken(layer)}: padding={padding} has the entry {entry!r}; an axis takes an int or a (begin, end) pair"
         )
     return (_int(layer, "padding", entry[0]), _int(layer, "padding", entry[1]))
 

@@ -25,9 +25,7 @@ def max_pool(input: Tensor, windows: Sequence[Window], padding_value: float | No
     if padding_value is not None:
         values = torch.where(seen.within & ~seen.inside, padding_value, values).to(input.dtype)
         candidate = seen.within
-    values, candidate, inside, place = (
-        table.flatten(-dims) for table in (values, candidate, seen.inside, seen.place)
-    )
+    values, candidate, inside, place = (table.flatten(-dims) for table in (values, candidate, seen.inside, seen.place))
     first_candidate = candidate.to(torch.uint8).argmax(-1)
     best, tap = values.max(-1)
     tap = torch.where(best == lowest, first_candidate, tap)  # padding that is no candidate must not win a tie

@@ -1,0 +1,187 @@
+"""Charts as SVG, made of numbers only; every text in them is escaped.
+
+Colours are Okabe and Ito's (2008), which people with any common colour blindness can tell apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from pellucid.lab.results import BaselineResult, Candidate, Comparison, Forecast
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps numbers to places on a line."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / ((self.high - self.low) or 1)
+        return self.start + min(max(share, -0.02), 1.02) * (self.stop - self.start)
+
+    def ticks(self, wanted: int = 5) -> list[float]:
+        """Round numbers inside the range."""
+        step = 10 ** math.floor(math.log10(max(self.high - self.low, 1e-12) / wanted))
+        step = next(step * m for m in (1, 2, 5, 10) if (self.high - self.low) / (step * m) <= wanted)
+        first = math.ceil(self.low / step - 1e-9)
+        return [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def svg(width: int, height: int, title: str, body: Sequence[str]) -> Markup:
+    """An SVG element that shrinks with the page."""
+    head = f'<svg viewBox="0 0 {width} {height}" role="img" width="{width}" xmlns="http://www.w3.org/2000/svg">'
+    return Markup(f"{head}<title>{escape(title)}</title>{''.join(body)}</svg>")  # noqa: S704
+
+
+def intervals(comparison: Comparison) -> Markup:
+    """Every network's figure with its interval, on one axis, the baseline as a dashed line."""
+    shown = [(c.label, c.score, COLOURS[i % len(COLOURS)]) for i, c in enumerate(comparison.candidates)]
+    low = min(s.low for _, s, _ in shown)
+    high = max(s.high for _, s, _ in shown)
+    room = (high - low) * 0.15 or 1
+    baseline = comparison.baseline.score.value
+    near = low - 2 * (high - low + room) <= baseline <= high + 2 * (high - low + room)
+    low, high = (min(low, baseline) - room, max(high, baseline) + room) if near else (low - room, high + room)
+    height = 34 * len(shown) + 46
+    x = Scale(low, high, 110, 690)
+    body = [_axis(x, height - 34, 8)]
+    if near:
+        body.append(f'<line x1="{x(baseline):.1f}" x2="{x(baseline):.1f}" y1="8" y2="{height - 34}" class="base"/>')
+        side = "end" if x(baseline) > 560 else "start"
+        gap = -5 if side == "end" else 5
+        body.append(_text(x(baseline) + gap, 18, comparison.baseline.name, anchor=side, kind="small"))
+    for row, (label, score, colour) in enumerate(shown):
+        y = 34 * row + 26
+        body.append(_text(100, y + 5, label, anchor="end"))
+        body.append(
+            f'<line x1="{x(score.low):.1f}" x2="{x(score.high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="5" stroke-linecap="round" opacity=".45"/>'
+        )
+        body.append(f'<circle cx="{x(score.value):.1f}" cy="{y}" r="6" fill="{colour}"/>')
+    unit = f", {comparison.unit}" if comparison.unit else ""
+    body.append(
+        _text(400, height - 4, f"{comparison.metric}{unit}, with 95 % intervals", anchor="middle", kind="small")
+    )
+    return svg(720, height, f"{comparison.metric} of each network with its interval", body)
+
+
+def learning(comparison: Comparison, candidate: Candidate, colour: str) -> Markup:
+    """Loss per epoch, a pair of lines for each seed, on axes that all networks share."""
+    histories = [s.history for c in comparison.candidates for s in c.seeds]
+    losses = [v for h in histories for e in h for v in (e.train_loss, e.valid_loss) if math.isfinite(v)]
+    if not losses:
+        return svg(340, 40, "no finite loss", [_text(10, 25, "The loss was never a finite number.")])
+    top = sorted(losses)[int(0.99 * (len(losses) - 1))]
+    x = Scale(1, max(2, max(len(h) for h in histories)), 44, 328)
+    y = Scale(min(0.0, min(losses)), top * 1.05 or 1, 172, 12)
+    body = [_axis(x, 172, 12, 4), _side(y, 44, 328)]
+    for seed in candidate.seeds:
+        for kind, dashed in (("train_loss", ' stroke-dasharray="3 3"'), ("valid_loss", "")):
+            points = [(e.epoch, getattr(e, kind)) for e in seed.history if math.isfinite(getattr(e, kind))]
+            path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)
+            body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dashed}/>')
+    body.append(_text(186, 206, "epoch", anchor="middle", kind="small"))
+    body.append(_text(328, 24, candidate.label, anchor="end"))
+    return svg(340, 212, f"Loss of the {candidate.label} per epoch", body)
+
+
+def confusion(matrix: list[list[int]], labels: list[str], name: str) -> Markup:
+    """True classes in rows, answers in columns; each row's shares as shades."""
+    count = len(labels)
+    cell = max(8, min(34, 340 // count))
+    left, top = 90, 24
+    body = []
+    for row, counts in enumerate(matrix):
+        whole = sum(counts) or 1
+        for column, number in enumerate(counts):
+            share = number / whole
+            x, y = left + column * cell, top + row * cell
+            body.append(
+                f'<rect x="{x}" y="{y}" width="{cell - 1}" height="{cell - 1}" fill="#0072B2" fill-opacity="{0.04 + 0.96 * share:.3f}">'
+                f"<title>{escape(labels[row])} taken for {escape(labels[column])}: {number}</title></rect>"
+            )
+            if number and cell >= 22:
+                tone = "onfill" if share > 0.45 else "oncell"
+                body.append(_text(x + cell / 2, y + cell / 2 + 4, str(number), anchor="middle", kind=tone))
+        if cell >= 12:
+            body.append(
+                _text(left - 6, top + row * cell + cell / 2 + 4, _short(labels[row], 12), anchor="end", kind="small")
+            )
+    if cell >= 22:
+        body += [
+            _text(left + (k + 0.5) * cell, top - 7, _short(v, 4), anchor="middle", kind="small")
+            for k, v in enumerate(labels)
+        ]
+    return svg(left + count * cell + 8, top + count * cell + 8, f"Confusion matrix of the {name}", body)
+
+
+def forecast(actual: Forecast, others: Sequence[tuple[str, str, Forecast]]) -> Markup:
+    """One window: the past, what came, and what each network and the baseline said."""
+    values = [*actual.past, *actual.actual, *(v for _, _, f in others for v in f.predicted)]
+    past, ahead = len(actual.past), len(actual.actual)
+    room = (max(values) - min(values)) * 0.08 or 1
+    x, y = Scale(0, past + ahead - 1, 56, 700), Scale(min(values) - room, max(values) + room, 178, 12)
+    body = [_side(y, 56, 700)]
+    body.append(f'<line x1="{x(past - 0.5):.1f}" x2="{x(past - 0.5):.1f}" y1="12" y2="178" class="grid"/>')
+
+    def line(series: list[float], start: int, style: str) -> None:
+        points = " ".join(f"{x(start + k):.1f},{y(v):.1f}" for k, v in enumerate(series))
+        body.append(f'<polyline points="{points}" fill="none" {style}/>')
+        if len(series) == 1:
+            body.append(
+                f'<circle cx="{x(start):.1f}" cy="{y(series[0]):.1f}" r="3.5" {style.replace("stroke=", "fill=", 1)}/>'
+            )
+
+    line([*actual.past, actual.actual[0]], 0, 'class="past"')
+    line(actual.actual, past, 'class="actual"')
+    for _, colour, other in others:
+        dash = ' stroke-dasharray="5 4"' if colour == "#888888" else ""
+        line(other.predicted, past, f'stroke="{colour}" stroke-width="1.8"{dash}')
+    body.append(_text(x(past), 196, actual.start, kind="small"))
+    body.append(_text(56, 196, f"{past} steps before", kind="small"))
+    return svg(720, 204, f"Forecast from {actual.start}", body)
+
+
+def forecasts(candidates: Sequence[Candidate], baseline: BaselineResult) -> list[Markup]:
+    """The test windows that were kept, all networks in each."""
+    plots = []
+    for k, window in enumerate(candidates[0].forecast or []):
+        lines = [(c.label, COLOURS[i % len(COLOURS)], c.forecast[k]) for i, c in enumerate(candidates) if c.forecast]
+        if baseline.forecast:
+            lines.append((baseline.name, "#888888", baseline.forecast[k]))
+        plots.append(forecast(window, lines))
+    return plots
+
+
+def _axis(x: Scale, y: float, top: float, wanted: int = 6) -> str:
+    parts = []
+    for tick in x.ticks(wanted):
+        parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{y}" class="grid"/>')
+        parts.append(_text(x(tick), y + 15, f"{tick:.6g}", anchor="middle", kind="small"))
+    return "".join(parts)
+
+
+def _side(y: Scale, left: float, right: float) -> str:
+    parts = []
+    for tick in y.ticks(4):
+        parts.append(f'<line x1="{left}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="grid"/>')
+        parts.append(_text(left - 6, y(tick) + 4, f"{tick:.4g}", anchor="end", kind="small"))
+    return "".join(parts)
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "") -> str:
+    style = f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{escape(text)}</text>'
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

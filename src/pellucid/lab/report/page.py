@@ -1,0 +1,64 @@
+"""report.html from a comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pellucid.lab.report import charts, words
+from pellucid.lab.results import Candidate, Comparison
+from pellucid.lab.runs import write as write_whole
+
+
+def write(comparison: Comparison, path: Path) -> None:
+    """Write the page, whole or not at all; it needs nothing from anywhere and says so in its content policy."""
+    write_whole(path, render(comparison))
+
+
+def render(comparison: Comparison) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("pellucid.lab.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    colours = {c.name: charts.COLOURS[i % len(charts.COLOURS)] for i, c in enumerate(comparison.candidates)}
+    return environment.get_template("report.html.jinja").render(
+        c=comparison,
+        words=words,
+        colours=colours,
+        intervals=charts.intervals(comparison),
+        learning=[charts.learning(comparison, c, colours[c.name]) for c in comparison.candidates],
+        confusions=[
+            (c, _confusion(comparison, c), _mistakes(comparison, c)) for c in comparison.candidates if c.confusion
+        ],
+        forecasts=charts.forecasts(comparison.candidates, comparison.baseline),
+        data=_embedded(comparison),
+    )
+
+
+def _confusion(comparison: Comparison, candidate: Candidate) -> Markup:
+    return charts.confusion(candidate.confusion or [], comparison.labels, candidate.label)
+
+
+def _mistakes(comparison: Comparison, candidate: Candidate) -> list[str]:
+    """The three most frequent mistakes, in words."""
+    pairs = [
+        (number, comparison.labels[row], comparison.labels[column])
+        for row, counts in enumerate(candidate.confusion or [])
+        for column, number in enumerate(counts)
+        if row != column and number
+    ]
+    return [f"{true} taken for {said}: {number}" for number, true, said in sorted(pairs, key=lambda p: -p[0])[:3]]
+
+
+def _embedded(comparison: Comparison) -> Markup:
+    """The comparison as JSON that cannot end its script element."""
+    text = comparison.model_dump_json()
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704

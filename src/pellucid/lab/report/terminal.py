@@ -1,0 +1,37 @@
+"""The comparison as a table of at most 80 columns."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pellucid.lab.report import words
+from pellucid.lab.results import Comparison
+
+
+def terminal_table(comparison: Comparison) -> RenderableType:
+    """The verdict, the table best first, and what to be careful about."""
+    better = "higher" if comparison.higher_is_better else "lower"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    unit = f", {comparison.unit}" if comparison.unit else ""
+    table.add_column(f"{comparison.metric}{unit}\n({better} is better)", no_wrap=True)
+    for heading in ("", "95 %\ninterval", "behind\nthe best", "para-\nmeters", "training", "one\nitem"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for c in comparison.candidates:
+        behind = "" if c.behind is None else words.span(c.behind)
+        table.add_row(
+            Text(c.label, style="bold" if c.name == comparison.verdict.choice else ""),
+            words.figure(c.score),
+            words.span(c.score),
+            behind,
+            words.count(c.cost.parameters),
+            words.seconds(c.cost.training_seconds),
+            words.milliseconds(c.cost.latency_ms_p50),
+        )
+    table.add_row(
+        comparison.baseline.name, words.figure(comparison.baseline.score), words.span(comparison.baseline.score)
+    )
+    notes = [*comparison.verdict.reasons, *comparison.cautions]
+    lines = [Text(comparison.verdict.sentence, style="bold"), Text(""), table, Text("")]
+    return Group(*lines, *(Text(note) for note in notes))

@@ -1,0 +1,51 @@
+"""Figures in words: rounded to what they are worth, with their units."""
+
+from __future__ import annotations
+
+import math
+
+from pellucid.lab.results import Interval
+
+
+def digits(interval: Interval) -> int:
+    """Decimals that the interval's width allows: its first two significant digits."""
+    width = interval.high - interval.low
+    if not math.isfinite(width) or width <= 0:
+        return 2
+    return max(0, min(4, 1 - math.floor(math.log10(width))))
+
+
+def figure(interval: Interval, unit: str = "") -> str:
+    """``97.3 %``."""
+    return f"{interval.value:.{digits(interval)}f}" + (f" {unit}" if unit else "")
+
+
+def span(interval: Interval) -> str:
+    """``95.9 to 98.5``."""
+    n = digits(interval)
+    return f"{interval.low:.{n}f} to {interval.high:.{n}f}"
+
+
+def count(number: float) -> str:
+    """``12.4 k``, ``3.1 M``."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if number >= size:
+            return f"{number / (1e3 if letter == 'k' else size):.3g} {letter}"
+    return f"{number:,.0f}"
+
+
+def size(number: float) -> str:
+    """``57 kB``."""
+    return f"{number / 1e6:.3g} MB" if number >= 1e6 else f"{number / 1e3:.3g} kB"
+
+
+def seconds(number: float) -> str:
+    """``8.3 s``, ``2 min 5 s``."""
+    if number < 100:
+        return f"{number:.2g} s" if number < 10 else f"{number:.0f} s"
+    return f"{number // 60:.0f} min {number % 60:.0f} s"
+
+
+def milliseconds(number: float) -> str:
+    """``0.42 ms``."""
+    return f"{number:.2g} ms" if number < 10 else f"{number:.0f} ms"

@@ -1,0 +1,145 @@
+"""The run folder: what was asked, what was done, and one process at a time in it.
+
+config.json            what was asked
+units/*.safetensors    a checkpoint for each unit of work
+models/*.safetensors   the trained networks, one for each seed
+metrics.csv            every epoch of every unit
+predictions/*.csv      each test item, its score and answer, one file for each network
+result.json            the comparison, as data
+report.html            the comparison, to read
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pellucid.errors import DataError
+from pellucid.lab.results import Comparison, Record
+
+
+class Config(Record):
+    """All that decides a run's figures."""
+
+    pellucid: str
+    torch: str
+    threads: int
+    data: str  # fingerprint of the task
+    candidates: list[str]
+    equal: str
+    parameters: int
+    trials: int
+    seeds: int
+    epochs: int
+    seconds: float | None
+
+
+class Run:
+    """A run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def file(self, *parts: str) -> Path:
+        """A file's place; its folder is made."""
+        path = self.folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def begin(self, config: Config) -> None:
+        """Note what was asked, or check that the folder was made for the same.
+
+        Raises:
+            DataError: the folder holds another run, or something else.
+        """
+        path = self.file("config.json")
+        if not path.exists():
+            write(path, config.model_dump_json(indent=2))
+            return
+        try:
+            before = Config.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: not the configuration of a run ({_first(error)}); choose another --out") from None
+        for field in Config.model_fields:
+            old, new = getattr(before, field), getattr(config, field)
+            if old != new:
+                raise DataError(
+                    f"{self.folder} holds a run with {field} {_short(old)}, and {_short(new)} is asked for now; choose "
+                    "another --out, or start anew with --fresh"
+                )
+
+    def result(self) -> Comparison | None:
+        """The finished comparison, if there is one.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = self.folder / "result.json"
+        if not path.exists():
+            return None
+        try:
+            return Comparison.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{path}: the result cannot be read ({_first(error)}); remove this file, and the same command writes it again"
+            ) from None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out; the lock goes with the process, however it ends.
+
+        Raises:
+            DataError: another process is at work in the folder.
+        """
+        with self.file(".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(
+                    f"{self.folder}: another process is at work in this run; wait for it, or choose another --out"
+                ) from None
+            yield
+
+    def clear(self) -> None:
+        """Remove what a run wrote, and nothing else."""
+        for pattern in (
+            "config.json",
+            "result.json",
+            "report.html",
+            "metrics.csv",
+            "units/*",
+            "models/*",
+            "predictions/*",
+        ):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+
+
+def default_folder(source: Path, config: Config) -> Path:
+    """``runs/NAME-xxxxxxxx``: the same question finds the same folder."""
+    return Path("runs") / f"{source.resolve().stem}-{hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:8]}"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+
+
+def _first(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _short(value: object) -> str:
+    text = ", ".join(value) if isinstance(value, list) else str(value)
+    return text if len(text) <= 40 else text[:12] + "..."

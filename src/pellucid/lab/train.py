@@ -1,0 +1,220 @@
+"""One unit of work: a network trained from one seed with one setting, epoch by epoch, on disk after each.
+
+A unit sees the training and the validation part and nothing else. What an epoch draws at random follows from the
+unit's name and the epoch's number alone, so a unit that was interrupted goes on with the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pellucid.errors import DataError
+from pellucid.lab.results import Epoch
+from pellucid.lab.task import Goal, Metric, Split
+
+CLIP = 1.0  # norm that a gradient is clipped to
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a unit may train.
+
+    Attributes:
+        epochs: at most.
+        patience: epochs without a better validation score after which it stops.
+        batch: items in a step.
+        seconds: of training, or None.
+    """
+
+    epochs: int
+    patience: int
+    batch: int
+    seconds: float | None = None
+
+
+@dataclass
+class Unit:
+    """The state of a unit, as it is on disk.
+
+    Attributes:
+        name: unique in the run; all random draws follow from it.
+        file: the checkpoint.
+        model: as it stands after the last epoch.
+        history: the epochs so far.
+        best: the weights of the best epoch.
+    """
+
+    name: str
+    file: Path
+    model: nn.Module
+    history: list[Epoch]
+    best: dict[str, Tensor]
+    done: bool = False
+
+    def best_epoch(self, metric: Metric) -> Epoch:
+        """The epoch with the best validation score; the first of equals."""
+        return best_of(self.history, metric)
+
+
+def best_of(history: list[Epoch], metric: Metric) -> Epoch:
+    """The epoch with the best validation score; the first of equals, and never one that is not a number."""
+    sign = -1 if metric.higher_is_better else 1
+    return min(history, key=lambda e: (not math.isfinite(e.valid_score), sign * e.valid_score, e.epoch))
+
+
+def train(
+    name: str,
+    file: Path,
+    build: Callable[[], nn.Module],
+    learning_rate: float,
+    train_split: Split,
+    valid_split: Split,
+    goal: Goal,
+    metric: Metric,
+    budget: Budget,
+    tell: Callable[[Epoch], None],
+) -> Unit:
+    """Train a unit, from its checkpoint on where there is one.
+
+    Loss: cross-entropy for classes and characters; absolute error for forecasts, which is what their metric measures.
+    Adam (Kingma and Ba 2015), gradients clipped to norm 1 (Pascanu et al. 2013); the best validation epoch is kept.
+
+    Args:
+        name, file: of the unit.
+        build: makes the model; called under the unit's own seed.
+        learning_rate: of Adam.
+        train_split, valid_split: all that the unit sees.
+        goal, metric: of the task.
+        budget: when to stop.
+        tell: called after each epoch, old ones included.
+    """
+    torch.manual_seed(_seed(name, "start"))
+    unit = Unit(name, file, build(), [], {})
+    optimiser = torch.optim.Adam(unit.model.parameters(), lr=learning_rate)
+    if file.exists():
+        _restore(unit, optimiser)
+        for epoch in unit.history:
+            tell(epoch)
+    while not unit.done:
+        epoch = _epoch(unit, optimiser, train_split, valid_split, goal, metric, budget.batch)
+        unit.history.append(epoch)
+        best = unit.best_epoch(metric)
+        if best is epoch:
+            unit.best = {k: v.detach().clone() for k, v in unit.model.state_dict().items()}
+        spent = sum(e.seconds for e in unit.history)
+        unit.done = (
+            epoch.epoch >= budget.epochs
+            or epoch.epoch - best.epoch >= budget.patience
+            or not math.isfinite(epoch.train_loss)
+            or (budget.seconds is not None and spent >= budget.seconds)
+        )
+        _save(unit, optimiser)
+        tell(epoch)
+    unit.model.load_state_dict(unit.best)
+    return unit
+
+
+def predict(model: nn.Module, split: Split, batch: int = 256) -> Tensor:
+    """The model's raw output on every item."""
+    model.eval()
+    with torch.no_grad():
+        parts = [
+            model(split.x[i : i + batch], None if split.lengths is None else split.lengths[i : i + batch])
+            for i in range(0, len(split), batch)
+        ]
+    return torch.cat(parts)
+
+
+def loss_of(prediction: Tensor, target: Tensor, goal: Goal) -> Tensor:
+    """What training lowers."""
+    if goal == "forecast":
+        return (prediction - target).abs().mean()
+    return F.cross_entropy(prediction.flatten(0, -2), target.flatten())
+
+
+def _epoch(
+    unit: Unit,
+    optimiser: torch.optim.Optimizer,
+    train_split: Split,
+    valid_split: Split,
+    goal: Goal,
+    metric: Metric,
+    batch: int,
+) -> Epoch:
+    number = len(unit.history) + 1
+    torch.manual_seed(_seed(unit.name, str(number)))
+    started = time.perf_counter()
+    unit.model.train()
+    order = torch.randperm(len(train_split))
+    total = 0.0
+    for rows in order.split(batch):
+        lengths = None if train_split.lengths is None else train_split.lengths[rows]
+        loss = loss_of(unit.model(train_split.x[rows], lengths), train_split.y[rows], goal)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(unit.model.parameters(), CLIP)
+        optimiser.step()
+        total += loss.item() * len(rows)
+    seconds = time.perf_counter() - started
+    prediction = predict(unit.model, valid_split)
+    return Epoch(
+        epoch=number,
+        train_loss=total / len(train_split),
+        valid_loss=loss_of(prediction, valid_split.y, goal).item(),
+        valid_score=metric.per_item(prediction, valid_split.y).mean().item(),
+        seconds=seconds,
+    )
+
+
+def _seed(name: str, moment: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{name} {moment}".encode()).digest()[:7], "little")
+
+
+def _save(unit: Unit, optimiser: torch.optim.Optimizer) -> None:
+    """Write the checkpoint whole or not at all."""
+    tensors = {f"model.{k}": v for k, v in unit.model.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in unit.best.items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
+    history = json.dumps([e.model_dump() for e in unit.history])
+    temporary = unit.file.with_suffix(".part")
+    metadata = {"history": history, "done": str(unit.done)}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
+    temporary.replace(unit.file)
+
+
+def _restore(unit: Unit, optimiser: torch.optim.Optimizer) -> None:
+    try:
+        with safe_open(unit.file, "pt") as f:
+            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118  # no mapping
+            metadata = f.metadata()
+            unit.history = [Epoch.model_validate(e) for e in json.loads(metadata["history"])]
+            unit.done = metadata["done"] == "True"
+        unit.model.load_state_dict(_below("model.", tensors))
+        unit.best = _below("best.", tensors)
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below("adam.", tensors).items():
+            index, key = name.split(".")
+            states.setdefault(int(index), {})[key] = value
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"{unit.file}: the checkpoint cannot be read ({reason}); remove this file, and the same command trains it again"
+        ) from None
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
