@@ -46,9 +46,9 @@ def compare(
 ) -> None:
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
 
-    DATA is a folder of images or of sounds with a folder for each class, a CSV or Parquet table (a series to forecast, or
-    texts with labels), or a plain text. What it is taken for is printed first; --kind overrides it. The same command goes on where
-    it was stopped, and shows its result again once it is done.
+    DATA is a folder of images or of sounds with a folder for each class, a CSV or Parquet table (a series to
+    forecast, or texts with labels), or a plain text. What it is taken for is printed first; --kind overrides it. The
+    same command goes on where it was stopped, and shows its result again once it is done.
 
     Examples:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class Body(nn.Module):
     """Turns (B, T, I) with lengths, or (B, C, H, W), into features: (B, F) of the whole, or (B, T, F) of every step."""
 
     features: int
+    sentence: str
 
 
 class ImageConvolutions(Body):
@@ -34,7 +36,7 @@ class ImageConvolutions(Body):
         depth = max(1, min(3, int(math.log2(min(extent))) - 1))
         widths = [channels, *(width * 2**k for k in range(depth))]
         self.blocks = nn.Sequential(
-            *(layers.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in zip(widths, widths[1:], strict=False))
+            *(layers.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in itertools.pairwise(widths))
         )
         self.features = widths[-1]
         self.sentence = (
@@ -43,7 +45,8 @@ class ImageConvolutions(Body):
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(B, C, H, W) to (B, F)."""
-        return self.blocks(x).mean((2, 3))
+        maps: Tensor = self.blocks(x)
+        return maps.mean((2, 3))
 
 
 class SequenceConvolutions(Body):
@@ -65,7 +68,7 @@ class SequenceConvolutions(Body):
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(B, T, I) to (B, F) or (B, T, F)."""
         x = x.mT
-        for k, convolution in enumerate(self.convolutions):
+        for k, convolution in enumerate(self.convolutions.children()):
             y = torch.relu(convolution(x))
             x = y if k == 0 else x + y
         x = x.mT

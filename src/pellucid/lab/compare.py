@@ -65,8 +65,8 @@ class Plan:
         names = ", ".join(f"{b.label} ({w} wide)" for b, w in zip(self.blueprints, self.widths, strict=True))
         trials, seeds, epochs = self.config.trials, self.config.seeds, self.budget.epochs
         return (
-            f"{names}; about {self.config.parameters:,} parameters each; {trials} settings tried and {seeds} seeds trained, "
-            f"at most {epochs} epochs"
+            f"{names}; about {self.config.parameters:,} parameters each; {trials} settings tried and "
+            f"{seeds} seeds trained, at most {epochs} epochs"
         )
 
 
@@ -291,7 +291,7 @@ def _candidate(
     return Candidate(
         name=name,
         label=trained.blueprint.label,
-        sentence=model.body.sentence + "; then a linear layer",  # type: ignore[operator]
+        sentence=model.body.sentence + "; then a linear layer",
         width=trained.width,
         cost=Cost(
             parameters=sum(p.numel() for p in model.parameters()),
@@ -335,7 +335,7 @@ def _first(split: Split) -> Split:
 def _confusion(task: Task, predictions: list[Tensor]) -> list[list[int]]:
     count = len(task.labels)
     pairs = torch.cat([task.test.y * count + p.argmax(-1) for p in predictions])
-    return torch.bincount(pairs, minlength=count * count).reshape(count, count).tolist()  # type: ignore[no-any-return]
+    return torch.bincount(pairs, minlength=count * count).reshape(count, count).tolist()
 
 
 def _forecasts(task: Task, prediction: Tensor | None) -> list[Forecast]:

@@ -87,7 +87,8 @@ class Run:
             return Comparison.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             raise DataError(
-                f"{path}: the result cannot be read ({_first(error)}); remove this file, and the same command writes it again"
+                f"{path}: the result cannot be read ({_first(error)}); remove this file, and the same command "
+                "writes it again"
             ) from None
 
     @contextmanager

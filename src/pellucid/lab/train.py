@@ -159,7 +159,7 @@ def _epoch(
     unit.model.train()
     order = torch.randperm(len(train_split))
     total = 0.0
-    for rows in order.split(batch):
+    for rows in torch.split(order, batch):
         lengths = None if train_split.lengths is None else train_split.lengths[rows]
         loss = loss_of(unit.model(train_split.x[rows], lengths), train_split.y[rows], goal)
         optimiser.zero_grad()
@@ -212,7 +212,8 @@ def _restore(unit: Unit, optimiser: torch.optim.Optimizer) -> None:
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"{unit.file}: the checkpoint cannot be read ({reason}); remove this file, and the same command trains it again"
+            f"{unit.file}: the checkpoint cannot be read ({reason}); remove this file, and the same command "
+            "trains it again"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The forms in which sequences come: batch first, a single one, packed, or of unequal lengths; inside all are (T, B, I)."""
+"""The forms in which sequences come (batch first, a single one, packed, ragged); inside, all are (T, B, I)."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def read(
         return Batch(x, own.to(x.device), packed=given)
     if given.dim() not in (2, 3):
         raise ArgumentError(
-            f"{layer}: Expected input to be 2D or 3D, got {given.dim()}D tensor instead: give (T, B, I), (B, T, I) with "
-            "batch_first=True, or (T, I) for a single sequence"
+            f"{layer}: Expected input to be 2D or 3D, got {given.dim()}D tensor instead: give (T, B, I), (B, T, I) "
+            "with batch_first=True, or (T, I) for a single sequence"
         )
     if given.dim() == 2:
         batch = Batch(given.unsqueeze(1), batched=False)

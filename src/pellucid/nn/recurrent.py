@@ -48,6 +48,8 @@ class Recurrent(nn.Module):
         ArgumentError, ArgumentTypeError: an argument that cannot be; SizeError: an input that does not fit.
     """
 
+    weight_ih_l0: Tensor
+
     def __init__(
         self,
         cell: Cell | type[Cell],
@@ -82,8 +84,8 @@ class Recurrent(nn.Module):
         self._check_sizes()
         if dropout > 0 and num_layers == 1:
             warnings.warn(
-                f"dropout acts between layers, and with num_layers=1 there is nothing between; dropout={dropout} has no "
-                "effect (variational_dropout acts on a layer's input)",
+                f"dropout acts between layers, and with num_layers=1 there is nothing between; dropout={dropout} has "
+                "no effect (variational_dropout acts on a layer's input)",
                 stacklevel=2,
             )
         self.directions = ("", "_reverse") if bidirectional else ("",)
@@ -302,8 +304,8 @@ class Recurrent(nn.Module):
         given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
         if len(given) != len(names):
             raise SizeError(
-                f"{type(self).__name__}: hx has {len(given)} tensors, and the cell has the states {', '.join(names)}; give "
-                f"{'a tensor' if len(names) == 1 else 'a tuple of ' + str(len(names)) + ' tensors, in this order'}"
+                f"{type(self).__name__}: hx has {len(given)} tensors, and the cell has the states {', '.join(names)}; "
+                f"give {'a tensor' if len(names) == 1 else 'a tuple of ' + str(len(names)) + ' tensors, in this order'}"
             )
         axes = 3 if batch.batched else 2
         form = "batched 3-D" if batch.batched else "unbatched 2-D"
@@ -312,14 +314,15 @@ class Recurrent(nn.Module):
         for state, (name, declared) in zip(given, self.cell.states.items(), strict=True):
             if state.dim() != axes:
                 raise SizeError(
-                    f"{type(self).__name__}: for {form} input the state {name} should also be {axes}-D, and is {state.dim()}-D"
+                    f"{type(self).__name__}: for {form} input the state {name} should also be {axes}-D, and is "
+                    f"{state.dim()}-D"
                 )
             expected = (places, batch.x.shape[1], self._sizes(declared.size))
             shape = tuple(state.shape) if batch.batched else (state.shape[0], 1, state.shape[1])
             if shape != expected:
                 raise SizeError(
-                    f"{type(self).__name__}: Expected hidden size {expected} for the state {name} (layers times directions, "
-                    f"sequences, size), got {shape}"
+                    f"{type(self).__name__}: Expected hidden size {expected} for the state {name} (layers times "
+                    f"directions, sequences, size), got {shape}"
                 )
             result.append(batch.state_in(state))
         return result
@@ -332,8 +335,8 @@ class Recurrent(nn.Module):
         if tuple(mask.shape) != (steps, count):
             order = "(B, T), since the layer is batch_first" if self.batch_first else "(T, B)"
             raise SizeError(
-                f"{type(self).__name__}: resets has shape {tuple(resets.shape)}, and the input has {steps} steps of {count} "
-                f"sequences; give a bool mask of {order}"
+                f"{type(self).__name__}: resets has shape {tuple(resets.shape)}, and the input has {steps} steps of "
+                f"{count} sequences; give a bool mask of {order}"
             )
         if batch.packed is not None and batch.packed.sorted_indices is not None:
             mask = mask.index_select(1, batch.packed.sorted_indices)
@@ -348,7 +351,8 @@ class Recurrent(nn.Module):
         for name, step_input in declared.items():
             if name not in given and not step_input.optional:
                 raise ArgumentTypeError(
-                    f"{type(self).__name__} needs {name}=, (T, B, {self._sizes(step_input.size)}): the cell reads it at every step"
+                    f"{type(self).__name__} needs {name}=, (T, B, {self._sizes(step_input.size)}): the cell reads it at "
+                    "every step"
                 )
         places = self.num_layers * len(self.directions)
         result = {}
@@ -381,8 +385,8 @@ class Recurrent(nn.Module):
                 rows, columns = map(self._sizes, declared.shape)
                 if rows % declared.heads or columns % declared.heads:
                     raise ArgumentError(
-                        f"{name}: {rows} x {columns} recurrent weights cannot be cut into {declared.heads} heads; choose a "
-                        f"hidden_size that {declared.heads} divides"
+                        f"{name}: {rows} x {columns} recurrent weights cannot be cut into {declared.heads} heads; choose "
+                        f"a hidden_size that {declared.heads} divides"
                     )
 
     def _check_constant(self, name: str, values: Tensor, letters: tuple[str, ...]) -> Tensor:
@@ -419,7 +423,13 @@ class Recurrent(nn.Module):
     def extra_repr(self) -> str:
         """Sizes and whatever differs from the default, as torch writes it."""
         text = f"{self.input_size}, {self.hidden_size}"
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        defaults: dict[str, object] = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
         defaults |= {
             "variational_dropout": 0.0,
             "recurrent_dropout": 0.0,
@@ -433,6 +443,7 @@ class Recurrent(nn.Module):
 def _probability(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Number) or not 0 <= value <= 1 or math.isnan(value):
         raise ArgumentError(
-            f"{name} should be a number in range [0, 1] representing the probability of an element being zeroed, and is {value!r}"
+            f"{name} should be a number in range [0, 1] representing the probability of an element being zeroed, and "
+            f"is {value!r}"
         )
     return value

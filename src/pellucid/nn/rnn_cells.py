@@ -19,6 +19,11 @@ from pellucid.ops.recurrence import recurrence
 class _OneStep(nn.Module):
     """A cell's parameters under torch's names, and one step of it."""
 
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+
     def __init__(self, cell: Cell, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any) -> None:
         super().__init__()
         self.cell, self.input_size, self.hidden_size, self.bias = cell, input_size, hidden_size, bias
@@ -42,7 +47,8 @@ class _OneStep(nn.Module):
         name = type(self).__name__
         if input.dim() not in (1, 2):
             raise ArgumentError(
-                f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead: give (B, I), or (I,) for one sequence"
+                f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead: give (B, I), or (I,) for one "
+                "sequence"
             )
         for state in before or ():
             if state.dim() not in (1, 2):
@@ -58,7 +64,7 @@ class _OneStep(nn.Module):
                     f"{name}: the state has shape {tuple(state.shape)}, and for {x.shape[0]} sequences it needs "
                     f"({x.shape[0]}, {self.hidden_size})"
                 )
-        parameters = {"U": self.weight_hh} | ({"b": self.bias_hh} if self.bias else {})
+        parameters = {"U": self.weight_hh} | ({"b": self.bias_hh} if self.bias_hh is not None else {})
         parameters |= {f"initial.{n}": x.new_zeros(self.hidden_size) for n in self.cell.states}
         projected = F.linear(x, self.weight_ih, self.bias_ih).unsqueeze(0)
         after = recurrence(self.cell, Variant(bias=self.bias), parameters, projected, states, {})

@@ -56,17 +56,15 @@ def recognise(path: Path) -> Recognition:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv", ".parquet", ".pq"):
         frame = table.read(path)
-        words = [
-            n for n in frame.columns if frame[n].dtype == pl.String and float(frame[n].str.len_chars().mean() or 0) > 20
-        ]  # type: ignore[arg-type]
+        words = [n for n in frame.columns if frame[n].dtype == pl.String and _mean_length(frame[n]) > 20]
         if words and frame.width > 1:
             return Recognition("text", f"{path.name} has a column of texts, {words[0]!r}: texts to classify")
         return Recognition("series", f"{path.name} is a table of numbers: a series to forecast")
     if suffix in (".txt", ".md", ".text", ""):
         return Recognition("characters", f"{path.name} is a plain text: say its next character")
     raise DataError(
-        f"{path}: files ending in {suffix!r} are not known; give a folder of images or sounds per class, a CSV or Parquet "
-        "table, or a plain text"
+        f"{path}: files ending in {suffix!r} are not known; give a folder of images or sounds per class, a CSV or "
+        "Parquet table, or a plain text"
     )
 
 
@@ -99,8 +97,14 @@ def _recognise_folder(path: Path) -> Recognition:
         counts["sound"] += suffix in sound.SUFFIXES
     if not any(counts.values()):
         raise DataError(
-            f"{path}: the folder holds no images and no sounds that are known; put each class's files into a folder of its own"
+            f"{path}: the folder holds no images and no sounds that are known; put each class's files into a "
+            "folder of its own"
         )
     if counts["sound"] > counts["images"]:
         return Recognition("sound", f"{path.name} holds {counts['sound']:,} sounds: recordings to classify")
     return Recognition("images", f"{path.name} holds {counts['images']:,} images: images to classify")
+
+
+def _mean_length(column: pl.Series) -> float:
+    lengths = column.str.len_chars().drop_nulls().to_numpy()
+    return float(lengths.mean()) if len(lengths) else 0.0

@@ -123,9 +123,9 @@ def _time_column(source: Path, frame: pl.DataFrame) -> tuple[pl.Series | None, p
             if parsed.null_count() > 0:
                 continue
             times = parsed
-        elif dtype.is_temporal():
-            times = column
-        elif name.lower() in ("time", "date", "year", "t", "step", "timestamp", "index") and dtype.is_numeric():
+        elif dtype.is_temporal() or (
+            name.lower() in ("time", "date", "year", "t", "step", "timestamp", "index") and dtype.is_numeric()
+        ):
             times = column
         else:
             continue
@@ -138,8 +138,8 @@ def _time_column(source: Path, frame: pl.DataFrame) -> tuple[pl.Series | None, p
         if (moves <= 0).any():
             at = int((moves <= 0).argmax()) + 1
             raise DataError(
-                f"{source}, {table.row(at)}: the time {column[at]} does not come after {column[at - 1]}; sort the rows by "
-                f"{name!r} and keep one for each time"
+                f"{source}, {table.row(at)}: the time {column[at]} does not come after {column[at - 1]}; sort the rows "
+                f"by {name!r} and keep one for each time"
             )
         return times.alias(name), frame.drop(name)
     return None, frame
@@ -158,8 +158,8 @@ def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
             if wrong.any():
                 at = int(wrong.argmax())
                 raise DataError(
-                    f"{source}, {table.row(at)}: column {name!r} has {column[at]!r} where a number is needed; correct it, or "
-                    "remove the column"
+                    f"{source}, {table.row(at)}: column {name!r} has {column[at]!r} where a number is needed; correct it, "
+                    "or remove the column"
                 )
             column = cast
         if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
@@ -169,8 +169,8 @@ def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
             at = int((~np.isfinite(array)).argmax())
             count = int((~np.isfinite(array)).sum())
             raise DataError(
-                f"{source}, {table.row(at)}: column {name!r} has no value there ({count} missing in all); fill the gaps "
-                "before comparing, since every way to do so is a choice of yours"
+                f"{source}, {table.row(at)}: column {name!r} has no value there ({count} missing in all); fill the "
+                "gaps before comparing, since every way to do so is a choice of yours"
             )
         columns[name] = array
     if not columns:
@@ -226,7 +226,12 @@ def _windows(
 ) -> Split:
     past = scaled[starts[:, None] + np.arange(window)]
     ahead = scaled[starts[:, None] + window + np.arange(horizon)][:, :, [column]]
-    return Split(torch.from_numpy(past), torch.from_numpy(ahead), None, [str(labels[s + window]) for s in starts])
+    return Split(
+        torch.from_numpy(past),
+        torch.from_numpy(ahead),
+        None,
+        [str(labels[s + window]).removesuffix(" 00:00:00") for s in starts],
+    )
 
 
 def _seasonal_naive(

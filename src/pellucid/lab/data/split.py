@@ -44,8 +44,8 @@ def stratified(
         own = [members for members in groups.values() if labels[members[0]] == label]
         if len(own) < 3:
             raise DataError(
-                f"{source}: the class {name!r} has {len(own)} different item{'s' if len(own) != 1 else ''}, and training, "
-                "validation and test need at least one each; add items to it or remove the class"
+                f"{source}: the class {name!r} has {len(own)} different item{'s' if len(own) != 1 else ''}, and "
+                "training, validation and test need at least one each; add items to it or remove the class"
             )
         order = generator.permutation(len(own))
         test = max(1, round(FRACTIONS[2] * len(own)))

@@ -51,8 +51,8 @@ def load(
         )
     if len(classes) > frame.height / 3:
         raise DataError(
-            f"{source}: column {label!r} has {len(classes)} different values in {frame.height} rows, which is no class; "
-            "name the label column with --label"
+            f"{source}: column {label!r} has {len(classes)} different values in {frame.height} rows, which is no "
+            "class; name the label column with --label"
         )
     labels = [classes.index(value) for value in given]
     indices, cautions, how = sides(source, classes, labels, [digest(t) for t in texts], None, seed)

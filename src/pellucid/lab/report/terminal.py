@@ -15,8 +15,8 @@ def terminal_table(comparison: Comparison) -> RenderableType:
     better = "higher" if comparison.higher_is_better else "lower"
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     unit = f", {comparison.unit}" if comparison.unit else ""
-    table.add_column(f"{comparison.metric}{unit}\n({better} is better)", no_wrap=True)
-    for heading in ("", "95 %\ninterval", "behind\nthe best", "para-\nmeters", "training", "one\nitem"):
+    table.add_column("", no_wrap=True)
+    for heading in ("test\nfigure", "95 %\ninterval", "behind\nthe best", "para-\nmeters", "train-\ning", "one\nitem"):
         table.add_column(heading, justify="right", no_wrap=True)
     for c in comparison.candidates:
         behind = "" if c.behind is None else words.span(c.behind)
@@ -33,5 +33,6 @@ def terminal_table(comparison: Comparison) -> RenderableType:
         comparison.baseline.name, words.figure(comparison.baseline.score), words.span(comparison.baseline.score)
     )
     notes = [*comparison.verdict.reasons, *comparison.cautions]
-    lines = [Text(comparison.verdict.sentence, style="bold"), Text(""), table, Text("")]
+    what = Text(f"{comparison.metric}{unit} ({better} is better)")
+    lines: list[RenderableType] = [Text(comparison.verdict.sentence, style="bold"), Text(""), what, table, Text("")]
     return Group(*lines, *(Text(note) for note in notes))

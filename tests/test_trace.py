@@ -1,0 +1,96 @@
+"""The promise: a trace shows what was computed, and the gradient that reached it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import pellucid
+from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = Conv2d(1, 2, 3)
+        self.block = ConvBlock(2, 3, 3)
+        self.lstm = LSTM(3, 4, bidirectional=True)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.block(self.conv(x))
+        y, _ = self.lstm(maps.flatten(2).permute(2, 0, 1))
+        return self.head(y[-1])
+
+
+def test_names_and_shapes() -> None:
+    model = Model()
+    with pellucid.trace(model) as seen:
+        output = model(torch.randn(2, 1, 10, 10))
+    assert {"conv.out", "block.map", "block.act", "block.pool", "lstm.l0.c", "lstm.l0_reverse.f", "head.out"} <= set(
+        seen
+    )
+    assert torch.equal(seen["head.out"].values, output)
+    assert seen["lstm.l0.f"].values.shape == (9, 2, 4)
+    assert "lstm.l0.f" in repr(seen)
+
+
+def test_nothing_changes_and_nothing_stays() -> None:
+    model = Model()
+    x = torch.randn(2, 1, 10, 10)
+    before = model(x)
+    with pellucid.trace(model) as seen:
+        during = model(x)
+    model(x)
+    assert torch.equal(before, during)
+    assert len(seen.calls("head.out")) == 1
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_gates_and_cell_states_are_those_of_the_equations() -> None:
+    torch.manual_seed(0)
+    lstm = LSTM(3, 4)
+    x = torch.randn(5, 2, 3)
+    with pellucid.trace(lstm) as seen:
+        y, (_, c) = lstm(x)
+    assert torch.equal(seen["l0.h"].values, y)
+    assert torch.equal(seen["l0.c"].values[-1], c[0])
+    i, f, g = (seen[f"l0.{name}"].values for name in "ifg")
+    torch.testing.assert_close(seen["l0.c"].values[1:], (f * seen["l0.c"].values.roll(1, 0) + i * g)[1:])
+
+
+def test_gradients_equal_those_of_a_nudge() -> None:
+    """dL/dh_t of a trace against the gradient that torch gives when the sequence is cut at t."""
+    torch.manual_seed(0)
+    gru = GRU(3, 4).double()
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    with pellucid.trace(gru) as seen:
+        y, _ = gru(x)
+    assert seen["l0.h"].grad is None
+    y[-1].sin().sum().backward()
+    with torch.no_grad():
+        h = gru(x[:3])[1]
+    h.requires_grad_()
+    (expected,) = torch.autograd.grad(gru(x[3:], h)[0][-1].sin().sum(), h)
+    found = seen["l0.h"].grad
+    assert found is not None
+    torch.testing.assert_close(found[2], expected[0])
+
+
+def test_gradient_of_a_feature_map() -> None:
+    model = Model()
+    with pellucid.trace(model) as seen:
+        model(torch.randn(2, 1, 10, 10)).sum().backward()
+    found = seen["conv.out"].grad
+    assert found is not None
+    assert found.shape == seen["conv.out"].values.shape
+    assert found.abs().sum() > 0
+
+
+def test_padding_is_not_shown() -> None:
+    lstm = LSTM(3, 4, bidirectional=True)
+    with pellucid.trace(lstm) as seen:
+        lstm(torch.randn(5, 2, 3), lengths=[2, 5])
+    assert (seen["l0.f"].values[2:, 0] == 0).all()
+    assert (seen["l0_reverse.f"].values[2:, 0] == 0).all()
+    assert (seen["l0.f"].values[:, 1] != 0).all()
