@@ -119,8 +119,8 @@ def _time_column(source: Path, frame: pl.DataFrame) -> tuple[pl.Series | None, p
     for name, dtype in frame.schema.items():
         column = frame[name]
         if dtype == pl.String:
-            parsed = column.str.to_datetime(strict=False)
-            if parsed.null_count() > 0:
+            parsed = _as_times(column)
+            if parsed is None:
                 continue
             times = parsed
         elif dtype.is_temporal() or (
@@ -143,6 +143,15 @@ def _time_column(source: Path, frame: pl.DataFrame) -> tuple[pl.Series | None, p
             )
         return times.alias(name), frame.drop(name)
     return None, frame
+
+
+def _as_times(column: pl.Series) -> pl.Series | None:
+    """A column of texts as times, or None where one of them is none."""
+    try:
+        parsed = column.str.to_datetime(strict=False)
+    except pl.exceptions.ComputeError:  # no format fits
+        return None
+    return parsed if parsed.null_count() == 0 else None
 
 
 def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:

@@ -1,0 +1,222 @@
+"""The promise: an honest comparison that survives being killed, and gives the same figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.lab import tasks
+
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab import compare as comparing
+from pellucid.lab import data
+from pellucid.lab.candidates import blueprint, common_size, solve_width
+from pellucid.lab.report.page import render
+from pellucid.lab.results import Comparison
+from pellucid.lab.task import Split
+
+NETWORKS = ["cnn", "rnn", "lstm", "gru"]
+KINDS = {
+    "images": lambda p: tasks.write_images(p / "images"),
+    "series": lambda p: tasks.write_series(p / "series.csv", rows=200),
+    "texts": lambda p: tasks.write_texts(p / "texts.csv", rows=60),
+    "characters": lambda p: tasks.write_text(p / "text.txt", 4000),
+    "sounds": lambda p: tasks.write_sounds(p / "sounds"),
+}
+
+
+def figures(comparison: Comparison) -> dict[str, object]:
+    """All that must be equal in two runs: everything but times."""
+    return {
+        c.name: (
+            c.score,
+            c.behind,
+            [(s.test_score, [(e.train_loss, e.valid_loss) for e in s.history]) for s in c.seeds],
+        )
+        for c in comparison.candidates
+    }
+
+
+def small(task: comparing.Task, **options: object) -> comparing.Plan:
+    given = {"trials": 1, "seeds": 2, "epochs": 2, "parameters": 2000} | options
+    return comparing.plan(task, given.pop("candidates", NETWORKS), **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_from_data_to_report(kind: str, tmp_path: Path) -> None:
+    task = data.load(KINDS[kind](tmp_path))
+    found, folder = comparing.compare(small(task), out=tmp_path / "run")
+    assert {c.name for c in found.candidates} == set(NETWORKS)
+    for file in (
+        "config.json",
+        "result.json",
+        "report.html",
+        "metrics.csv",
+        "predictions/lstm.csv",
+        "models/gru-seed-2.safetensors",
+    ):
+        assert (folder / file).exists(), file
+    assert found == Comparison.model_validate_json((folder / "result.json").read_text())
+    again, _ = comparing.compare(small(task), out=tmp_path / "again")
+    assert figures(found) == figures(again)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_widths_make_networks_equal(kind: str, tmp_path: Path) -> None:
+    task = data.load(KINDS[kind](tmp_path))
+    plans = [blueprint(n) for n in NETWORKS]
+    wanted = common_size(plans, task, 6000)
+    sizes = [p.size(task, solve_width(p, task, wanted)) for p in plans]
+    assert max(sizes) <= 1.05 * min(sizes)
+    real = sum(p.numel() for p in plans[2].build(task, solve_width(plans[2], task, wanted)).parameters())
+    assert real == sizes[2]
+
+
+def test_the_test_part_is_not_touched_in_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training on a task whose test part is nonsense gives the same networks."""
+    task = data.load(KINDS["images"](tmp_path))
+    nonsense = Split(torch.full_like(task.test.x, torch.nan), task.test.y, None, task.test.items)
+    comparing.compare(small(task), out=tmp_path / "a")
+    comparing.compare(small(dataclasses.replace(task, test=nonsense)), out=tmp_path / "b")
+    for file in sorted((tmp_path / "a" / "models").iterdir()):
+        ours, theirs = load_file(file), load_file(tmp_path / "b" / "models" / file.name)
+        assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
+
+
+def test_learning_happens(tmp_path: Path) -> None:
+    task = data.load(tasks.write_images(tmp_path / "i", per_class=60))
+    found, _ = comparing.compare(small(task, epochs=12, candidates=["cnn", "gru"]), out=tmp_path / "run")
+    assert all(c.score.value > 80 and c.beats_baseline for c in found.candidates)
+
+
+def test_kill_at_any_moment_and_go_on(tmp_path: Path) -> None:
+    folder = tasks.write_images(tmp_path / "images", per_class=40)
+    command = [
+        sys.executable,
+        "-m",
+        "pellucid",
+        "compare",
+        str(folder),
+        "--with",
+        "rnn,cnn",
+        "--trials",
+        "2",
+        "--seeds",
+        "2",
+    ]
+    command += ["--epochs", "6", "--params", "1000"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, **quiet)
+    generator = random.Random(0)
+    for _ in range(3):
+        process = subprocess.Popen([*command, "--out", str(tmp_path / "killed")], **quiet)
+        seen: set[tuple[str, int]] = set()
+        wanted = generator.randint(2, 7)  # of the 36 epochs that the run has
+        while process.poll() is None and len(seen) < wanted:
+            seen |= {(f.name, f.stat().st_mtime_ns) for f in (tmp_path / "killed" / "units").glob("*.safetensors")}
+            time.sleep(generator.uniform(0, 0.004))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "killed" / "result.json").exists()
+    subprocess.run([*command, "--out", str(tmp_path / "killed")], check=True, **quiet)
+    results = [Comparison.model_validate_json((tmp_path / n / "result.json").read_text()) for n in ("whole", "killed")]
+    assert figures(results[0]) == figures(results[1])
+    assert results[0].verdict.equivalent == results[1].verdict.equivalent
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    task = data.load(KINDS["images"](tmp_path))
+    comparing.compare(small(task, candidates=["rnn"]), out=tmp_path / "run")
+    with pytest.raises(DataError, match="holds a run with seeds 2, and 1 is asked"):
+        comparing.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run")
+    comparing.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run", fresh=True)
+    (tmp_path / "run" / "result.json").write_text("{")
+    with pytest.raises(DataError, match=r"result.json: the result cannot be read"):
+        comparing.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    next((tmp_path / "run" / "units").glob("*")).write_bytes(b"broken")
+    with pytest.raises(DataError, match="the checkpoint cannot be read"):
+        comparing.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run")
+
+
+def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
+    task = data.load(KINDS["images"](tmp_path))
+    from pellucid.lab.runs import Run
+
+    with Run(tmp_path / "run").alone(), pytest.raises(DataError, match="another process"):
+        comparing.compare(small(task), out=tmp_path / "run")
+
+
+def test_a_cell_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "my_cell.py").write_text(
+        "from pellucid import Cell\n"
+        "from pellucid.cells import Input, Matrix, State, Vector, sigmoid, tanh\n"
+        "class Leaky(Cell):\n"
+        "    x = Input()\n    U = Matrix()\n    a = Vector(initial=0.0)\n    h = State()\n"
+        "    def step(self, x, h):\n"
+        "        alpha = sigmoid(self.a)\n"
+        "        return (1 - alpha) * h + alpha * tanh(x + self.U @ h)\n"
+    )
+    task = data.load(KINDS["images"](tmp_path))
+    plan = small(task, candidates=["gru", f"{tmp_path / 'my_cell.py'}:Leaky"])
+    found, _ = comparing.compare(plan, out=tmp_path / "run")
+    assert {c.label for c in found.candidates} == {"GRU", "Leaky"}
+    with pytest.raises(DataError, match="it has Leaky"):
+        small(task, candidates=[f"{tmp_path / 'my_cell.py'}:Leeky"])
+
+
+def test_impossible_plans_are_sentences(tmp_path: Path) -> None:
+    task = data.load(KINDS["images"](tmp_path))
+    for options, words in (
+        ({"seeds": 0}, "seeds is 0"),
+        ({"candidates": ["lsmt"]}, "no candidate 'lsmt'"),
+        ({"candidates": ["rnn", "rnn"]}, "once"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            small(task, **options)
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.data = ""
+        self.links: list[str] = []
+        self._in = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._in = tag
+        self.links += [v or "" for k, v in attrs if k in ("src", "href")]
+
+    def handle_data(self, text: str) -> None:
+        if self._in == "script":
+            self.data += text
+        elif self._in != "style":
+            self.text.append(text)
+
+
+def test_the_report_is_whole_safe_and_alone(tmp_path: Path) -> None:
+    folder = tasks.write_images(tmp_path / "images")
+    (folder / "left").rename(folder / "<script>alert(1)</script>".replace("/", "∕"))
+    found, _ = comparing.compare(small(data.load(folder)), out=tmp_path / "run")
+    page = _Page()
+    page.feed(render(found))
+    assert page.links == []
+    assert Comparison.model_validate(json.loads(page.data)) == found
+    text = "".join(page.text)
+    assert found.verdict.sentence in text
+    assert "<script>alert(1)" in text  # as text, not as an element
+    for c in found.candidates:
+        assert f"{c.cost.parameters:,}" in text

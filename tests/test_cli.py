@@ -1,0 +1,69 @@
+"""The promise: help that teaches, one sentence and exit code 2 for a mistake, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lab import tasks
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "pellucid", *arguments], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compare", "nowhere"], "there is no such file"),
+        (["compare", "--nonsense"], "nonsense"),
+        (["compare", ".", "--trials", "x"], "x"),
+        (["sample", "cats", "x"], "there are digits, co2"),
+        (["cell", "gruu"], "there is no cell"),
+    ],
+)
+def test_a_mistake_is_a_sentence(arguments: list[str], words: str) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_help_teaches() -> None:
+    result = run("compare", "--help")
+    assert result.returncode == 0
+    assert "pellucid compare sales.csv" in result.stdout
+    assert "--horizon" in result.stdout
+
+
+def test_json_on_standard_output_alone(tmp_path: Path) -> None:
+    folder = tasks.write_images(tmp_path / "images")
+    result = run(
+        "compare",
+        str(folder),
+        "--with",
+        "rnn",
+        "--trials",
+        "1",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--out",
+        str(tmp_path / "r"),
+        "--json",
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["candidates"][0]["name"] == "rnn"
+    assert "\x1b[" not in result.stderr
+
+
+def test_a_cell_shows_its_programs() -> None:
+    result = run("cell", "gru")
+    assert "24,960 parameters" in result.stdout
+    assert "transposedproduct" in result.stdout
