@@ -27,7 +27,8 @@ def write_series(file: Path, rows: int = 400, season: int = 12) -> Path:
     t = np.arange(rows)
     values = 5 * np.sin(2 * np.pi * t / season) + 0.01 * t + generator.normal(0, 0.3, rows)
     times = np.datetime64("2024-01-01T00:00:00") + t * np.timedelta64(1, "h")
-    lines = ["time,load,other", *(f"{a},{b:.4f},{c:.4f}" for a, b, c in zip(times, values, np.cos(t), strict=True))]
+    rows_of_text = (f"{a},{b:.4f},{c:.4f}" for a, b, c in zip(times, values, np.cos(t), strict=True))
+    lines = ["time,load,other", *rows_of_text]
     file.write_text("\n".join(lines) + "\n")
     return file
 
