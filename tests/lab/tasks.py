@@ -39,7 +39,7 @@ def write_texts(file: Path, rows: int = 120) -> Path:
     fill = ["영화", "movie", "정말", "quite", "the", "그"]
     lines = ["review,stars"]
     for k in range(rows):
-        words = list(generator.choice(fill, 6)) + ["좋아요 good" if k % 2 else "별로 bad"]
+        words = [*generator.choice(fill, 6), "좋아요 good" if k % 2 else "별로 bad"]
         lines.append(f"{' '.join(generator.permutation(words))} {k},{'up' if k % 2 else 'down'}")
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
