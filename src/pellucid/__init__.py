@@ -7,8 +7,9 @@ networks on one's own data (``pellucid compare``).
 
 from pellucid import cells, geometry, nn
 from pellucid.cells import Cell
+from pellucid.explain import explain
 from pellucid.trace import trace
 
-__all__ = ["Cell", "cells", "geometry", "nn", "trace"]
+__all__ = ["Cell", "cells", "explain", "geometry", "nn", "trace"]
 
 __version__ = "0.1.0"
