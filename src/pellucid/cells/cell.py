@@ -186,6 +186,18 @@ class Cell:
 
         return counts.macs(self, input_size, hidden_size)
 
+    def latex(self) -> str:
+        """The equations as a LaTeX ``align`` environment, one line for each name."""
+        from pellucid.cells.latex import latex
+
+        return latex(self)
+
+    def diagram(self) -> str:
+        """The structure drawing of one step as SVG text."""
+        from pellucid.cells.diagram import diagram
+
+        return diagram(self)
+
     def __getstate__(self) -> dict[str, Any]:
         """Options and declarations only: what is derived is derived anew after a copy."""
         return {

@@ -52,7 +52,8 @@ def trace(cell: Cell, variant: Variant) -> Graph:
             node.name = name
         named[name] = node
     for name, node in names.items():
-        if isinstance(node, Node) and not node.is_leaf and not node.name and name not in named:
+        fresh = name not in named and name not in cell.declarations
+        if isinstance(node, Node) and not node.is_leaf and not node.name and fresh:
             node.name = name
             named[name] = node
     return Graph(builder, states, after, dict(sorted(named.items(), key=lambda item: item[1].index)))

@@ -305,7 +305,7 @@ def _candidate(
             file_bytes=run.file("models", f"{_safe(name)}-seed-1.safetensors").stat().st_size,
         ),
         layers=rows,
-        diagram=None,
+        diagram=None if trained.blueprint.cell is None else trained.blueprint.cell.diagram(),
         trials=trained.trials,
         seeds=[
             SeedRun(

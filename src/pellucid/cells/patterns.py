@@ -1,0 +1,30 @@
+"""Composite operations, recognised in a graph: what readers call by one name is several nodes."""
+
+from __future__ import annotations
+
+from pellucid.cells.graph import Node
+
+
+def mean(node: Node) -> Node | None:
+    """v, where the node is its mean over units."""
+    if node.op == "mul" and node.args[0].op == "sum" and node.args[1].op == "reciprocal_size":
+        return node.args[0].args[0]
+    return None
+
+
+def layer_norm(node: Node) -> tuple[Node, Node, Node] | None:
+    """(v, gain, shift), where the node is what :func:`pellucid.cells.language.layer_norm` makes."""
+    if node.op != "add" or node.args[0].op != "mul":
+        return None
+    shift, (divided, gain) = node.args[1], node.args[0].args
+    if divided.op != "div" or divided.args[1].op != "sqrt" or divided.args[0].op != "sub":
+        return None
+    v, centre = divided.args[0].args
+    return (v, gain, shift) if mean(centre) is v else None
+
+
+def log_sigmoid(node: Node) -> Node | None:
+    """v, where the node is log(sigmoid(v)) as :func:`pellucid.cells.language.log_sigmoid` makes it."""
+    if node.op == "neg" and node.args[0].op == "softplus" and node.args[0].args[0].op == "neg":
+        return node.args[0].args[0].args[0]
+    return None
