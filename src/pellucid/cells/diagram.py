@@ -15,10 +15,19 @@ from pellucid.cells.graph import Node, ancestors
 from pellucid.cells.latex import GREEK
 from pellucid.cells.layout import Place, Wire, arrange, tracks
 
-FUNCTIONS = {"sigmoid": "σ", "sqrt": "√", "greater": ">", "greater_equal": "≥", "maximum": "max", "minimum": "min"}
-SIGNS = {"mul": "×", "div": "÷", "select": "?", "product": "×", "sum": "Σ"}
+FUNCTIONS = {
+    "sigmoid": "σ",
+    "sqrt": "√",
+    "greater": ">",
+    "greater_equal": "≥",
+    "maximum": "max",
+    "minimum": "min",
+    "abs": "|·|",
+}
+SIGNS = {"mul": "×", "div": "÷", "product": "×", "sum": "Σ"}
+PORTS = {"div": ("", "/"), "select": ("?", "1", "0")}
 ROW, TRACK, RADIUS, EDGE = 54.0, 9.0, 13.0, 30.0
-INK, LINE, MUTED = "#14202a", "#5c6b76", "#4a5964"
+INK, LINE, MUTED, GROUND = "#14202a", "#5c6b76", "#4a5964", "#f5f8fa"
 LOOKS = {  # kind: (fill, stroke)
     "learned": ("#ffe2b3", "#b87a00"),
     "unit": ("#ffffff", "#0072b2"),
@@ -33,12 +42,15 @@ class Element(Place):
 
     Attributes:
         kind: ``"learned"``, ``"unit"``, ``"state"``, ``"input"`` or ``"join"`` (wires that go on together).
-        text: what is written in it; name: what the equations call its result.
-        signs: what is written at each port: "−" where a sum subtracts, "1/" where a quotient divides.
+        text: what is written in it; time: what stands below that, ``t`` or ``t−1``.
+        name: what the equations call its result.
+        signs: what is written at each port: "−" where a sum subtracts, "/" at what a quotient divides by; "?" at the
+            condition of a selection, "1" at what is taken where it holds.
     """
 
     kind: str = "unit"
     text: str = ""
+    time: str = ""
     name: str = ""
     signs: tuple[str, ...] = ()
 
@@ -47,14 +59,22 @@ class Element(Place):
         """Half its width."""
         if self.kind == "join":
             return 4.0
-        return max(RADIUS + (9.0 if self.kind == "learned" else 3.0 * (self.kind != "unit")), 4.6 * len(self.text) + 7)
+        return max(
+            RADIUS + (9.0 if self.kind == "learned" else 3.0 * (self.kind != "unit")),
+            4.6 * len(self.text) + 3.4 * len(self.time) + 7,
+        )
 
 
 def diagram(cell: Cell) -> str:
     """The drawing of one time step as SVG text, the same for the same cell."""
-    elements, ends = _Reading(cell).elements()
+    elements, ends = read(cell)
     wires = arrange(elements, ends)
     return _draw(cell, elements, wires)
+
+
+def read(cell: Cell) -> tuple[list[Element], list[Element]]:
+    """What is drawn, inputs before what they feed, and of that the states after the step, in the order declared."""
+    return _Reading(cell).elements()
 
 
 class _Reading:
@@ -71,15 +91,16 @@ class _Reading:
         self.results = set(graph.after.values())
         self.made: dict[Node, Element] = {}
         self.order: list[Element] = []
+        self.projected = Element(kind="input", text="x", time="t")
 
     def elements(self) -> tuple[list[Element], list[Element]]:
-        """All elements, inputs first, and those at the right end."""
+        """See :func:`read`."""
         states = list(self.graph.states.items())
         lanes = [*states[1:], states[0]]  # the output runs lowest, memory above it, as it is usually drawn
         for name, node in states:
-            self.made[node] = Element(kind="state", text=f"{_plain(name)}|t−1", fixed=True)
+            self.made[node] = Element(kind="state", text=_plain(name), time="t−1", fixed=True)
         ends = [
-            Element([self.of(self.graph.after[name])], kind="state", text=f"{_plain(name)}|t", fixed=True)
+            Element([self.of(self.graph.after[name])], kind="state", text=_plain(name), time="t", fixed=True)
             for name, _ in states
         ]
         sources = [self.made[node] for _, node in states]
@@ -108,7 +129,7 @@ class _Reading:
         shared = max(pairs, key=lambda pair: len(pairs[pair]), default=frozenset())
         if len(pairs.get(shared, ())) < 2:
             return []
-        ordered = [place for place in self.made.values() if place in shared]
+        ordered = [place for place in [*self.made.values(), self.projected] if place in shared]
         joined = Element(list(ordered), kind="join")
         for element in pairs[shared]:
             element.inputs = [joined, *(given for given in element.inputs if given not in shared)]
@@ -129,7 +150,7 @@ class _Reading:
         if node.op == "projection":
             return Element([self.x()], kind="learned", text="W")
         if node.is_leaf:
-            return Element(kind="input", text=f"{_plain(str(node.key))}|t")
+            return Element(kind="input", text=_plain(str(node.key)), time="t")
         text, inside = _function(node)
         if inside is not None:
             normalised = patterns.layer_norm(inside)
@@ -142,18 +163,15 @@ class _Reading:
             return Element(self.wires(node), kind="learned", text=self.weights(node))
         if node.op in ("add", "sub", "neg"):
             return self.sum(node)
-        varying = [arg for arg in node.args if arg.varies]
-        signs = tuple("1/" if node.op == "div" and arg is node.args[1] else "" for arg in varying)
-        return Element([self.of(arg) for arg in varying], text=_operation(node), signs=signs)
+        signs = PORTS.get(node.op, ("",) * len(node.args))
+        varying = [(self.of(arg), sign) for arg, sign in zip(node.args, signs, strict=True) if arg.varies]
+        return Element([e for e, _ in varying], text=_operation(node), signs=tuple(sign for _, sign in varying))
 
     def x(self) -> Element:
         """The input of the step; there is one, however many gates project it."""
-        found = next((e for e in self.order if e.text == "x|t"), None)
-        if found is None:
-            found = Element(kind="input", text="x|t")
-            self.order.append(found)
-            self.made[Node(self.graph.builder, "x", (), None, (), True)] = found
-        return found
+        if self.projected not in self.order:
+            self.order.append(self.projected)
+        return self.projected
 
     def private(self, node: Node, inside: Node | None = None) -> bool:
         """Whether a node is no result and used once (or only inside a given one): it may be drawn inside what uses it."""
@@ -278,12 +296,13 @@ def _draw(cell: Cell, elements: list[Element], wires: list[Wire]) -> str:
         found = tracks(gap, entry, y)
         start = left + 12.0
         lanes |= {(source, column): start + TRACK * k for k, track in enumerate(found) for source in track}
-        centre[column] = start + TRACK * max(len(found) - 1, 0) + 14.0 + half if column else half + 4
+        room = 20.0 if any(any(e.signs) for e in elements if e.column == column) else 14.0
+        centre[column] = start + TRACK * max(len(found) - 1, 0) + room + half if column else half + 4
         left = centre[column] + half
     width, height = left + 4, max(y.values()) + 24 + EDGE
     drawn = [_wire(w, y, entry, lanes, centre) for w in wires]
     shapes = [_shape(e, centre[e.column], y[e]) for e in elements]
-    marks = [_mark(w, y, entry, centre) for w in wires]
+    marks = [_mark(w, entry, centre) for w in wires]
     states = ", ".join(cell.states)
     return "\n".join(
         [
@@ -293,7 +312,7 @@ def _draw(cell: Cell, elements: list[Element], wires: list[Wire]) -> str:
             f"<desc>The states {escape(states)} enter on the left and leave on the right. A box is learned: weights "
             "times what enters it, then its function. Circles and ovals work unit by unit.</desc>",
             f'<rect x="{centre[0]:.0f}" y="12" width="{centre[count - 1] - centre[0]:.0f}" height="{height - 24:.0f}" rx="16" '
-            'fill="#f5f8fa" stroke="#b4c1cb"/>',
+            f'fill="{GROUND}" stroke="#b4c1cb"/>',
             f'<g fill="none" stroke="{LINE}" stroke-width="1.6">',
             *drawn,
             "</g>",
@@ -314,7 +333,10 @@ def _ports(wires: list[Wire], y: dict[Place, float]) -> dict[tuple[Place, int], 
     entry = {}
     for target, found in entering.items():
         found.sort(key=lambda w: (y[w.source], w.port))
-        level = next((k for k, w in enumerate(found) if w.source.row == target.row), (len(found) - 1) / 2)
+        middle = (len(found) - 1) / 2
+        level = next((k for k, w in enumerate(found) if w.source.row == target.row), middle)
+        if abs(level - middle) > 0.5:  # a port would lie beside the element
+            level = middle
         step = 0.0 if getattr(target, "kind", "") == "join" else 8.0
         for k, wire in enumerate(found):
             entry[target, wire.port] = y[target] + step * (k - level)
@@ -353,12 +375,11 @@ def _shape(e: Element, x: float, y: float) -> str:
         f'<rect x="{x - e.half:.1f}" y="{y - tall:.1f}" width="{2 * e.half:.1f}" height="{2 * tall:.1f}" '
         f'rx="{corner:.0f}" {look}/>'
     )
-    letter, _, below = e.text.partition("|")
-    small = f'<tspan dy="4" font-size="9">{below}</tspan>' if below else ""
+    small = f'<tspan dy="4" font-size="9">{e.time}</tspan>' if e.time else ""
     inside = e.kind == "learned" and bool(e.name)
     text = (
         f'<text x="{x:.1f}" y="{y + (-1 if inside else 4.5):.1f}" text-anchor="middle" fill="{INK}">'
-        f"{escape(letter)}{small}</text>"
+        f"{escape(e.text)}{small}</text>"
     )
     italic = f'font-style="italic" font-size="11.5" fill="{MUTED}">{escape(e.name)}</text>'
     if inside:
@@ -386,11 +407,13 @@ def _branches(
     return dots
 
 
-def _mark(wire: Wire, y: dict[Place, float], entry: dict[tuple[Place, int], float], centre: dict[int, float]) -> str:
-    """The sign at a port, on the side where no other wire enters."""
+def _mark(wire: Wire, entry: dict[tuple[Place, int], float], centre: dict[int, float]) -> str:
+    """The sign at a port, on the wire itself."""
     if not isinstance(wire.target, Element) or not any(wire.target.signs[wire.port :][:1]):
         return ""
-    x, height = centre[wire.target.column] - wire.target.half - 1, entry[wire.target, wire.port]
-    beside = height - 4 if height < y[wire.target] else height + 13
-    sign = wire.target.signs[wire.port]
-    return f'<text x="{x:.1f}" y="{beside:.1f}" text-anchor="end" font-size="11" fill="{INK}">{sign}</text>'
+    x, y = centre[wire.target.column] - wire.target.half - 7, entry[wire.target, wire.port]
+    return (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{GROUND}" stroke="{LINE}" stroke-width=".8"/>'
+        f'<text x="{x:.1f}" y="{y + 3.1:.1f}" text-anchor="middle" font-size="9" '
+        f'fill="{INK}">{wire.target.signs[wire.port]}</text>'
+    )

@@ -39,6 +39,10 @@ def trace(cell: Cell, variant: Variant) -> Graph:
     Raises:
         CellError: the declaration is wrong.
     """
+    for declared in cell.declarations.values():
+        size = getattr(declared, "size", None)
+        for letter in getattr(declared, "shape", (size,) if size else ()):
+            cell.size(letter, 1)
     builder = Builder()
     values = _leaves(cell, variant, builder)
     with _locals_of(type(cell).step.__code__) as names:
