@@ -161,7 +161,7 @@ def size(stack: str, /) -> None:
 
     The input is HxWxC, TxI or N. Layers: conv K FILTERS (s2 stride, p2 or p1:2 padding, d2 dilation, g4 groups, same,
     same_lower, valid, causal, nobias), tconv, pool K, avgpool K, gpool, flatten, linear N, rnn H, gru H, lstm H
-    (bidirectional, layers2, proj32, last), batchnorm, dropout, relu, tanh, sigmoid, gelu, softmax.
+    (bidirectional, layers2, proj32, nobias, last), batchnorm, dropout, relu, tanh, sigmoid, gelu, softmax.
 
     Parameters
     ----------

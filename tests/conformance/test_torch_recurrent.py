@@ -7,6 +7,7 @@ from planted_bugs import plant
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import pellucid.nn
+from pellucid.geometry import layers as geometry
 
 LAYERS, CELLS = ("RNN", "LSTM", "GRU"), ("RNNCell", "LSTMCell", "GRUCell")
 
@@ -61,6 +62,33 @@ def test_the_cells_count_foretells_every_samples_parameters(name):
             for size in [theirs.input_size] + [above] * (theirs.num_layers - 1)
         )
         assert count == sum(parameter.numel() for parameter in theirs.parameters())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_geometry_foretells_every_samples_size_and_parameters(name):
+    """The sizes of the output and the count, from the arguments alone."""
+    checked = 0
+    for sample in samples(name, training=True):
+        given, (x, *_) = sample.constructor_input.kwargs, sample.forward_input.args
+        if not isinstance(x, torch.Tensor):
+            continue
+        layer = torch.nn.__dict__[name](**given).double()
+        y, _ = layer(x)
+        alone = x.dim() == 2
+        steps = 0 if alone or not layer.batch_first else 1
+        foretold = geometry.Recurrent(
+            name=name.lower(), hidden=layer.hidden_size, layers=layer.num_layers, bidirectional=layer.bidirectional,
+            projection=layer.proj_size, bias=layer.bias,
+        ).effect((x.shape[-1], x.shape[steps]), "here")  # fmt: skip
+        assert foretold.output == (y.shape[-1], y.shape[steps])
+        assert foretold.parameters == sum(p.numel() for p in layer.parameters())
+        if layer.batch_first and not alone:
+            ours = getattr(pellucid.nn, name)(**given).double()
+            for model in (layer, ours):
+                (row,) = pellucid.explain(model, tuple(x.shape[1:])).rows
+                assert (row.parameters, row.macs) == (foretold.parameters, foretold.macs)
+        checked += 1
+    assert checked >= 16
 
 
 # The registry's samples have few steps, hardly a batch and no dropout; these are larger.
@@ -192,3 +220,11 @@ def test_a_planted_bug_is_noticed(monkeypatch, name, method, right, wrong):
         compare_layers(name, {})
     with pytest.raises(AssertionError, match="not close"):
         compare_cells(f"{name}Cell", {})
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU"])
+def test_a_projection_is_refused_as_torch_refuses_it(name):
+    for each in twins(name):
+        assert each(3, 4).proj_size == 0
+        with pytest.raises(ValueError, match="proj_size"):
+            each(3, 4, proj_size=2)

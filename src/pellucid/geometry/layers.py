@@ -235,6 +235,7 @@ class Recurrent(Layer):
     bidirectional: bool = False
     projection: int = 0
     last: bool = False
+    bias: bool = True
 
     def effect(self, shape: Shape, where: str) -> Effect:
         """(D P, T), or (D P,) with ``last``."""
@@ -245,7 +246,7 @@ class Recurrent(Layer):
         for layer in range(self.layers):
             inputs = shape[0] if layer == 0 else directions * out
             weights += directions * (gates * self.hidden * (inputs + out) + self.hidden * self.projection)
-        biases = self.layers * directions * 2 * gates * self.hidden
+        biases = self.bias * self.layers * directions * 2 * gates * self.hidden
         output = (directions * out,) if self.last else (directions * out, *shape[1:])
         return Effect(output, f"{shape[1]} steps * {weights:,}", weights + biases, weights * shape[1])
 

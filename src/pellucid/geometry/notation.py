@@ -10,7 +10,7 @@ The input is HxWxC, DxHxWxC, TxI or N. Then, between bars:
     pool K, avgpool K   s (default: K), p, d, same, ceil
     gpool, flatten      all positions to one; all numbers in a row
     linear N, linear IN N
-    rnn H, gru H, lstm H   options bidirectional, layers2, proj32, last (only the last step goes on)
+    rnn H, gru H, lstm H   options bidirectional, layers2, proj32, nobias, last (only the last step goes on)
     batchnorm, dropout, relu, tanh, sigmoid, gelu, softmax
 """
 
@@ -134,7 +134,7 @@ def _layer(reader: _Reader, group: list[int]) -> Layer:
         return Linear(outputs=numbers[-1][0], inputs=inputs, **_options(reader, rest, "nobias"))
     if kind in ("rnn", "gru", "lstm"):
         (hidden,) = _count(reader, group[0], numbers, 1, f"{kind} needs a hidden size")
-        return Recurrent(name=kind, hidden=hidden[0], **_options(reader, rest, "recurrent"))
+        return Recurrent(name=kind, hidden=hidden[0], **_options(reader, rest, "recurrent nobias"))
     if numbers or rest:
         raise reader.wrong(group[1], f"{kind} takes no numbers and no options")
     plain: dict[str, Layer] = {"gpool": GlobalPool(), "flatten": Flatten(), "batchnorm": BatchNorm()}

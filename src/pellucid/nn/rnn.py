@@ -16,7 +16,10 @@ class RNN(Recurrent):
         args, kwargs: as ``torch.nn.RNN`` and :class:`Recurrent`; the fourth is the nonlinearity.
         nonlinearity: ``"tanh"`` or ``"relu"``.
         layer_norm, heads: options of the cell.
+        proj_size: 0, as torch's class takes it too.
     """
+
+    proj_size = 0
 
     def __init__(
         self,
@@ -27,8 +30,10 @@ class RNN(Recurrent):
         *args: Any,
         layer_norm: bool = False,
         heads: int = 1,
+        proj_size: int = 0,
         **kwargs: Any,
     ) -> None:
+        _no_projection("RNN", proj_size)
         cell = cells.RNN(nonlinearity=nonlinearity, layer_norm=layer_norm, heads=heads)
         super().__init__(cell, input_size, hidden_size, num_layers, *args, **kwargs)
 
@@ -49,9 +54,11 @@ class GRU(Recurrent):
     Args:
         args, kwargs: as ``torch.nn.GRU`` and :class:`Recurrent`.
         reset_before, layer_norm, heads: options of the cell.
+        proj_size: 0, as torch's class takes it too.
     """
 
     mode = "GRU"
+    proj_size = 0
 
     def __init__(
         self,
@@ -61,8 +68,10 @@ class GRU(Recurrent):
         reset_before: bool = False,
         layer_norm: bool = False,
         heads: int = 1,
+        proj_size: int = 0,
         **kwargs: Any,
     ) -> None:
+        _no_projection("GRU", proj_size)
         cell = cells.GRU(reset_before=reset_before, layer_norm=layer_norm, heads=heads)
         super().__init__(cell, input_size, hidden_size, *args, **kwargs)
 
@@ -110,3 +119,8 @@ class LSTM(Recurrent):
     def extra_repr(self) -> str:
         """As in torch."""
         return super().extra_repr() + (f", proj_size={self.proj_size}" if self.proj_size else "")
+
+
+def _no_projection(name: str, proj_size: int) -> None:
+    if proj_size:
+        raise ArgumentError(f"{name}: proj_size is {proj_size}, and only the LSTM has a projection; leave it out")
