@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
@@ -213,7 +214,10 @@ def test_the_report_is_whole_safe_and_alone(tmp_path: Path) -> None:
     found, _ = comparing.compare(small(data.load(folder)), out=tmp_path / "run")
     page = _Page()
     page.feed(render(found))
-    assert page.links == []
+    drawings = [c.diagram for c in found.candidates if c.diagram]
+    assert len(page.links) == len(drawings) == 1
+    for link, drawing in zip(page.links, drawings, strict=True):
+        assert base64.b64decode(link.removeprefix("data:image/svg+xml;base64,")).decode() == drawing
     assert Comparison.model_validate(json.loads(page.data)) == found
     text = "".join(page.text)
     assert found.verdict.sentence in text

@@ -106,6 +106,43 @@ def test_texts(tmp_path: Path) -> None:
     assert "좋" in str(task.preprocessing["vocabulary"])
 
 
+def as_parquet(file: Path) -> Path:
+    """The same table as Parquet, times as times."""
+    pl.read_csv(file, try_parse_dates=True).write_parquet(file.with_suffix(".parquet"))
+    return file.with_suffix(".parquet")
+
+
+@pytest.mark.parametrize("write", [tasks.write_series, tasks.write_texts])
+def test_parquet_gives_the_task_that_csv_gives(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    file = write(tmp_path / "a.csv")
+    task, twin = data.load(file), data.load(as_parquet(file))
+    assert equal(task, twin)
+    assert task.title == twin.title
+    assert task.step == twin.step
+    assert task.fingerprint == twin.fingerprint
+
+
+def test_a_hole_in_parquet_is_named_by_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pl.DataFrame({"v": [1.0] * 40 + [None] + [2.0] * 60}).write_parquet(file)
+    with pytest.raises(DataError, match="row 41: column 'v' has no value"):
+        data.load(file)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"a\.parquet: the table cannot be read"):
+        data.load(file)
+
+
+def test_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+    file = tasks.write_series(tmp_path / "a.csv")
+    task = data.load(file)
+    lines = file.read_text().splitlines()
+    (tmp_path / "points.csv").write_text("\n".join(line.replace(",", ";") for line in lines), encoding="utf-8-sig")
+    (tmp_path / "commas.csv").write_text("\n".join(line.replace(",", ";").replace(".", ",") for line in lines))
+    (tmp_path / "tabs.tsv").write_text("\n".join(line.replace(",", "\t") for line in lines))
+    for name in ("points.csv", "commas.csv", "tabs.tsv"):
+        assert equal(task, data.load(tmp_path / name)), name
+
+
 def test_characters(tmp_path: Path) -> None:
     file = tasks.write_text(tmp_path / "a.txt")
     task = data.load(file)

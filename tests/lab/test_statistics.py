@@ -57,8 +57,7 @@ def candidate(
             tuning_seconds=1,
             latency_ms_p50=latency,
             latency_ms_p99=latency,
-            activation_bytes=1,
-            peak_memory_bytes=None,
+            training_bytes=1,
             file_bytes=1,
         ),
         layers=[],
@@ -81,7 +80,7 @@ BASELINE = BaselineResult(name="majority class", sentence="", score=Interval(val
 @pytest.mark.parametrize(
     ("candidates", "choice", "words"),
     [
-        ([candidate("lstm", 97, None, 2), candidate("cnn", 90, (5, 9), 1)], "lstm", "difference to every other network is sure"),
+        ([candidate("lstm", 97, None, 2), candidate("cnn", 90, (5, 9), 1)], "lstm", "ahead of every other network"),
         ([candidate("lstm", 97, None, 2), candidate("cnn", 96, (-1, 3), 1)], "cnn", "LSTM and CNN cannot be told apart"),
         ([candidate("lstm", 97, None, 2), candidate("cnn", 96, (-1, 3), 1), candidate("rnn", 80, (15, 19), 0.1)], "cnn", "LSTM and CNN cannot be told apart"),
         ([candidate("lstm", 10, None, 2, beats=False), candidate("cnn", 9, (-1, 3), 1, beats=False)], "cnn", "None of the networks surely beats"),

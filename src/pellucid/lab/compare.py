@@ -23,6 +23,7 @@ import pellucid
 from pellucid.errors import ArgumentError
 from pellucid.lab import costs, report
 from pellucid.lab.candidates import TOLERANCE, Blueprint, Network, blueprint, common_size, solve_width
+from pellucid.lab.data.split import digest
 from pellucid.lab.results import BaselineResult, Candidate, Comparison, Cost, Epoch, Forecast, SeedRun, Trial
 from pellucid.lab.runs import Config, Run, default_folder, write
 from pellucid.lab.statistics import Bootstrap, Scores
@@ -134,6 +135,7 @@ def plan(
         seeds=seeds,
         epochs=epochs,
         seconds=seconds,
+        cells=digest(*(Path(name.rpartition(":")[0]).read_bytes() for name in candidates if ":" in name)),
     )
     return Plan(task, plans, widths, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions)
 
@@ -300,8 +302,7 @@ def _candidate(
             tuning_seconds=sum(t.seconds for t in trained.trials),
             latency_ms_p50=speed[0],
             latency_ms_p99=speed[1],
-            activation_bytes=costs.activation_bytes(model, item),
-            peak_memory_bytes=None,
+            training_bytes=costs.training_bytes(model, _first(task.train, made.budget.batch)),
             file_bytes=run.file("models", f"{_safe(name)}-seed-1.safetensors").stat().st_size,
         ),
         layers=rows,
@@ -327,9 +328,10 @@ def _candidate(
     )
 
 
-def _first(split: Split) -> Split:
-    """The first item as a batch of one."""
-    return Split(split.x[:1], split.y[:1], None if split.lengths is None else split.lengths[:1], split.items[:1])
+def _first(split: Split, count: int = 1) -> Split:
+    """The first items as a batch."""
+    lengths = None if split.lengths is None else split.lengths[:count]
+    return Split(split.x[:count], split.y[:count], lengths, split.items[:count])
 
 
 def _confusion(task: Task, predictions: list[Tensor]) -> list[list[int]]:

@@ -21,22 +21,26 @@ def structure(model: nn.Module, item: Split) -> list[LayerRow]:
     ]
 
 
-def activation_bytes(model: nn.Module, item: Split) -> int:
-    """Bytes that one item keeps for the backward pass, parameters not counted."""
+def training_bytes(model: nn.Module, batch: Split) -> int:
+    """What a training step holds: weights, their gradients, Adam's two moments, and what is kept for the backward pass.
+
+    The last is measured: the storage of every tensor that autograd saves while a batch runs forward.
+    """
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
+    alive: list[Tensor] = []  # so that no address is given twice
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor)
         return tensor
 
     model.train()
     with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
-        output = model(item.x, item.lengths)
-    del output
-    return sum(kept.values())
+        model(batch.x, batch.lengths)
+    return 4 * sum(p.untyped_storage().nbytes() for p in model.parameters()) + sum(kept.values())
 
 
 def latencies(models: list[nn.Module], item: Split, rounds: int = 100) -> list[tuple[float, float]]:

@@ -67,8 +67,7 @@ class Cost(Record):
     tuning_seconds: float
     latency_ms_p50: float  # one item, one thread
     latency_ms_p99: float
-    activation_bytes: int  # kept for the backward pass, one item
-    peak_memory_bytes: int | None  # peak resident memory of the training process above its start; None: not measured
+    training_bytes: int  # weights, gradients, Adam's two moments, and what a batch keeps for the backward pass
     file_bytes: int
 
 

@@ -38,6 +38,7 @@ class Config(Record):
     seeds: int
     epochs: int
     seconds: float | None
+    cells: str  # fingerprint of the files that a person's own cells stand in
 
 
 class Run:

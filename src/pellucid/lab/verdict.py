@@ -32,7 +32,7 @@ def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metri
     elif len(candidates) == 1:
         sentence = f"The {best.label} reaches {show(best.score, metric)}, and the {baseline.name} {show(baseline.score, metric)}."
     elif len(equal) == 1:
-        sentence = f"Use the {best.label}: it has the best {metric.name}, {show(best.score, metric)}, and the difference to every other network is sure."
+        sentence = f"Use the {best.label}: it has the best {metric.name}, {show(best.score, metric)}, and it is ahead of every other network by more than chance explains (95 % intervals of the differences)."
     else:
         names = _and([c.label for c in equal])
         sentence = (

@@ -54,7 +54,7 @@ def recognise(path: Path) -> Recognition:
     if path.is_dir():
         return _recognise_folder(path)
     suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv", ".parquet", ".pq"):
+    if suffix in (".csv", ".tsv", *table.PARQUET):
         frame = table.read(path)
         words = [n for n in frame.columns if frame[n].dtype == pl.String and _mean_length(frame[n]) > 20]
         if words and frame.width > 1:

@@ -132,13 +132,13 @@ def _time_column(source: Path, frame: pl.DataFrame) -> tuple[pl.Series | None, p
         if times.null_count():
             at = int(times.is_null().arg_max() or 0)
             raise DataError(
-                f"{source}, {table.row(at)}: the time in column {name!r} is missing; fill it in or drop the row"
+                f"{source}, {table.row(source, at)}: the time in column {name!r} is missing; fill it in or drop the row"
             )
         moves = times.to_physical().diff().drop_nulls().to_numpy()
         if (moves <= 0).any():
             at = int((moves <= 0).argmax()) + 1
             raise DataError(
-                f"{source}, {table.row(at)}: the time {column[at]} does not come after {column[at - 1]}; sort the rows "
+                f"{source}, {table.row(source, at)}: the time {column[at]} does not come after {column[at - 1]}; sort the rows "
                 f"by {name!r} and keep one for each time"
             )
         return times.alias(name), frame.drop(name)
@@ -167,7 +167,7 @@ def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
             if wrong.any():
                 at = int(wrong.argmax())
                 raise DataError(
-                    f"{source}, {table.row(at)}: column {name!r} has {column[at]!r} where a number is needed; correct it, "
+                    f"{source}, {table.row(source, at)}: column {name!r} has {column[at]!r} where a number is needed; correct it, "
                     "or remove the column"
                 )
             column = cast
@@ -178,7 +178,7 @@ def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
             at = int((~np.isfinite(array)).argmax())
             count = int((~np.isfinite(array)).sum())
             raise DataError(
-                f"{source}, {table.row(at)}: column {name!r} has no value there ({count} missing in all); fill the "
+                f"{source}, {table.row(source, at)}: column {name!r} has no value there ({count} missing in all); fill the "
                 "gaps before comparing, since every way to do so is a choice of yours"
             )
         columns[name] = array

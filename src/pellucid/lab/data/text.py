@@ -41,7 +41,9 @@ def load(
     for name in (text, label):
         if frame[name].null_count():
             at = int(frame[name].is_null().arg_max() or 0)
-            raise DataError(f"{source}, {table.row(at)}: column {name!r} is empty there; fill it in or remove the row")
+            raise DataError(
+                f"{source}, {table.row(source, at)}: column {name!r} is empty there; fill it in or remove the row"
+            )
     texts = [str(t) for t in frame[text].to_list()]
     given = [str(value) for value in frame[label].to_list()]
     classes = sorted(set(given))
@@ -74,7 +76,7 @@ def load(
             torch.from_numpy(tokens[i]),
             torch.from_numpy(y[i]),
             torch.from_numpy(kept[i]),
-            [table.row(int(k)) for k in i],
+            [table.row(source, int(k)) for k in i],
         )
         for i in indices
     ]
