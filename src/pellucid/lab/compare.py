@@ -64,10 +64,13 @@ class Plan:
     def sentence(self) -> str:
         """The plan in one line."""
         names = ", ".join(f"{b.label} ({w} wide)" for b, w in zip(self.blueprints, self.widths, strict=True))
-        trials, seeds, epochs = self.config.trials, self.config.seeds, self.budget.epochs
+        trials, seeds = self.config.trials, self.config.seeds
+        most = (
+            f"{self.budget.epochs} epochs" if self.budget.seconds is None else f"{self.budget.seconds:g} s of training"
+        )
         return (
             f"{names}; about {self.config.parameters:,} parameters each; {trials} settings tried and "
-            f"{seeds} seeds trained, at most {epochs} epochs"
+            f"{seeds} seeds trained, at most {most} each"
         )
 
 

@@ -41,7 +41,7 @@ def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metri
         )
     for c in candidates:
         if c.behind is not None and c not in equal:
-            reasons.append(f"The {c.label} is behind the {best.label} by {show(c.behind, metric)}.")
+            reasons.append(f"The {c.label} is behind the {best.label} by {show(c.behind, metric, difference=True)}.")
     slowest = max(candidates, key=lambda c: c.cost.latency_ms_p50)
     if slowest is not cheapest and len(candidates) > 1:
         ratio = slowest.cost.latency_ms_p50 / cheapest.cost.latency_ms_p50
@@ -50,11 +50,12 @@ def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metri
     return Verdict(sentence=sentence, choice=choice.name, equivalent=[c.name for c in equal], reasons=reasons)
 
 
-def show(interval: Interval, metric: Metric) -> str:
-    """``97.3 % (95.9 to 98.5)``, rounded to what the interval's width allows."""
+def show(interval: Interval, metric: Metric, *, difference: bool = False) -> str:
+    """``97.3 % (95.9 to 98.5)``, rounded to what the interval's width allows; percentages differ by points."""
     width = interval.high - interval.low
     digits = 0 if width >= 20 else 1 if width >= 1 else 2 if width >= 0.1 else 3
-    unit = f" {metric.unit}" if metric.unit else ""
+    name = "points" if difference and metric.unit == "%" else metric.unit
+    unit = f" {name}" if name else ""
     return f"{interval.value:.{digits}f}{unit} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
 
 

@@ -23,7 +23,7 @@ def figure(interval: Interval, unit: str = "") -> str:
 def span(interval: Interval) -> str:
     """``95.9 to 98.5``."""
     n = digits(interval)
-    return f"{interval.low:.{n}f} to {interval.high:.{n}f}"
+    return f"{interval.low:.{n}f} to {interval.high:.{n}f}".replace("-", "−")
 
 
 def count(number: float) -> str:

@@ -1,0 +1,57 @@
+"""Progress tells how far the run is and how long it takes at most; in a pipe it is silent."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from tests.lab import tasks
+
+from pellucid.lab import compare as comparing
+from pellucid.lab import data
+from pellucid.lab.console import _Schedule, progress
+from pellucid.lab.results import Epoch
+
+
+def made(folder: Path, **options: object) -> comparing.Plan:
+    task = data.load(tasks.write_images(folder / "images"))
+    return comparing.plan(task, ["cnn", "gru"], trials=2, seeds=1, epochs=10, parameters=2000, **options)  # type: ignore[arg-type]
+
+
+def epoch(number: int, seconds: float = 2.0) -> Epoch:
+    return Epoch(epoch=number, train_loss=1.0, valid_loss=1.0, valid_score=50.0, seconds=seconds)
+
+
+def test_time_left_is_all_remaining_epochs_at_the_networks_own_pace(tmp_path: Path) -> None:
+    schedule = _Schedule(made(tmp_path))  # two trials of 5 epochs and a seed of 10, twice
+    schedule.note("cnn", "trial 1", epoch(1))
+    assert schedule.left() == 2.0 * (19 + 20)  # the GRU at the slowest known pace
+    schedule.note("cnn", "trial 2", epoch(1))  # trial 1 stopped early
+    assert schedule.done["cnn"] == 6
+    schedule.note("gru", "trial 1", epoch(1, 4.0))  # the CNN is through
+    assert schedule.done["cnn"] == 20
+    assert schedule.left() == 4.0 * 19
+
+
+def test_with_equal_time_the_rest_is_known_in_seconds(tmp_path: Path) -> None:
+    schedule = _Schedule(made(tmp_path, equal="time", seconds=8.0))
+    schedule.note("cnn", "trial 1", epoch(1, 3.0))
+    assert schedule.left() == 2 * (4 + 4 + 8) - 3
+    schedule.note("cnn", "trial 1", epoch(2, 3.0))  # an epoch may run over
+    assert schedule.left() == 2 * (4 + 4 + 8) - 4
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_shown(tmp_path: Path, terminal: bool) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=terminal, width=80, no_color=True)
+    with progress(made(tmp_path), screen) as tell:
+        tell("cnn", "trial 1", epoch(3))
+        time.sleep(0.5)  # the screen is drawn ten times a second
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert ("trial 1, epoch 3 of at most 5: accuracy 50 %" in shown) is terminal
+    assert ("at most 74 s left" in shown) is terminal
+    assert ("100 % done" in shown) is terminal
+    assert bool(shown) is terminal
