@@ -67,3 +67,30 @@ def test_a_cell_shows_its_programs() -> None:
     result = run("cell", "gru")
     assert "24,960 parameters" in result.stdout
     assert "transposedproduct" in result.stdout
+
+
+def test_a_cells_latex_and_drawing(tmp_path: Path) -> None:
+    result = run("cell", "lstm", "--latex", "--drawing", str(tmp_path / "lstm.svg"))
+    assert result.stdout.startswith("\\begin{align}")
+    assert (tmp_path / "lstm.svg").read_text(encoding="utf-8").startswith("<svg ")
+    result = run("cell", "lstm", "--drawing", str(tmp_path / "nowhere" / "lstm.svg"))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "give a file in a folder that exists" in result.stderr
+
+
+def test_without_the_lab_one_sentence_says_what_to_install() -> None:
+    code = "import sys; sys.modules['cyclopts'] = None; import pellucid.cli"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 2
+    assert result.stderr.strip().endswith("pip install 'pellucid[lab]'")
+    assert "Traceback" not in result.stderr
+
+
+def test_the_layers_need_torch_and_numpy_alone() -> None:
+    code = (
+        "import sys, pellucid, torch; pellucid.nn.LSTM(2, 3)(torch.ones(4, 1, 2));"
+        "lab = {'cyclopts', 'rich', 'pydantic', 'polars', 'PIL', 'soundfile', 'sklearn', 'jinja2', 'safetensors'};"
+        "print(sorted(lab & {name.partition('.')[0] for name in sys.modules}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.stdout.strip() == "[]", result.stderr

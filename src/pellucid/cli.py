@@ -11,7 +11,10 @@ from pellucid.errors import ArgumentError, PellucidError
 try:
     from cyclopts import App, CycloptsError, Parameter
 except ImportError:  # the light install has the layers only
-    sys.exit("pellucid: the command line comes with the lab; install it with: pip install 'pellucid[lab]'")
+    print(
+        "pellucid: the command line comes with the lab; install it with: pip install 'pellucid[lab]'", file=sys.stderr
+    )
+    sys.exit(2)
 
 app = App(
     name="pellucid",
