@@ -54,6 +54,8 @@ def show(interval: Interval, metric: Metric, *, difference: bool = False) -> str
     """``97.3 % (95.9 to 98.5)``, rounded to what the interval's width allows; percentages differ by points."""
     width = interval.high - interval.low
     digits = 0 if width >= 20 else 1 if width >= 1 else 2 if width >= 0.1 else 3
+    while difference and digits < 4 and interval.low and round(abs(interval.low), digits) == 0:
+        digits += 1  # "0.0 to 2.4" would not say on which side of zero
     name = "points" if difference and metric.unit == "%" else metric.unit
     unit = f" {name}" if name else ""
     return f"{interval.value:.{digits}f}{unit} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
