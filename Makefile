@@ -1,4 +1,4 @@
-# Two commands: `make demo` shows the main job on real data, `make test` passes the tests.
+# Two commands: `make demo` shows the main job on real data, `make test` passes the tests. Both need a C++ compiler.
 # Both set up a virtual environment of their own; PYTHON chooses the interpreter, 3.11 or newer.
 
 PYTHON ?= python3
@@ -21,7 +21,7 @@ check: $(VENV)/ready
 	@$(BIN)/mypy
 
 # torch is installed by its exact version: another spelling may bring builds of several gigabytes.
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pellucid needs Python 3.11 or newer; name one with make PYTHON=...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up $(VENV) (a minute or so, once)"

@@ -7,7 +7,8 @@ the rules of :mod:`pellucid.cells.opcodes`. The result is again a graph, and is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pellucid.cells.graph import Node, ancestors
 from pellucid.cells.opcodes import OPCODES
@@ -42,6 +43,7 @@ class Derivative:
         adjoints: the adjoint of every leaf and weight that has one.
         outers: the gradients of matrices.
         named: the total adjoint of each value that the equations name.
+        lowered: what engines made of the programs, kept here so that it is made once.
     """
 
     forward: Program
@@ -51,6 +53,7 @@ class Derivative:
     adjoints: dict[Node, Node]
     outers: tuple[Outer, ...]
     named: dict[str, Node]
+    lowered: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def differentiate(graph: Graph) -> Derivative:

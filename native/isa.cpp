@@ -1,0 +1,228 @@
+// The kernels of one instruction set; compiled once for each, with PELLUCID_ISA naming it.
+
+#include "isa.h"
+
+#include "functions.h"
+#include "simd.h"
+
+namespace PELLUCID_ISA {
+
+using pellucid::Call;
+using pellucid::Kernels;
+using pellucid::ProductCall;
+
+// Pointwise operations
+
+template <class T>
+inline Vec<T> choose(Mask<T> condition, Vec<T> a, Vec<T> b) { return condition ? a : b; }
+
+template <class T>
+inline Vec<T> as_number(Mask<T> condition) { return choose<T>(condition, broadcast(T(1)), Vec<T>{}); }
+
+#define PELLUCID_OP(name, expression)                                           \
+    struct name {                                                               \
+        template <class T>                                                      \
+        static inline Vec<T> at(Vec<T> a, Vec<T> b, Vec<T> c) { (void)b; (void)c; return expression; } \
+    };
+
+PELLUCID_OP(Add, a + b)
+PELLUCID_OP(Sub, a - b)
+PELLUCID_OP(Mul, a * b)
+PELLUCID_OP(Div, a / b)
+PELLUCID_OP(Neg, -a)
+PELLUCID_OP(Abs, choose<T>(a < T(0), -a, a) + T(0))     // + 0: |-0| is 0
+PELLUCID_OP(Sign, as_number<T>(a > T(0)) - as_number<T>(a < T(0)))
+PELLUCID_OP(Maximum, choose<T>((a > b) | (a != a), a, b))
+PELLUCID_OP(Minimum, choose<T>((a < b) | (a != a), a, b))
+PELLUCID_OP(Exp, exp(a))
+PELLUCID_OP(Log, log(a))
+PELLUCID_OP(Sqrt, sqrt(a))
+PELLUCID_OP(Tanh, tanh(a))
+PELLUCID_OP(Sigmoid, sigmoid(a))
+PELLUCID_OP(Relu, choose<T>(a < T(0), Vec<T>{}, a))
+PELLUCID_OP(Softplus, softplus(a))
+PELLUCID_OP(Erf, erf(a))
+PELLUCID_OP(Sin, sin(a))
+PELLUCID_OP(Cos, cos(a))
+PELLUCID_OP(Select, choose<T>(a != T(0), b, c))
+PELLUCID_OP(Greater, as_number<T>(a > b))
+PELLUCID_OP(GreaterEqual, as_number<T>(a >= b))
+PELLUCID_OP(Copy, a)
+PELLUCID_OP(Accumulate, a)
+#undef PELLUCID_OP
+
+template <class T, bool One>
+inline Vec<T> operand(const T* row, int i) {
+    if constexpr (One) return broadcast(*row);
+    else return load(row + i);
+}
+
+template <class T, bool One>
+inline Vec<T> operand(const T* row, int i, int count) {
+    if constexpr (One) return broadcast(*row);
+    else return load(row + i, count);
+}
+
+template <class T, class Op, int Arity, bool Adds, int Ones>
+void pointwise(const Call<T>& c) {
+    constexpr bool one0 = Ones & 1, one1 = Ones & 2, one2 = Ones & 4;
+    const int whole = c.width - c.width % lanes<T>, rest = c.width - whole;
+    for (int r = 0; r < c.rows; ++r) {
+        T* out = c.out + r * c.out_row;
+        const T* a = c.in[0] + r * c.in_row[0];
+        const T* b = Arity > 1 ? c.in[1] + r * c.in_row[1] : a;
+        const T* d = Arity > 2 ? c.in[2] + r * c.in_row[2] : a;
+        for (int i = 0; i < whole; i += lanes<T>) {
+            Vec<T> y = Op::template at<T>(
+                operand<T, one0>(a, i), Arity > 1 ? operand<T, one1>(b, i) : Vec<T>{},
+                Arity > 2 ? operand<T, one2>(d, i) : Vec<T>{});
+            if constexpr (Adds) y = load(out + i) + y;
+            store(out + i, y);
+        }
+        if (rest) {
+            Vec<T> y = Op::template at<T>(
+                operand<T, one0>(a, whole, rest), Arity > 1 ? operand<T, one1>(b, whole, rest) : Vec<T>{},
+                Arity > 2 ? operand<T, one2>(d, whole, rest) : Vec<T>{});
+            if constexpr (Adds) y = load(out + whole, rest) + y;
+            store(out + whole, y, rest);
+        }
+    }
+}
+
+template <class T, class Op, int Arity, bool Adds = false>
+void fill(void (*(&table)[8])(const Call<T>&)) {
+    table[0] = pointwise<T, Op, Arity, Adds, 0>;
+    table[1] = pointwise<T, Op, Arity, Adds, 1>;
+    if constexpr (Arity > 1) {
+        table[2] = pointwise<T, Op, Arity, Adds, 2>;
+        table[3] = pointwise<T, Op, Arity, Adds, 3>;
+    }
+    if constexpr (Arity > 2) {
+        table[4] = pointwise<T, Op, Arity, Adds, 4>;
+        table[5] = pointwise<T, Op, Arity, Adds, 5>;
+        table[6] = pointwise<T, Op, Arity, Adds, 6>;
+        table[7] = pointwise<T, Op, Arity, Adds, 7>;
+    }
+}
+
+// The matrix product: every output has one accumulator and adds its terms in order of k, so that its bits do not depend
+// on how rows and vectors are cut into tiles, nor on the number of threads.
+
+template <class T, int Rows, int Vectors>
+void product(const ProductCall<T>& c) {
+    Vec<T> sums[Rows][Vectors];
+    for (int r = 0; r < Rows; ++r)
+        for (int j = 0; j < Vectors; ++j) {
+            if (!c.add) sums[r][j] = Vec<T>{};
+            else if (c.valid[j] == lanes<T>) sums[r][j] = load(c.out[j] + r * c.out_row[j]);
+            else sums[r][j] = c.valid[j] > 0 ? load(c.out[j] + r * c.out_row[j], c.valid[j]) : Vec<T>{};
+        }
+    const T* w = c.w;
+    auto step = [&](auto at) __attribute__((always_inline)) {
+        Vec<T> weights[Vectors];
+        for (int j = 0; j < Vectors; ++j) weights[j] = load(w + j * lanes<T>);
+        for (int r = 0; r < Rows; ++r) {
+            const Vec<T> x = broadcast(at(r));
+            for (int j = 0; j < Vectors; ++j) sums[r][j] += x * weights[j];
+        }
+        w += Vectors * lanes<T>;
+    };
+    if (c.a_step == 1) {
+        const T* rows[Rows];
+        for (int r = 0; r < Rows; ++r) rows[r] = c.a + r * c.a_row;
+        for (long k = 0; k < c.depth; ++k) step([&](int r) __attribute__((always_inline)) { return rows[r][k]; });
+    } else {
+        const T* a = c.a;
+        for (long k = 0; k < c.depth; ++k, a += c.a_step) step([&](int r) __attribute__((always_inline)) { return a[r]; });
+    }
+    for (int r = 0; r < Rows; ++r)
+        for (int j = 0; j < Vectors; ++j) {
+            if (c.valid[j] == lanes<T>) store(c.out[j] + r * c.out_row[j], sums[r][j]);
+            else if (c.valid[j] > 0) store(c.out[j] + r * c.out_row[j], sums[r][j], c.valid[j]);
+        }
+}
+
+template <class T, int Rows>
+void fill_products(void (*(&row)[4])(const ProductCall<T>&)) {
+    row[0] = product<T, Rows, 1>;
+    row[1] = product<T, Rows, 2>;
+    row[2] = product<T, Rows, 3>;
+    row[3] = product<T, Rows, 4>;
+}
+
+// A sum in a fixed order: lane by lane over the vectors, then the lanes.
+template <class T>
+T sum(const T* from, long count) {
+    Vec<T> total{};
+    long i = 0;
+    for (; i + lanes<T> <= count; i += lanes<T>) total += load(from + i);
+    if (i < count) total += load(from + i, (int)(count - i));
+    T result = 0;
+    for (int k = 0; k < lanes<T>; ++k) result += total[k];
+    return result;
+}
+
+template <class T>
+void build(Kernels<T>& k) {
+    k.lanes = lanes<T>;
+    // As many accumulators as registers allow, beside the weights and one broadcast number.
+    if (vector_bytes == 64) {
+        k.vectors = 4;
+        const int rows[] = {8, 8, 8, 6};
+        for (int i = 0; i < 4; ++i) k.rows[i] = rows[i];
+    } else {
+        k.vectors = 2;
+        const int rows[] = {8, 6, 4, 3};
+        for (int i = 0; i < 4; ++i) k.rows[i] = rows[i];
+    }
+    fill<T, Add, 2>(k.pointwise[0]);
+    fill<T, Sub, 2>(k.pointwise[1]);
+    fill<T, Mul, 2>(k.pointwise[2]);
+    fill<T, Div, 2>(k.pointwise[3]);
+    fill<T, Neg, 1>(k.pointwise[4]);
+    fill<T, Abs, 1>(k.pointwise[5]);
+    fill<T, Sign, 1>(k.pointwise[6]);
+    fill<T, Maximum, 2>(k.pointwise[7]);
+    fill<T, Minimum, 2>(k.pointwise[8]);
+    fill<T, Exp, 1>(k.pointwise[9]);
+    fill<T, Log, 1>(k.pointwise[10]);
+    fill<T, Sqrt, 1>(k.pointwise[11]);
+    fill<T, Tanh, 1>(k.pointwise[12]);
+    fill<T, Sigmoid, 1>(k.pointwise[13]);
+    fill<T, Relu, 1>(k.pointwise[14]);
+    fill<T, Softplus, 1>(k.pointwise[15]);
+    fill<T, Erf, 1>(k.pointwise[16]);
+    fill<T, Sin, 1>(k.pointwise[17]);
+    fill<T, Cos, 1>(k.pointwise[18]);
+    fill<T, Select, 3>(k.pointwise[19]);
+    fill<T, Greater, 2>(k.pointwise[20]);
+    fill<T, GreaterEqual, 2>(k.pointwise[21]);
+    fill<T, Copy, 1>(k.pointwise[22]);
+    fill<T, Accumulate, 1, true>(k.pointwise[23]);
+    fill_products<T, 1>(k.product[0]);
+    fill_products<T, 2>(k.product[1]);
+    fill_products<T, 3>(k.product[2]);
+    fill_products<T, 4>(k.product[3]);
+    fill_products<T, 5>(k.product[4]);
+    fill_products<T, 6>(k.product[5]);
+    fill_products<T, 7>(k.product[6]);
+    fill_products<T, 8>(k.product[7]);
+    k.sum = sum<T>;
+}
+
+#define PELLUCID_TEXT_OF(name) #name
+#define PELLUCID_TEXT(name) PELLUCID_TEXT_OF(name)
+
+extern const pellucid::Isa& isa();
+const pellucid::Isa& isa() {
+    static pellucid::Isa found = [] {
+        pellucid::Isa made{};
+        made.name = PELLUCID_TEXT(PELLUCID_ISA);
+        build(made.single);
+        build(made.twice);
+        return made;
+    }();
+    return found;
+}
+
+}  // namespace PELLUCID_ISA

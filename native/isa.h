@@ -1,0 +1,66 @@
+// What a build for one instruction set offers to the rest: plain functions on plain pointers.
+
+#pragma once
+
+namespace pellucid {
+
+// The pointwise operations, in the order of every table of them.
+inline constexpr const char* op_names[] = {
+    "add", "sub", "mul", "div",  "neg",  "abs",     "sign",     "maximum", "minimum", "exp",     "log",           "sqrt",
+    "tanh", "sigmoid", "relu", "softplus", "erf", "sin", "cos", "select", "greater", "greater_equal", "copy", "accumulate",
+};
+inline constexpr int op_arity[] = {2, 2, 2, 2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 2, 2, 1, 1};
+inline constexpr int op_count = sizeof op_arity / sizeof *op_arity;
+
+// One operation on a tile of rows x width. An operand is a row of `width` numbers for each row, or one number for it.
+template <class T>
+struct Call {
+    T* out;
+    long out_row;       // distance between rows
+    const T* in[3];
+    long in_row[3];     // 0: the same for all rows
+    int rows;
+    int width;
+};
+
+// `groups` vectors of outputs, for `rows` rows: out[j][r] (+)= sum over k of a[r][k] * w[k][j].
+template <class T>
+struct ProductCall {
+    const T* a;
+    long a_row, a_step;     // distance between rows, and between steps of k; one of them is 1
+    const T* w;             // [k][vector][lane]
+    long depth;             // how many k
+    T* out[4];              // for each vector
+    long out_row[4];
+    int valid[4];           // lanes that are written
+    bool add;
+};
+
+inline constexpr int most_rows = 8;
+inline constexpr int most_vectors = 4;
+
+template <class T>
+struct Kernels {
+    int lanes;
+    int vectors;                                        // of a group, at most
+    int rows[most_vectors];                             // best rows for a group of 1, 2, ... vectors
+    void (*pointwise[op_count][8])(const Call<T>&);     // bit i: operand i is one number a row
+    void (*product[most_rows][most_vectors])(const ProductCall<T>&);
+    T (*sum)(const T*, long);
+};
+
+struct Isa {
+    const char* name;
+    Kernels<float> single;
+    Kernels<double> twice;
+
+    template <class T>
+    const Kernels<T>& kernels() const;
+};
+
+template <>
+inline const Kernels<float>& Isa::kernels<float>() const { return single; }
+template <>
+inline const Kernels<double>& Isa::kernels<double>() const { return twice; }
+
+}  // namespace pellucid

@@ -1,0 +1,111 @@
+// Matrices in the order in which the product kernel reads them.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "isa.h"
+#include "program.h"
+#include "sweep.h"
+
+namespace pellucid {
+
+// Memory that begins at a cache line.
+template <class T>
+class Aligned {
+public:
+    explicit Aligned(size_t count = 0)
+        : data_(static_cast<T*>(count ? std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64) : nullptr), &std::free) {
+        if (count && !data_) throw std::bad_alloc();
+    }
+    T* get() const { return data_.get(); }
+
+private:
+    std::unique_ptr<T, void (*)(void*)> data_;
+};
+
+// One output vector of a group: `lanes` units of one part.
+struct Lane {
+    int part;
+    long unit;      // first one, within the head
+};
+
+// A group is what one kernel call computes: up to `vectors` output vectors that share their operand.
+struct PackedGroup {
+    int count;
+    Lane lane[most_vectors];
+    size_t offset;
+};
+
+// One product's matrix, for each head a list of groups. Their units ascend; a tile begins at a group's first unit.
+template <class T>
+struct Packed {
+    int parts = 1;              // of the output
+    int segments = 1;           // of the operand: a transposed product adds up its parts
+    long units = 0, depth = 0;  // output units and operand numbers of a head's part
+    long per_block = 1;         // groups that begin at one unit
+    long units_per_step = 0;    // units from one group to the next that begins elsewhere
+    std::vector<PackedGroup> groups;
+    Aligned<T> data;
+    size_t head_size = 0;
+
+    const T* panel(int head, const PackedGroup& g, int segment, int lanes) const {
+        return data.get() + head * head_size + g.offset + (size_t)segment * depth * g.count * lanes;
+    }
+};
+
+template <class T>
+Packed<T> pack(const Product& product, const Matrix<T>& m, const Kernels<T>& kernels) {
+    Packed<T> p;
+    const long rows = m.rows / product.parts / product.heads;   // of a part of a head
+    const long part_rows = m.rows / product.parts;
+    p.parts = product.transposed ? 1 : product.parts;
+    p.segments = product.transposed ? product.parts : 1;
+    p.units = product.transposed ? m.columns : rows;
+    p.depth = product.transposed ? rows : m.columns;
+    const int lanes = kernels.lanes, vectors = kernels.vectors;
+    const long blocks = (p.units + lanes - 1) / lanes;
+    const long together = std::max(1, vectors / p.parts);       // blocks of units in a group
+    p.units_per_step = together * lanes;
+    size_t offset = 0;
+    for (long block = 0; block < blocks; block += together) {
+        std::vector<Lane> all;
+        for (long b = block; b < std::min(block + together, blocks); ++b)
+            for (int part = 0; part < p.parts; ++part) all.push_back({part, b * lanes});
+        for (size_t first = 0; first < all.size(); first += vectors) {
+            PackedGroup g{(int)std::min(all.size() - first, (size_t)vectors), {}, offset};
+            std::copy_n(all.begin() + first, g.count, g.lane);
+            p.groups.push_back(g);
+            offset += (size_t)g.count * lanes * p.depth * p.segments;
+        }
+    }
+    p.per_block = (std::min(together, blocks) * p.parts + vectors - 1) / vectors;
+    p.head_size = offset;
+    p.data = Aligned<T>(offset * product.heads);
+    for (int head = 0; head < product.heads; ++head)
+        for (const PackedGroup& g : p.groups)
+            for (int segment = 0; segment < p.segments; ++segment) {
+                T* to = const_cast<T*>(p.panel(head, g, segment, lanes));
+                const long step = (long)g.count * lanes;
+                for (int j = 0; j < g.count; ++j)
+                    for (int i = 0; i < lanes; ++i) {
+                        const long unit = g.lane[j].unit + i;
+                        T* column = to + j * lanes + i;
+                        if (unit >= p.units) {
+                            for (long k = 0; k < p.depth; ++k) column[k * step] = T(0);
+                        } else if (product.transposed) {
+                            const T* from = m.data + (segment * part_rows + head * rows) * m.row + unit;
+                            for (long k = 0; k < p.depth; ++k) column[k * step] = from[k * m.row];
+                        } else {
+                            const T* from = m.data + (g.lane[j].part * part_rows + head * rows + unit) * m.row;
+                            for (long k = 0; k < p.depth; ++k) column[k * step] = from[k];
+                        }
+                    }
+            }
+    return p;
+}
+
+}  // namespace pellucid

@@ -1,0 +1,91 @@
+// One vector of the instruction set that this file is compiled for, through the compiler's vector extensions.
+//
+// Everything that depends on the instruction set lies in a namespace of its own, PELLUCID_ISA, and uses nothing of the
+// standard library: an inline function of std compiled here for AVX-512 could be linked in for a lesser processor.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace PELLUCID_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+#elif defined(__AVX2__)
+inline constexpr int vector_bytes = 32;
+#else
+inline constexpr int vector_bytes = 16;
+#endif
+
+template <class T>
+struct Types;
+
+template <>
+struct Types<float> {
+    using Integer = std::int32_t;
+    typedef float Vector __attribute__((vector_size(vector_bytes)));
+    typedef std::int32_t Mask __attribute__((vector_size(vector_bytes)));
+    static constexpr int lanes = vector_bytes / 4;
+};
+
+template <>
+struct Types<double> {
+    using Integer = std::int64_t;
+    typedef double Vector __attribute__((vector_size(vector_bytes)));
+    typedef std::int64_t Mask __attribute__((vector_size(vector_bytes)));
+    static constexpr int lanes = vector_bytes / 8;
+};
+
+template <class T>
+using Vec = typename Types<T>::Vector;
+template <class T>
+using Mask = typename Types<T>::Mask;
+template <class T>
+inline constexpr int lanes = Types<T>::lanes;
+
+template <class T>
+inline Vec<T> broadcast(T value) {
+    return value - Vec<T>{};
+}
+
+template <class T>
+inline Vec<T> load(const T* from) {
+    Vec<T> v;
+    __builtin_memcpy(&v, from, sizeof v);
+    return v;
+}
+
+template <class T>
+inline void store(T* to, Vec<T> v) {
+    __builtin_memcpy(to, &v, sizeof v);
+}
+
+// The first `count` lanes, 0 < count < lanes; the others are 0, and nothing past them is read or written.
+template <class T>
+inline Vec<T> load(const T* from, int count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+    else return (Vec<T>)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), from);
+#else
+    Vec<T> v{};
+    for (int i = 0; i < count; ++i) v[i] = from[i];
+    return v;
+#endif
+}
+
+template <class T>
+inline void store(T* to, Vec<T> v, int count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)v);
+    else _mm512_mask_storeu_pd(to, (__mmask8)((1u << count) - 1), (__m512d)v);
+#else
+    for (int i = 0; i < count; ++i) to[i] = v[i];
+#endif
+}
+
+}  // namespace PELLUCID_ISA
