@@ -19,6 +19,7 @@ from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.nn import batch as batches
 from pellucid.nn import initialise
 from pellucid.ops import observe
+from pellucid.ops.linear import linear
 from pellucid.ops.recurrence import Sight, recurrence
 
 States = Tensor | tuple[Tensor, ...]
@@ -246,7 +247,7 @@ class Recurrent(nn.Module):
             sampled=self.training,
         )
         bias = getattr(self, f"bias_ih_{place}") if self.bias else None
-        projected = F.linear(x, getattr(self, f"weight_ih_{place}"), bias)
+        projected = linear(x, getattr(self, f"weight_ih_{place}"), bias)
         start = before if before is not None else self._fresh_states(place, x.shape[1])
         sight = Sight() if observe.active() else None
         states = recurrence(self.cell, variant, parameters, projected, start, inputs, sight=sight)
