@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -111,12 +113,12 @@ def compare(
     from pellucid.lab import console, report
     from pellucid.lab import data as reading
 
-    if threads < 1:
-        raise ArgumentError(f"threads is {threads}; give 1 or more")
+    most = os.cpu_count() or 1
+    if not 1 <= threads <= most:
+        raise ArgumentError(f"threads is {threads}, and this machine has {most} processors; give 1 to {most}")
     torch.set_num_threads(threads)
-    screen = Console(stderr=True)
-    recognised = reading.recognise(data)
-    screen.print(recognised.sentence if kind is None else f"{data.name} is read as {kind}", highlight=False)
+    screen = Console(stderr=True, markup=False)
+    screen.print(reading.recognise(data).sentence if kind is None else f"{data.name} is read as {kind}")
     options = {"target": target, "horizon": horizon, "window": window, "text": text, "label": label}
     rows = None if split is None else _numbers("--split", split)
     with screen.status("Reading the data") as status:
@@ -127,7 +129,7 @@ def compare(
             **options,
             split=rows,
         )
-    screen.print(task.title, highlight=False)
+    screen.print(task.title)
     made = comparing.plan(
         task,
         [name.strip() for name in with_.split(",") if name.strip()],
@@ -138,18 +140,19 @@ def compare(
         epochs=epochs,
         seconds=seconds,
     )
-    screen.print(made.sentence(), highlight=False)
+    screen.print(made.sentence())
     try:
         with console.progress(made, screen) as tell:
             found, folder = comparing.compare(made, out=out, command=comparing.command_line(), fresh=fresh, tell=tell)
     except KeyboardInterrupt:
-        screen.print("Stopped. The same command goes on from here.", highlight=False)
+        screen.print("Stopped. The same command goes on from here.")
         sys.exit(130)
     if json:
         print(found.model_dump_json(indent=1))
     else:
-        Console().print(report.terminal_table(found))
-    screen.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+        terminal = sys.stdout.isatty()
+        Console(width=None if terminal else 120, markup=False).print(report.terminal_table(found))
+    screen.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
 
 
 @app.command
@@ -189,7 +192,10 @@ def sample(name: str, folder: Path, /) -> None:
     """
     from pellucid.lab.samples import write_sample
 
-    print(f"{write_sample(name, folder)} in {folder}")
+    try:
+        print(f"{write_sample(name, folder)} in {folder}")
+    except OSError as error:
+        raise ArgumentError(f"{folder}: cannot be written to ({error.strerror}); give another folder") from error
 
 
 @app.command
@@ -223,6 +229,8 @@ def cell(name: str, /, *, inputs: int = 64, hidden: int = 64, latex: bool = Fals
     built_in = {"rnn": cells.RNN, "lstm": cells.LSTM, "gru": cells.GRU, "ctrnn": cells.CTRNN, "slstm": cells.SLSTM}
     if ":" not in name and name.lower() not in built_in:
         raise ArgumentError(f"there is no cell {name!r}; choose from {', '.join(built_in)}, or give my_cell.py:MyCell")
+    if inputs < 1 or hidden < 1:
+        raise ArgumentError(f"inputs is {inputs} and hidden is {hidden}; both must be 1 or more")
     shown = load_cell(name) if ":" in name else built_in[name.lower()]()
     if drawing is not None:
         try:
@@ -242,13 +250,20 @@ def cell(name: str, /, *, inputs: int = 64, hidden: int = 64, latex: bool = Fals
 
 def main() -> None:
     """Run a command; a mistake is one sentence on standard error and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode still gets its table
     try:
         app(exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except (PellucidError, CycloptsError) as error:
         print(f"pellucid: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
 
 
 def _numbers(option: str, text: str) -> list[int]:

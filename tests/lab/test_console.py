@@ -18,7 +18,7 @@ from pellucid.lab.results import Epoch
 
 def made(folder: Path, **options: object) -> comparing.Plan:
     task = data.load(tasks.write_images(folder / "images"))
-    return comparing.plan(task, ["cnn", "gru"], trials=2, seeds=1, epochs=10, parameters=2000, **options)  # type: ignore[arg-type]
+    return comparing.plan(task, ["cnn", "gru"], trials=2, seeds=1, parameters=2000, **options)  # type: ignore[arg-type]
 
 
 def epoch(number: int, seconds: float = 2.0) -> Epoch:
@@ -26,7 +26,7 @@ def epoch(number: int, seconds: float = 2.0) -> Epoch:
 
 
 def test_time_left_is_all_remaining_epochs_at_the_networks_own_pace(tmp_path: Path) -> None:
-    schedule = _Schedule(made(tmp_path))  # two trials of 5 epochs and a seed of 10, twice
+    schedule = _Schedule(made(tmp_path, epochs=10))  # two trials of 5 epochs and a seed of 10, twice
     schedule.note("cnn", "trial 1", epoch(1))
     assert schedule.left() == 2.0 * (19 + 20)  # the GRU at the slowest known pace
     schedule.note("cnn", "trial 2", epoch(1))  # trial 1 stopped early
@@ -47,7 +47,7 @@ def test_with_equal_time_the_rest_is_known_in_seconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_what_is_shown(tmp_path: Path, terminal: bool) -> None:
     screen = Console(file=io.StringIO(), force_terminal=terminal, width=80, no_color=True)
-    with progress(made(tmp_path), screen) as tell:
+    with progress(made(tmp_path, epochs=10), screen) as tell:
         tell("cnn", "trial 1", epoch(3))
         time.sleep(0.5)  # the screen is drawn ten times a second
     shown = screen.file.getvalue()  # type: ignore[attr-defined]

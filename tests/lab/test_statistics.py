@@ -88,7 +88,7 @@ BASELINE = BaselineResult(name="majority class", sentence="", score=Interval(val
     ],
 )  # fmt: skip
 def test_verdicts(candidates: list[Candidate], choice: str, words: str) -> None:
-    found = verdict(candidates, BASELINE, accuracy())
+    found = verdict(candidates, BASELINE, accuracy(), 1000.0)
     assert words in found.sentence
     assert found.choice == choice
     assert ("rnn" in found.equivalent) is False

@@ -81,6 +81,12 @@ class Sliding(Layer):
             raise SizeError(
                 f"{where}: needs an image or a sequence, and gets {shape[0]} features; put it before flatten"
             )
+        if axes > max(AXES):
+            raise SizeError(
+                f"{where}: slides over at most {max(AXES)} axes, and the input has {axes} beside its channels"
+            )
+        if isinstance(self.padding, tuple) and len(self.padding) not in (1, axes):
+            raise SizeError(f"{where}: has padding for {len(self.padding)} axes, and the input has {axes}")
         kernel, stride, dilation = (_each(v, axes, where) for v in (self.kernel, self.stride, self.dilation))
         made = []
         for k, size in enumerate(shape[1:]):
@@ -147,6 +153,11 @@ class ConvTranspose(Conv):
         """The enlarged shape; it has no receptive-field window of its own."""
         windows = self.windows(shape, where)
         extra = _each(self.output_padding, len(windows), where)
+        for e, w in zip(extra, windows, strict=True):
+            if e >= max(w.stride, w.dilation):
+                raise SizeError(
+                    f"{where}: output padding {e} must be smaller than the stride or the dilation, {max(w.stride, w.dilation)}"
+                )
         made = [
             TransposedWindow(w.kernel, w.stride, w.dilation, w.padding, e) for w, e in zip(windows, extra, strict=True)
         ]

@@ -118,6 +118,10 @@ def _layer(reader: _Reader, group: list[int]) -> Layer:
         numbers.append(tuple(map(int, reader.words[rest.pop(0)][0].split("x"))))
     if kind in ("conv", "tconv"):
         kernel, filters = _count(reader, group[0], numbers, 2, f"{kind} needs a kernel size and a number of filters")
+        if len(filters) > 1:
+            raise reader.wrong(
+                group[0], f"{kind} has one number of filters, and is given {'x'.join(map(str, filters))}"
+            )
         given = {
             "kernel": kernel,
             "filters": filters[0],
@@ -134,7 +138,12 @@ def _layer(reader: _Reader, group: list[int]) -> Layer:
         return Linear(outputs=numbers[-1][0], inputs=inputs, **_options(reader, rest, "nobias"))
     if kind in ("rnn", "gru", "lstm"):
         (hidden,) = _count(reader, group[0], numbers, 1, f"{kind} needs a hidden size")
-        return Recurrent(name=kind, hidden=hidden[0], **_options(reader, rest, "recurrent nobias"))
+        given = _options(reader, rest, "recurrent nobias")
+        if given.get("projection", 0) and kind != "lstm":
+            raise reader.wrong(group[0], f"only the lstm has a projection, and this is {kind}")
+        if given.get("projection", 0) >= hidden[0]:
+            raise reader.wrong(group[0], f"the projection must be smaller than the hidden size {hidden[0]}")
+        return Recurrent(name=kind, hidden=hidden[0], **given)
     if numbers or rest:
         raise reader.wrong(group[1], f"{kind} takes no numbers and no options")
     plain: dict[str, Layer] = {"gpool": GlobalPool(), "flatten": Flatten(), "batchnorm": BatchNorm()}
@@ -167,6 +176,7 @@ def _options(reader: _Reader, places: list[int], allowed: str) -> dict[str, Any]
     found: dict[str, Any] = {}
     for place in places:
         word = reader.words[place][0]
+        before = dict(found)
         match = re.fullmatch(r"(s|d|g|op|layers|proj)(\d+(?:x\d+)*)", word)
         if word in known and not word[-1].isdigit():
             name = {"nobias": "bias", "ceil": "ceil", "bidirectional": "bidirectional", "last": "last"}.get(
@@ -183,6 +193,10 @@ def _options(reader: _Reader, places: list[int], allowed: str) -> dict[str, Any]
             found["padding"] = _padding(word[1:])
         else:
             raise reader.near(place, tuple(known), "option of this layer")
+        if len(found) == len(before):
+            raise reader.wrong(
+                place, f"{word!r} says again, or otherwise, what an option before it says; keep one of them"
+            )
     return found
 
 

@@ -187,17 +187,27 @@ def load_cell(wanted: str) -> Cell:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise DataError(f"{file}: running the file failed with {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise DataError(f"{file}: running the file failed with {_said(error)}") from error
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, Cell)):
         cells = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Cell) and v is not Cell]
         raise DataError(
             f"{file}: there is no cell {name!r} in it; it has {', '.join(cells) or 'no subclass of pellucid.Cell'}"
         )
-    cell = found()
+    try:
+        cell = found()
+    except (Exception, SystemExit) as error:
+        raise DataError(
+            f"{file}: making a {name}() failed with {_said(error)}; a cell that is compared needs no arguments"
+        ) from error
     cell.derivative()
     return cell
+
+
+def _said(error: BaseException) -> str:
+    first = (str(error).splitlines() or [""])[0]
+    return type(error).__name__ + (f": {first}" if first else "")
 
 
 def solve_width(plan: Blueprint, task: Task, parameters: int) -> int:

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import pellucid
-from pellucid.errors import ArgumentError
+from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import costs, report
 from pellucid.lab.candidates import TOLERANCE, Blueprint, Network, blueprint, common_size, solve_width
 from pellucid.lab.data.split import digest
@@ -103,15 +103,30 @@ def plan(
     for name, value, most in (
         ("trials", trials, len(LEARNING_RATES)),
         ("seeds", seeds, 100),
-        ("epochs", epochs or 1, 10_000),
+        ("epochs", epochs, 10_000),
+        ("params", parameters, 1_000_000_000),
     ):
-        if not 1 <= value <= most:
-            raise ArgumentError(f"{name} is {value}; give a number from 1 to {most}")
-    if len(set(candidates)) != len(candidates) or not candidates:
-        raise ArgumentError(f"the networks to compare are {', '.join(candidates) or 'none'}; name each once")
+        if value is not None and not 1 <= value <= most:
+            raise ArgumentError(f"{name} is {value}; give a number from 1 to {most:,}")
     if equal not in ("params", "time"):
         raise ArgumentError(f"equal is {equal!r}; choose params or time")
+    if seconds is not None and equal != "time":
+        raise ArgumentError(f"seconds is {seconds:g}, and counts only with --equal time; add that, or leave it out")
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ArgumentError(f"seconds is {seconds:g}; give a number above 0")
+    if epochs is not None and equal == "time":
+        raise ArgumentError("with --equal time the seconds decide, not the epochs; leave one of them out")
     plans = [blueprint(name) for name in candidates]
+    by_name: dict[str, str] = {}
+    for wanted_name, found in zip(candidates, plans, strict=True):
+        if found.name in by_name:
+            raise ArgumentError(
+                f"{by_name[found.name]} and {wanted_name} are both called {found.label}; name each network once, and give "
+                "a cell's class a name of its own"
+            )
+        by_name[found.name] = wanted_name
+    if not plans:
+        raise ArgumentError("no network is named; give some of cnn, rnn, lstm, gru, or a cell as my_cell.py:MyCell")
     items = len(task.train)
     wanted = parameters or int(np.clip(6 * items, 4_000, 40_000))
     wanted = common_size(plans, task, wanted)
@@ -181,6 +196,18 @@ def _all(made: Plan, run: Run, command: str, tell: Tell) -> Comparison:
     scores = [
         np.stack([task.metric.per_item(p, task.test.y).numpy() for p in own]).astype(np.float64) for own in predictions
     ]
+    whole = [i for i, own in enumerate(scores) if np.isfinite(own).all()]
+    if not whole:
+        raise DataError(
+            f"{task.source}: every network diverged, its figures are not numbers; are there values far outside the rest?"
+        )
+    diverged = tuple(
+        f"The {t.blueprint.label} diverged, and is left out: its figures are not numbers."
+        for i, t in enumerate(trained)
+        if i not in whole
+    )
+    trained, predictions = [trained[i] for i in whole], [predictions[i] for i in whole]
+    scores = [scores[i] for i in whole]
     bootstrap = Bootstrap(len(task.test), block=2 * task.horizon if task.goal == "forecast" else 1)
     baseline_scores = task.baseline.scores.numpy()[None]
     sign = -1.0 if task.metric.higher_is_better else 1.0
@@ -226,10 +253,10 @@ def _all(made: Plan, run: Run, command: str, tell: Tell) -> Comparison:
         labels=list(task.labels),
         step=task.step,
         facts=list(task.facts),
-        cautions=[*task.cautions, *made.cautions],
+        cautions=[*task.cautions, *made.cautions, *diverged],
         baseline=baseline,
         candidates=candidates,
-        verdict=verdict(candidates, baseline, task.metric),
+        verdict=verdict(candidates, baseline, task.metric, bootstrap.independent),
     )
 
 

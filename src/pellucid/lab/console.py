@@ -52,10 +52,10 @@ class _Schedule:
 def progress(made: Plan, console: Console) -> Iterator[Tell]:
     """Lines for a plan's networks; yields what ``compare`` calls after each epoch."""
     columns = (
-        TextColumn("{task.description:>6}"),
+        TextColumn("{task.description:>6}", markup=False),
         BarColumn(bar_width=20),
         TextColumn("{task.percentage:3.0f} %"),
-        TextColumn("{task.fields[at]}"),
+        TextColumn("{task.fields[at]}", markup=False),
     )
     schedule = _Schedule(made)
     unit, metric = made.task.metric.unit, made.task.metric.name

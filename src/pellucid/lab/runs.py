@@ -23,6 +23,22 @@ from pydantic import ValidationError
 from pellucid.errors import DataError
 from pellucid.lab.results import Comparison, Record
 
+LEFT = frozenset(
+    {".lock", "config.json.part", "units", "models", "predictions"}
+)  # after a run was cleared or cut short
+WRITTEN = (
+    "config.json",
+    "result.json",
+    "report.html",
+    "metrics.csv",
+    "*.part",
+    "units/*-trial-*.safetensors",
+    "units/*-seed-*.safetensors",
+    "units/*.part",
+    "models/*-seed-*.safetensors",
+    "predictions/*.csv",
+)
+
 
 class Config(Record):
     """All that decides a run's figures."""
@@ -50,7 +66,12 @@ class Run:
     def file(self, *parts: str) -> Path:
         """A file's place; its folder is made."""
         path = self.folder.joinpath(*parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"{path.parent}: the folder cannot be made ({error.strerror}); choose another --out"
+            ) from None
         return path
 
     def begin(self, config: Config) -> None:
@@ -61,6 +82,11 @@ class Run:
         """
         path = self.file("config.json")
         if not path.exists():
+            strange = sorted(e.name for e in self.folder.iterdir() if e.name not in LEFT)
+            if strange:
+                raise DataError(
+                    f"{self.folder} is no run and is not empty (it holds {strange[0]!r}); choose another --out"
+                )
             write(path, config.model_dump_json(indent=2))
             return
         try:
@@ -99,7 +125,11 @@ class Run:
         Raises:
             DataError: another process is at work in the folder.
         """
-        with self.file(".lock").open("w") as handle:
+        try:
+            handle = self.file(".lock").open("w")
+        except OSError as error:
+            raise DataError(f"{self.folder}: cannot be written to ({error.strerror}); choose another --out") from None
+        with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -109,18 +139,16 @@ class Run:
             yield
 
     def clear(self) -> None:
-        """Remove what a run wrote, and nothing else."""
-        for pattern in (
-            "config.json",
-            "result.json",
-            "report.html",
-            "metrics.csv",
-            "units/*",
-            "models/*",
-            "predictions/*",
-        ):
+        """Remove what a run wrote, and nothing else; a folder that is no run stays as it is."""
+        config = self.folder / "config.json"
+        try:
+            Config.model_validate_json(config.read_text(encoding="utf-8"))
+        except (OSError, ValidationError, UnicodeDecodeError):
+            return
+        for pattern in WRITTEN:
             for path in self.folder.glob(pattern):
-                path.unlink()
+                if path.is_file():
+                    path.unlink()
 
 
 def default_folder(source: Path, config: Config) -> Path:

@@ -4,6 +4,10 @@ Every candidate has one score for each seed and test item. A resample draws seed
 blocks of neighbours where windows of a series overlap (Kuensch 1989, the moving-block bootstrap), and its mean is one
 draw of the metric; the 2.5 and 97.5 percentiles of many draws are the interval (Efron and Tibshirani 1993, ch. 13).
 A difference between two candidates uses the same items for both, so what makes an item hard for all cancels out.
+
+With few independent items the bootstrap is too sure of itself. Its intervals are therefore widened by Student's t with
+as many degrees of freedom, and for right-or-wrong scores they hold at least the intervals of Wilson (1927) and, for
+paired differences, of Agresti and Min (2005).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from pellucid.lab.results import Interval
 
 Scores = NDArray[np.float64]  # (seeds, items)
 DRAWS = 2000
+Z = 1.959964  # the normal's 97.5 percentile
 
 
 class Bootstrap:
@@ -26,11 +31,15 @@ class Bootstrap:
         items: number of test items.
         block: how many neighbours are drawn together; 1 where items are independent.
         seed: of the draws.
+
+    Attributes:
+        independent: how many items there are that have no part in each other.
     """
 
     def __init__(self, items: int, block: int = 1, seed: int = 0) -> None:
         self.generator = np.random.default_rng(seed)
         self.items = items
+        self.independent = items / max(block, 1)
         block = max(1, min(block, items // 2))
         count = math.ceil(items / block)
         starts = self.generator.integers(0, items - block + 1, (DRAWS, count))
@@ -44,13 +53,48 @@ class Bootstrap:
 
     def interval(self, scores: Scores) -> Interval:
         """A candidate's figure."""
-        return _interval(float(scores.mean()), self.means(scores))
+        found = self._around(float(scores.mean()), self.means(scores))
+        if not _right_or_wrong(scores):
+            return found
+        n, share = self.independent, float(scores.mean()) / 100
+        middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+        half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n * n)) / (1 + Z**2 / n)
+        return _at_least(found, 100 * (middle - half), 100 * (middle + half))
 
     def difference(self, scores: Scores, other: Scores) -> Interval:
         """``scores`` minus ``other``, on the same items."""
-        return _interval(float(scores.mean() - other.mean()), self.means(scores) - self.means(other))
+        found = self._around(float(scores.mean() - other.mean()), self.means(scores) - self.means(other))
+        if not (_right_or_wrong(scores) and _right_or_wrong(other)):
+            return found
+        n, a, b = self.independent, scores.mean(0) / 100, other.mean(0) / 100
+        only_a, only_b = float((a * (1 - b)).sum()), float((b * (1 - a)).sum())
+        middle = (only_a - only_b) / (n + 2)
+        half = Z * math.sqrt(only_a + only_b + 1 - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
+        return _at_least(found, 100 * (middle - half), 100 * (middle + half))
+
+    def _around(self, value: float, draws: NDArray[np.float64]) -> Interval:
+        low, high = np.quantile(draws, (0.025, 0.975))
+        wider = _students_t(self.independent - 1) / Z * math.sqrt(self.independent / max(self.independent - 1, 1e-9))
+        return Interval(
+            value=value, low=value - wider * (value - float(low)), high=value + wider * (float(high) - value)
+        )
 
 
-def _interval(value: float, draws: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return Interval(value=value, low=float(low), high=float(high))
+def _students_t(freedom: float) -> float:
+    """The 97.5 percentile of Student's t, by its expansion around the normal (Abramowitz and Stegun, 26.7.5)."""
+    v = max(freedom, 1.0)
+    return (
+        Z
+        + (Z**3 + Z) / (4 * v)
+        + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * v**2)
+        + (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / (384 * v**3)
+    )
+
+
+def _right_or_wrong(scores: Scores) -> bool:
+    """Whether every score is 0 or 100."""
+    return bool(np.isin(scores, (0.0, 100.0)).all())
+
+
+def _at_least(interval: Interval, low: float, high: float) -> Interval:
+    return Interval(value=interval.value, low=min(interval.low, low), high=max(interval.high, high))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pellucid.lab.report import words
 from pellucid.lab.results import BaselineResult, Candidate, Interval, Verdict
 from pellucid.lab.task import Metric
 
+FEW = 10  # independent test items below which networks are not ranked
+SCARCE = 30  # below which the reader is told
 
-def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metric) -> Verdict:
+
+def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metric, independent: float) -> Verdict:
     """Decide.
 
     The best is the candidate with the best test figure. Those whose paired difference to it may be zero (its 95 %
@@ -18,11 +22,22 @@ def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metri
         candidates: best first.
         baseline: the simplest answer.
         metric: the figure.
+        independent: test items that have no part in each other; with very few, nothing is told apart.
     """
     best = candidates[0]
-    equal = [c for c in candidates if c.behind is None or c.behind.low <= 0 <= c.behind.high]
-    cheapest = min(equal, key=lambda c: c.cost.latency_ms_p50)
+    few = independent < FEW
+    equal = [c for c in candidates if few or c.behind is None or c.behind.low <= 0 <= c.behind.high]
+    useful = [c for c in equal if c.beats_baseline]  # what may be no better than the baseline is not what to use
+    cheapest = min(useful or equal, key=lambda c: c.cost.latency_ms_p50)
     reasons: list[str] = []
+    if few:
+        reasons.append(
+            f"The test part holds {_about(independent)} that do not overlap, too few to tell networks apart; bring more data."
+        )
+    elif independent < SCARCE:
+        reasons.append(
+            f"The test part holds {_about(independent)} that do not overlap: the intervals are wide, and rightly so."
+        )
     if not any(c.beats_baseline for c in candidates):
         sentence = (
             f"None of the networks surely beats the simplest answer, {baseline.name} "
@@ -46,19 +61,22 @@ def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metri
     if slowest is not cheapest and len(candidates) > 1:
         ratio = slowest.cost.latency_ms_p50 / cheapest.cost.latency_ms_p50
         reasons.append(f"For one item the {slowest.label} takes {ratio:.1f} times as long as the {cheapest.label}.")
+    for c in equal:
+        if c not in useful and useful:
+            reasons.append(f"The {c.label} is not surely better than the {baseline.name}.")
     choice = cheapest if len(equal) > 1 else best
     return Verdict(sentence=sentence, choice=choice.name, equivalent=[c.name for c in equal], reasons=reasons)
 
 
 def show(interval: Interval, metric: Metric, *, difference: bool = False) -> str:
     """``97.3 % (95.9 to 98.5)``, rounded to what the interval's width allows; percentages differ by points."""
-    width = interval.high - interval.low
-    digits = 0 if width >= 20 else 1 if width >= 1 else 2 if width >= 0.1 else 3
-    while difference and digits < 4 and interval.low and round(abs(interval.low), digits) == 0:
-        digits += 1  # "0.0 to 2.4" would not say on which side of zero
     name = "points" if difference and metric.unit == "%" else metric.unit
-    unit = f" {name}" if name else ""
-    return f"{interval.value:.{digits}f}{unit} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
+    return f"{words.figure(interval, name)} ({words.span(interval, signed=difference)})"
+
+
+def _about(independent: float) -> str:
+    count = round(independent)
+    return f"about {count} items" if count != 1 else "about one item"
 
 
 def _and(names: list[str]) -> str:

@@ -45,7 +45,11 @@ def recognise(path: Path) -> Recognition:
     Raises:
         DataError: nothing is there, or it is none of the known kinds.
     """
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise DataError(f"{path}: no file or folder can have this name ({error.strerror})") from None
+    if not there:
         near = difflib.get_close_matches(
             path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [], 1
         )
@@ -56,8 +60,9 @@ def recognise(path: Path) -> Recognition:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv", *table.PARQUET):
         frame = table.read(path)
-        words = [n for n in frame.columns if frame[n].dtype == pl.String and _mean_length(frame[n]) > 20]
-        if words and frame.width > 1:
+        words = [n for n in frame.columns if table.is_words(frame[n])]
+        numeric = any(c.dtype.is_numeric() for c in frame.iter_columns())
+        if frame.width > 1 and words and (not numeric or any(_mean_length(frame[n]) > 20 for n in words)):
             return Recognition("text", f"{path.name} has a column of texts, {words[0]!r}: texts to classify")
         return Recognition("series", f"{path.name} is a table of numbers: a series to forecast")
     if suffix in (".txt", ".md", ".text", ""):
@@ -79,7 +84,16 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
     recognised = recognise(path).kind if kind is None else kind
     if recognised not in _LOADERS:
         raise ArgumentError(f"kind is {recognised!r}, and it must be one of {', '.join(get_args(Kind))}")
+    if not path.exists():
+        recognise(path)
     given = {name: value for name, value in options.items() if value is not None}
+    wants_folder = recognised in ("images", "sound")
+    if path.exists() and path.is_dir() != wants_folder:
+        needed = "a folder with a folder for each class" if wants_folder else "a file"
+        raise DataError(f"{path}: {recognised} needs {needed}, and this is a {'file' if wants_folder else 'folder'}")
+    for name in ("horizon", "window", "longest"):
+        if given.get(name, 1) < 1:
+            raise ArgumentError(f"{name} is {given[name]}; give 1 or more")
     strange = sorted(set(given) - _OPTIONS[recognised])
     if strange:
         known = ", ".join(sorted(_OPTIONS[recognised])) or "none"
@@ -106,5 +120,5 @@ def _recognise_folder(path: Path) -> Recognition:
 
 
 def _mean_length(column: pl.Series) -> float:
-    lengths = column.str.len_chars().drop_nulls().to_numpy()
+    lengths = column.cast(pl.String).str.len_chars().drop_nulls().to_numpy()
     return float(lengths.mean()) if len(lengths) else 0.0

@@ -14,7 +14,8 @@ from pellucid.lab.data.split import Indices, stratified
 from pellucid.lab.task import Baseline, Metric
 
 Progress = Callable[[int, int, str], None]
-PARTS = ("train", "valid", "test")
+PARTS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
+SIDES = ("train", "validation", "test")
 
 
 def class_folders(
@@ -22,15 +23,31 @@ def class_folders(
 ) -> tuple[list[str], list[Path], list[int], list[int] | None]:
     """The classes, the files in a fixed order, each file's class, and each file's side where the folder is split.
 
-    A folder that holds ``train`` and ``test`` (and perhaps ``valid``) with the classes inside is taken as split.
+    A folder that holds ``train`` and ``test`` (and perhaps ``val``, ``valid`` or ``validation``) with the classes inside is
+    taken as split.
 
     Raises:
-        DataError: no subfolders, one class, a class without files of the kind, or a file of another kind.
+        DataError: no subfolders, one class, a class without files of the kind, a file of another kind, half a split.
     """
     entries = _folders(source)
-    split = {"train", "test"} <= {e.name for e in entries} <= set(PARTS)
-    roots = [(source / part, side) for side, part in enumerate(PARTS) if (source / part).is_dir()] if split else []
-    roots = roots or [(source, 0)]
+    known = [e for e in entries if e.name.casefold() in PARTS]
+    split = {PARTS[e.name.casefold()] for e in known} >= {0, 2}
+    if {PARTS[e.name.casefold()] for e in known} & {0, 2} and len(known) > 1:
+        strange = [e.name for e in entries if e not in known]
+        if strange:
+            raise DataError(
+                f"{source}: beside {' and '.join(e.name for e in known)} there is the folder {strange[0]!r}; put it into "
+                "one of them if it is a class, or move it away"
+            )
+        if not split:
+            raise DataError(
+                f"{source}: there are {' and '.join(e.name for e in known)}, and a given split needs train and test; add "
+                "the one that is missing, or put the classes' folders side by side"
+            )
+        if len({PARTS[e.name.casefold()] for e in known}) < len(known):
+            raise DataError(f"{source}: two of {', '.join(e.name for e in known)} mean the same part; keep one of them")
+    roots = [(e, PARTS[e.name.casefold()]) for e in known] if split else [(source, 0)]
+    roots.sort(key=lambda root: root[1])
     names = sorted({e.name for root, _ in roots for e in _folders(root)})
     if not names:
         raise DataError(
@@ -52,6 +69,15 @@ def class_folders(
     for label, name in enumerate(names):
         if label not in labels:
             raise DataError(f"{source / name}: the class has no {what}; add {what}s or remove the folder")
+    for side in sorted(set(side_of)) if split else ():
+        lacking = [n for k, n in enumerate(names) if (k, side) not in set(zip(labels, side_of, strict=True))]
+        if lacking:
+            raise DataError(
+                f"{source}: the class {lacking[0]!r} has no {what} in the {SIDES[side]} part; every class needs some in "
+                "each part that the folder gives"
+            )
+    if split and {0, 2} - set(side_of):
+        raise DataError(f"{source}: the train or the test folder has no {what}s; add some")
     return names, files, labels, side_of if split else None
 
 
@@ -77,10 +103,13 @@ def sides(
         parts.append(np.array([i for i, side in enumerate(given) if side == 2], dtype=np.int64))
     else:
         parts = [np.array([i for i, s in enumerate(given) if s == side], dtype=np.int64) for side in range(3)]
-    seen = {contents[i] for i in (*parts[0], *parts[1])}
-    both = sum(contents[i] in seen for i in parts[2])
-    if both:
-        cautions.append(f"{both} test items are equal to items in train: the given split leaks.")
+    for first, second in ((0, 2), (1, 2), (0, 1)):
+        seen = {contents[i] for i in parts[first]}
+        both = sum(contents[i] in seen for i in parts[second])
+        if both and (given is not None and (1 in given or second == 2)):
+            cautions.append(
+                f"{both} {SIDES[second]} items are equal to items in {SIDES[first]}: the given split leaks."
+            )
     return parts, cautions, _counts(parts, "test as the folder gives it")
 
 
@@ -98,7 +127,9 @@ def _counts(parts: Sequence[Indices], how: str) -> str:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(e for e in root.iterdir() if e.is_dir() and not e.name.startswith("."))
+    """Subfolders, without hidden ones, what archives leave behind, and runs of our own."""
+    found = (e for e in root.iterdir() if e.is_dir() and not e.name.startswith("."))
+    return sorted(e for e in found if e.name != "__MACOSX" and not any(e.glob("*/config.json")))
 
 
 def _files(folder: Path, suffixes: frozenset[str], what: str) -> list[Path]:

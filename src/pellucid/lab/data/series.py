@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import table
 from pellucid.lab.data.metrics import mean_absolute_error
-from pellucid.lab.data.split import FRACTIONS, digest
-from pellucid.lab.task import Baseline, Split, Task
+from pellucid.lab.data.split import FRACTIONS, deviation, digest
+from pellucid.lab.task import Baseline, Metric, Split, Task
 
 Array = NDArray[np.float64]
+NUMBERED_TIMES = ("time", "date", "year", "t", "step", "timestamp", "index")
 MOST_WINDOWS = 4000  # in each split: neighbours overlap almost wholly, and more of them cost time and teach little
 
 
@@ -51,8 +52,6 @@ def load(
     horizon = horizon or min(max(season, 1), 24)
     window = window or int(np.clip(2 * season, 16, 96))
     needed = window + horizon
-    if horizon < 1 or window < 1:
-        raise ArgumentError(f"horizon is {horizon} and window is {window}; both must be 1 or more")
     for part, rows in zip(("training", "validation", "test"), np.diff((0, *ends)), strict=True):
         wanted = needed if part == "training" else horizon
         if rows < wanted:
@@ -60,8 +59,11 @@ def load(
                 f"{source}: the {part} part has {rows} of {len(values)} rows, and a window of {window} with {horizon} "
                 f"steps ahead needs {wanted}; give more rows, or a smaller window (--window) or horizon (--horizon)"
             )
-    offset, factor = values[: ends[0]].mean(0), values[: ends[0]].std(0)
-    factor[factor == 0] = 1
+    offset, factor = values[: ends[0]].mean(0), deviation(values[: ends[0]], 0)
+    if not np.isfinite([*offset, *factor]).all() or np.abs(values).max() > 1e30:
+        raise DataError(
+            f"{source}: values reach {np.abs(values).max():.3g}, which is past what networks compute with; give another unit"
+        )
     scaled = ((values - offset) / factor).astype(np.float32)
     starts = [
         _thin(np.arange(0, ends[0] - needed + 1)),
@@ -87,7 +89,7 @@ def load(
         goal="forecast",
         source=source,
         title=f"{len(values):,} steps of {names[column]!r}, {horizon} ahead from {window}",
-        fingerprint=digest(values.tobytes(), *names, f"series {column} {horizon} {window} {ends}"),
+        fingerprint=digest(values.tobytes(), *names, *map(str, labels), f"series {column} {horizon} {window} {ends}"),
         channels=len(names),
         extent=(window,),
         outputs=horizon,
@@ -96,12 +98,12 @@ def load(
         scale=((float(offset[column]),), (float(factor[column]),)),
         step=step,
         metric=metric,
-        baseline=_seasonal_naive(scaled[:, column], starts[2], window, horizon, season, splits[2], metric),
+        baseline=_naive(scaled[:, column], starts, window, horizon, season, splits, metric),
         train=splits[0],
         valid=splits[1],
         test=splits[2],
         facts=tuple(facts),
-        cautions=_cautions(splits[2], horizon),
+        cautions=(),
         preprocessing={
             "kind": "series",
             "columns": names,
@@ -115,17 +117,18 @@ def load(
 
 
 def _time_column(source: Path, frame: pl.DataFrame) -> tuple[pl.Series | None, pl.DataFrame]:
-    """The column that says when, as text for labels, and the table without it; its order is checked."""
+    """The column that says when, and the table without it; its order is checked.
+
+    A column of numbers counts only if it is called so and ascends: a year beside a month does not say when.
+    """
     for name, dtype in frame.schema.items():
         column = frame[name]
         if dtype == pl.String:
-            parsed = _as_times(column)
+            parsed = table.times(column)
             if parsed is None:
                 continue
             times = parsed
-        elif dtype.is_temporal() or (
-            name.lower() in ("time", "date", "year", "t", "step", "timestamp", "index") and dtype.is_numeric()
-        ):
+        elif dtype.is_temporal() or (name.lower() in NUMBERED_TIMES and dtype.is_numeric() and _ascends(column)):
             times = column
         else:
             continue
@@ -138,20 +141,15 @@ def _time_column(source: Path, frame: pl.DataFrame) -> tuple[pl.Series | None, p
         if (moves <= 0).any():
             at = int((moves <= 0).argmax()) + 1
             raise DataError(
-                f"{source}, {table.row(source, at)}: the time {column[at]} does not come after {column[at - 1]}; sort the rows "
-                f"by {name!r} and keep one for each time"
+                f"{source}, {table.row(source, at)}: the time {column[at]} does not come after {column[at - 1]}; sort the "
+                f"rows by {name!r} and keep one for each time"
             )
         return times.alias(name), frame.drop(name)
     return None, frame
 
 
-def _as_times(column: pl.Series) -> pl.Series | None:
-    """A column of texts as times, or None where one of them is none."""
-    try:
-        parsed = column.str.to_datetime(strict=False)
-    except pl.exceptions.ComputeError:  # no format fits
-        return None
-    return parsed if parsed.null_count() == 0 else None
+def _ascends(column: pl.Series) -> bool:
+    return column.null_count() == 0 and bool((column.diff().drop_nulls() > 0).all())
 
 
 def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
@@ -207,22 +205,30 @@ def _ends(source: Path, rows: int, split: Sequence[int] | None) -> tuple[int, in
 
 
 def _season(train: Array) -> int:
-    """The lag of the highest peak of the autocorrelation above 0.1, or 1 (differenced, so a trend is no season)."""
-    moves = np.diff(train)
+    """The season, in steps: the highest peak of the autocorrelation of the moves from step to step; 1 for none.
+
+    A peak counts after the correlation has been below zero (before, steps are alike because they are near), and above 4
+    standard errors 1 / sqrt(n) of no correlation, which none of 400 lags of noise is likely to reach.
+    """
+    moves = np.diff(train)  # a trend is no season
     moves = moves - moves.mean()
     longest = min(len(moves) // 3, 400)
-    if longest < 3 or not moves.any():
+    if longest < 3 or moves.std() <= 1e-9 * np.abs(train).max():  # what is left is rounding
         return 1
     size = 1 << (2 * len(moves) - 1).bit_length()
     spectrum = np.fft.rfft(moves, size)
     correlation = np.fft.irfft(spectrum * spectrum.conj(), size)[: longest + 1]
     correlation = correlation / correlation[0]
-    peaks = [k for k in range(2, longest) if correlation[k - 1] < correlation[k] >= correlation[k + 1]]
+    below = np.flatnonzero(correlation < 0)
+    first = int(below[0]) + 1 if len(below) else longest
+    peaks = [k for k in range(max(first, 2), longest) if correlation[k - 1] < correlation[k] >= correlation[k + 1]]
     best = max(peaks, key=lambda k: correlation[k], default=1)
-    if best == 1 or correlation[best] <= 0.1:
+    if best == 1 or correlation[best] <= max(0.1, 4 / math.sqrt(len(moves))):
         return 1
-    # A multiple of the season correlates as well: take the shortest lag that comes near the best.
-    return min(k for k in peaks if correlation[k] >= 0.9 * correlation[best])
+    # A multiple of the season correlates as well: take the shortest lag that comes near the best, or rather, since noise
+    # makes a peak into several, the highest one beside it.
+    shortest = min(k for k in peaks if correlation[k] >= 0.9 * correlation[best])
+    return max((k for k in peaks if shortest <= k <= 1.2 * shortest), key=lambda k: correlation[k])
 
 
 def _thin(starts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -243,23 +249,32 @@ def _windows(
     )
 
 
-def _seasonal_naive(
+def _naive(
     series: NDArray[np.float32],
-    starts: NDArray[np.int64],
+    starts: list[NDArray[np.int64]],
     window: int,
     horizon: int,
     season: int,
-    test: Split,
-    metric: object,
+    splits: list[Split],
+    metric: Metric,
 ) -> Baseline:
-    """Every step is forecast as the last known value one season (or several) before it."""
-    ahead = np.arange(horizon)
-    back = season * np.ceil((ahead + 1) / season).astype(int)
-    at = starts[:, None] + window + ahead - back
-    prediction = torch.from_numpy(series[np.maximum(at, 0)][:, :, None])
+    """The last value, or the value one season (or several) before; whichever is better on the validation part."""
+
+    def forecast(part: int, season: int) -> torch.Tensor:
+        ahead = np.arange(horizon)
+        back = season * np.ceil((ahead + 1) / season).astype(int) if season > 1 else ahead + 1
+        at = starts[part][:, None] + window + ahead - back
+        return torch.from_numpy(series[np.maximum(at, 0)][:, :, None])
+
+    def error(season: int) -> float:
+        return float(metric.per_item(forecast(1, season), splits[1].y).mean())
+
+    if season > 1 and error(1) < error(season):
+        season = 1
+    prediction = forecast(2, season)
     name = f"seasonal naive ({season})" if season > 1 else "last value"
     sentence = f"Repeats the value of {season} steps before." if season > 1 else "Repeats the last known value."
-    return Baseline(name, sentence, metric.per_item(prediction, test.y), prediction)  # type: ignore[attr-defined]
+    return Baseline(name, sentence, metric.per_item(prediction, splits[2].y), prediction)
 
 
 def _step(time: pl.Series | None) -> str:
@@ -279,12 +294,3 @@ def _step(time: pl.Series | None) -> str:
             count = round(seconds / size)
             return unit if count == 1 else f"{count} {unit}s"
     return ""
-
-
-def _cautions(test: Split, horizon: int) -> tuple[str, ...]:
-    apart = len(test) // max(horizon, 1)
-    if apart >= 20:
-        return ()
-    return (
-        f"The test part holds about {apart} forecasts that do not overlap: the intervals are wide, and rightly so.",
-    )

@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from pellucid.errors import DataError
 from pellucid.lab.data.folders import Progress, class_folders, majority, sides
 from pellucid.lab.data.metrics import accuracy
-from pellucid.lab.data.split import digest, imbalance
+from pellucid.lab.data.split import deviation, digest, imbalance, shown
 from pellucid.lab.task import Split, Task
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
 MELS = 40
+SLOWEST = 1000  # Hz: frames of 25 ms then hold 25 samples
 WINDOW, HOP = 0.025, 0.010  # seconds
 
 
 def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Task:
     """Read, mix to one channel, resample to the commonest rate, and turn into log-mel frames, one each 10 ms.
 
-    Recordings longer than the 99th percentile of the training part are cut there.
+    Recordings longer than the 99th percentile are cut there.
 
     Raises:
         DataError: a recording cannot be read or is empty; see also :func:`class_folders`.
@@ -39,23 +40,22 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
     rate = Counter(r for _, r in sounds).most_common(1)[0][0]
     resampled = sum(r != rate for _, r in sounds)
     waves = [wave if r == rate else soxr.resample(wave, r, rate) for wave, r in sounds]
-    contents = [digest(wave.tobytes()) for wave in waves]
+    filters = mel_filters(rate, _fft_size(rate))
+    frames = [log_mel(wave, rate, filters) for wave in waves]
+    longest = int(np.ceil(np.quantile([len(f) for f in frames], 0.99)))
+    contents = [digest(f[:longest].tobytes()) for f in frames]  # equal to a network is equal up to the cut
     indices, cautions, how = sides(source, classes, labels, contents, given, seed)
     if warning := imbalance(labels, classes):
         cautions.append(warning)
-    filters = mel_filters(rate, _fft_size(rate))
-    frames = [log_mel(wave, rate, filters) for wave in waves]
-    longest = int(np.ceil(np.quantile([len(frames[i]) for i in indices[0]], 0.99)))
     cut = sum(len(f) > longest for f in frames)
     train = np.concatenate([frames[i][:longest] for i in indices[0]])
-    mean, deviation = train.mean(0), train.std(0)
-    deviation[deviation == 0] = 1
+    mean, spread = train.mean(0), deviation(train, 0)
     x = np.zeros((len(frames), longest, MELS), dtype=np.float32)
     lengths = np.array([min(len(f), longest) for f in frames], dtype=np.int64)
     for i, f in enumerate(frames):
-        x[i, : lengths[i]] = (f[:longest] - mean) / deviation
+        x[i, : lengths[i]] = (f[:longest] - mean) / spread
     y = np.array(labels, dtype=np.int64)
-    names = [str(file.relative_to(source)) for file in files]
+    names = [shown(file.relative_to(source)) for file in files]
     splits = [
         Split(torch.from_numpy(x[i]), torch.from_numpy(y[i]), torch.from_numpy(lengths[i]), [names[k] for k in i])
         for i in indices
@@ -74,7 +74,7 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
         outputs=len(classes),
         labels=tuple(classes),
         horizon=0,
-        scale=(tuple(mean.tolist()), tuple(deviation.tolist())),
+        scale=(tuple(mean.tolist()), tuple(spread.tolist())),
         step="10 ms",
         metric=metric,
         baseline=majority(splits[0].y, splits[2].y, classes, metric),
@@ -97,7 +97,7 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
             "rate": rate,
             "longest": longest,
             "mean": mean.tolist(),
-            "deviation": deviation.tolist(),
+            "deviation": spread.tolist(),
             "classes": classes,
         },
     )
@@ -110,6 +110,12 @@ def _read(file: Path) -> tuple[NDArray[np.float32], int]:
         raise DataError(f"{file}: the recording cannot be read ({error}); replace or remove the file") from None
     if len(wave) == 0:
         raise DataError(f"{file}: the recording is empty; replace or remove the file")
+    if not np.isfinite(wave).all():
+        raise DataError(f"{file}: the recording holds samples that are no numbers; replace or remove the file")
+    if rate < SLOWEST:
+        raise DataError(
+            f"{file}: the sampling rate is {rate} Hz, and at least {SLOWEST} Hz is needed; is its head right?"
+        )
     return wave.mean(1), int(rate)
 
 

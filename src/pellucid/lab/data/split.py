@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ def digest(*parts: bytes | str) -> str:
     """A fingerprint of content and choices."""
     total = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        data = part.encode(errors="surrogateescape") if isinstance(part, str) else part
         total.update(len(data).to_bytes(8, "little"))
         total.update(data)
     return total.hexdigest()
@@ -55,6 +57,18 @@ def stratified(
             sides[side].extend(own[which])
     twins = sum(len(members) for members in groups.values() if len(members) > 1)
     return [np.array(sorted(side), dtype=np.int64) for side in sides], twins
+
+
+def shown(path: Path) -> str:
+    """A path as text that can be printed and written: what is no UTF-8 in it is replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def deviation(values: NDArray[Any], axes: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """The standard deviation to scale by; 1 for what is constant but for rounding."""
+    spread = np.asarray(values.std(axes, dtype=np.float64))
+    size = np.abs(values).max(axes)
+    return np.where(spread <= 1e-6 * size, 1.0, spread)
 
 
 def imbalance(labels: Sequence[int], classes: Sequence[str]) -> str | None:

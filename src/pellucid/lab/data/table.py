@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from pellucid.errors import DataError
 PARQUET = (".parquet", ".pq")
 
 
-def read(source: Path) -> pl.DataFrame:
-    """The table, numbers as numbers, times as text or times.
+def read(source: Path, nulls: tuple[str, ...] = ("", "NA", "NaN", "nan")) -> pl.DataFrame:
+    """The table, numbers as numbers, times as text or times; ``nulls`` are the cells that count as empty.
 
     Raises:
         DataError: the file is no table, is empty, or is not UTF-8.
@@ -22,13 +23,15 @@ def read(source: Path) -> pl.DataFrame:
         if source.suffix.lower() in PARQUET:
             table = pl.read_parquet(source)
         else:
+            if source.open("rb").read(2) in (b"\xff\xfe", b"\xfe\xff"):
+                raise DataError(f"{source}: the table is UTF-16; save it as UTF-8 CSV with a header line")
             separator, decimal_comma = _dialect(source)
             table = pl.read_csv(
                 source,
                 infer_schema_length=None,
                 separator=separator,
                 decimal_comma=decimal_comma,
-                null_values=["", "NA", "NaN", "nan"],
+                null_values=list(nulls),
             )
     except pl.exceptions.NoDataError:
         raise DataError(f"{source}: the file is empty; give a table with a header line") from None
@@ -42,9 +45,70 @@ def read(source: Path) -> pl.DataFrame:
     return table
 
 
+def is_words(column: pl.Series) -> bool:
+    """Whether a column holds text, and no times or numbers written as text."""
+    if column.dtype in (pl.Categorical, pl.Enum):
+        return True
+    if column.dtype != pl.String or column.null_count() == len(column):
+        return False
+    sample = column.drop_nulls().head(1000)
+    numbers = sample.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    return times(sample) is None and numbers.null_count() > len(sample) / 2
+
+
+def could_be_classes(column: pl.Series) -> bool:
+    """Whether a column's values could name classes."""
+    kind = column.dtype
+    plain = kind in (pl.String, pl.Boolean, pl.Categorical, pl.Enum) or kind.is_integer()
+    return plain and column.null_count() < len(column)
+
+
+FORMATS = (
+    "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d",
+    "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y",
+    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y",
+)  # fmt: skip
+
+
+def times(column: pl.Series) -> pl.Series | None:
+    """A column of texts as times, or None where it holds none.
+
+    Where day and month could be either way round, the reading is taken in which the times ascend, and of two such the
+    one in which they are more evenly apart.
+    """
+    text = column.str.strip_chars()
+    if (text.str.contains(r"^\d{4}-\d{2}$")).all():
+        text = text + "-01"
+    readings: list[tuple[bool, float, pl.Series]] = []
+    for form in FORMATS:
+        try:
+            read = text.str.to_datetime(form, strict=False)
+        except pl.exceptions.PolarsError:
+            continue
+        if read.null_count() > text.null_count() or read.null_count() == len(read):
+            continue
+        read = read.dt.replace_time_zone(None) if getattr(read.dtype, "time_zone", None) else read
+        apart = read.to_physical().diff().drop_nulls().to_numpy().astype(float)
+        uneven = float(apart.std() / abs(apart.mean())) if len(apart) and apart.mean() else 0.0
+        readings.append((bool((apart <= 0).any()), uneven, read))
+    return min(readings, key=lambda r: r[:2])[2] if readings else None
+
+
 def row(source: Path, index: int) -> str:
-    """A row as a person counts it: in a CSV file the header is line 1; in Parquet the first row is row 1."""
-    return f"row {index + 1}" if source.suffix.lower() in PARQUET else f"line {index + 2}"
+    """Where a row stands in the file: the line it begins on, the header being line 1; in Parquet the row, from 1."""
+    if source.suffix.lower() in PARQUET:
+        return f"row {index + 1}"
+    with source.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
+        reader = csv.reader(handle, delimiter=_dialect(source)[0])
+        begins = 1
+        for number, fields in enumerate(reader):
+            if number - 1 == index:
+                return f"line {begins}"
+            begins = reader.line_num + 1
+            if not fields:
+                index += 1  # an empty line is no row
+    return f"line {begins}"
 
 
 def _dialect(source: Path) -> tuple[str, bool]:

@@ -36,7 +36,7 @@ def load(
         DataError: no such columns, one class, empty or missing values.
         ArgumentError: a named column that is not there.
     """
-    frame = table.read(source)
+    frame = table.read(source, nulls=("",))  # "NA" and "nan" are words like others
     text, label = columns(source, frame, text, label)
     for name in (text, label):
         if frame[name].null_count():
@@ -57,11 +57,12 @@ def load(
             "class; name the label column with --label"
         )
     labels = [classes.index(value) for value in given]
-    indices, cautions, how = sides(source, classes, labels, [digest(t) for t in texts], None, seed)
+    lengths = np.array([len(t) for t in texts])
+    longest = longest or int(min(LONGEST, max(1, np.quantile(lengths, 0.98))))
+    contents = [digest(t[:longest]) for t in texts]  # equal to a network is equal up to the cut
+    indices, cautions, how = sides(source, classes, labels, contents, None, seed)
     if warning := imbalance(labels, classes):
         cautions.append(warning)
-    lengths = np.array([len(t) for t in texts])
-    longest = longest or int(min(LONGEST, max(1, np.quantile(lengths[indices[0]], 0.98))))
     letters = Counter(c for i in indices[0] for c in texts[i][:longest])
     vocabulary = [PADDING, UNKNOWN, *sorted(c for c, count in letters.items() if count > 1)]
     number = {c: i for i, c in enumerate(vocabulary)}
@@ -76,7 +77,7 @@ def load(
             torch.from_numpy(tokens[i]),
             torch.from_numpy(y[i]),
             torch.from_numpy(kept[i]),
-            [table.row(source, int(k)) for k in i],
+            [f"row {k + 1}" for k in i],
         )
         for i in indices
     ]
@@ -117,14 +118,17 @@ def columns(source: Path, frame: pl.DataFrame, text: str | None, label: str | No
     for name in (text, label):
         if name is not None and name not in frame.columns:
             raise ArgumentError(f"{source} has no column {name!r}; its columns are {', '.join(frame.columns)}")
-    words = [n for n in frame.columns if frame[n].dtype == pl.String and n != label]
+    words = [n for n in frame.columns if table.is_words(frame[n]) and n != label]
     if text is None:
         if not words:
             raise DataError(f"{source}: no column holds text ({', '.join(frame.columns)})")
-        text = max(words, key=lambda n: float(frame[n].str.len_chars().mean() or 0))  # type: ignore[arg-type]
+        text = max(words, key=lambda n: float(frame[n].cast(pl.String).str.len_chars().mean() or 0))  # type: ignore[arg-type]
     if label is None:
-        others = [n for n in frame.columns if n != text]
+        others = [n for n in frame.columns if n != text and table.could_be_classes(frame[n])]
         if not others:
-            raise DataError(f"{source}: there is a text column, {text!r}, and no other column that could hold labels")
+            raise DataError(
+                f"{source}: there is a text column, {text!r}, and no other column that could hold labels; add one, or "
+                "name it with --label"
+            )
         label = min(others, key=lambda n: frame[n].n_unique())
     return text, label

@@ -15,11 +15,11 @@ def terminal_table(comparison: Comparison) -> RenderableType:
     better = "higher" if comparison.higher_is_better else "lower"
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     unit = f", {comparison.unit}" if comparison.unit else ""
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for heading in ("test\nfigure", "95 %\ninterval", "behind\nthe best", "para-\nmeters", "train-\ning", "one\nitem"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", overflow="fold")
     for c in comparison.candidates:
-        behind = "" if c.behind is None else words.span(c.behind)
+        behind = "" if c.behind is None else words.span(c.behind, signed=True)
         table.add_row(
             Text(c.label, style="bold" if c.name == comparison.verdict.choice else ""),
             words.figure(c.score),
@@ -30,7 +30,7 @@ def terminal_table(comparison: Comparison) -> RenderableType:
             words.milliseconds(c.cost.latency_ms_p50),
         )
     table.add_row(
-        comparison.baseline.name, words.figure(comparison.baseline.score), words.span(comparison.baseline.score)
+        Text(comparison.baseline.name), words.figure(comparison.baseline.score), words.span(comparison.baseline.score)
     )
     notes = [*comparison.verdict.reasons, *comparison.cautions]
     what = Text(f"{comparison.metric}{unit} ({better} is better)")

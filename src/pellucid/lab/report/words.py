@@ -12,18 +12,26 @@ def digits(interval: Interval) -> int:
     width = interval.high - interval.low
     if not math.isfinite(width) or width <= 0:
         return 2
-    return max(0, min(4, 1 - math.floor(math.log10(width))))
+    return max(0, 1 - math.floor(math.log10(width)))
+
+
+def number(value: float, decimals: int) -> str:
+    """``97.3``, or ``2.3e-07`` where decimals would be many; a true minus sign."""
+    text = f"{value:.{decimals}f}" if decimals <= 5 and abs(value) < 1e7 else f"{value:.3g}"
+    return text.replace("-", "−") if text.lstrip("-").strip("0.") else text.lstrip("-")
 
 
 def figure(interval: Interval, unit: str = "") -> str:
     """``97.3 %``."""
-    return f"{interval.value:.{digits(interval)}f}" + (f" {unit}" if unit else "")
+    return number(interval.value, digits(interval)) + (f" {unit}" if unit else "")
 
 
-def span(interval: Interval) -> str:
-    """``95.9 to 98.5``."""
-    n = digits(interval)
-    return f"{interval.low:.{n}f} to {interval.high:.{n}f}".replace("-", "−")
+def span(interval: Interval, *, signed: bool = False) -> str:
+    """``95.9 to 98.5``; of a signed one (a difference) no end is rounded to the zero that it does not reach."""
+    decimals = digits(interval)
+    while signed and decimals < 5 and interval.low and round(abs(interval.low), decimals) == 0:
+        decimals += 1
+    return f"{number(interval.low, decimals)} to {number(interval.high, decimals)}"
 
 
 def count(number: float) -> str:
