@@ -1,5 +1,5 @@
-// Elementary functions on vectors. In float32 they are polynomials, within 2 units in the last place (measured by
-// tests/native); in float64 each lane goes through the C library, since float64 is for checking, not for speed.
+// Elementary functions on vectors. In float32 they are polynomials, within 2 units in the last place over all numbers
+// (docs/log.md); in float64 each lane goes through the C library, since float64 is for checking, not for speed.
 
 #pragma once
 
@@ -23,15 +23,16 @@ inline Vec<float> exp(Vec<float> x) {
     const Vec<float> shifted = inside * 1.44269504f + rounder;
     const Vec<float> n = shifted - rounder;
     const Mask<float> whole = to_bits(shifted) - to_bits(rounder);
-    Vec<float> r = inside - n * 0.693359375f;
-    r = r - n * -2.12194440e-4f;
+    const Vec<float> rough = inside - n * 0.693359375f;      // exact
+    const Vec<float> r = rough - n * -2.12194440e-4f;
+    const Vec<float> lost = (rough - r) - n * -2.12194440e-4f;  // what rounding r took away
     Vec<float> p = r * (1.0f / 5040.0f) + (1.0f / 720.0f);
     p = p * r + (1.0f / 120.0f);
     p = p * r + (1.0f / 24.0f);
     p = p * r + (1.0f / 6.0f);
     p = p * r + 0.5f;
-    p = p * (r * r) + r;
-    p = p + 1.0f;
+    p = p * (r * r) + lost;
+    p = (p + r) + 1.0f;
     // Two factors, since 2^n alone leaves the range of float32 where exp(x) does not.
     const Mask<float> half = whole >> 1;
     Vec<float> y = p * power_of_two(half) * power_of_two(whole - half);
@@ -40,7 +41,15 @@ inline Vec<float> exp(Vec<float> x) {
     return x == x ? y : x;
 }
 
-inline Vec<float> sigmoid(Vec<float> x) { return 1.0f / (1.0f + exp(-x)); }
+// 1 / (1 + exp(-x)) from the exp that is at most 1, so that its error counts least: 1 / (1 + e) above 0, e / (1 + e)
+// below. What rounding took from 1 + e comes back as a correction of the quotient.
+inline Vec<float> sigmoid(Vec<float> x) {
+    const Mask<float> sign = Mask<float>{} + (std::int32_t)0x80000000;
+    const Vec<float> e = exp(from_bits(to_bits(x) | sign));
+    const Vec<float> sum = 1.0f + e, lost = e - (sum - 1.0f);
+    const Vec<float> y = (x < 0.0f ? e : broadcast(1.0f)) / sum;
+    return y - y * lost;
+}
 
 // An odd polynomial near 0 (Cephes, S. Moshier), 1 - 2 / (exp(2|x|) + 1) elsewhere.
 inline Vec<float> tanh(Vec<float> x) {

@@ -183,15 +183,18 @@ class Recurrent(nn.Module):
         """
         batch = batches.read(type(self).__name__, input, self.batch_first, lengths)
         self._check_input(batch.x)
+        given = self._reset_mask(batch, resets), self._step_inputs(batch, step_inputs)
+        if not torch._C._is_any_autocast_enabled():
+            return self._run(batch, hx, *given)
         with torch.autocast(batch.x.device.type, enabled=False):
-            return self._run(batch, hx, self._reset_mask(batch, resets), self._step_inputs(batch, step_inputs))
+            return self._run(batch, hx, *given)
 
     def _run(
         self, batch: batches.Batch, hx: States | None, reset: Tensor | None, step_inputs: dict[str, Tensor]
     ) -> tuple[Any, Any]:
         given = self._given_states(batch, hx)
         last: list[list[Tensor]] = [[] for _ in self.cell.states]
-        x = batch.x.to(self.weight_ih_l0.dtype) if torch.is_autocast_enabled(batch.x.device.type) else batch.x
+        x = batch.x.to(self.weight_ih_l0.dtype)  # they differ under autocast only
         for layer in range(self.num_layers):
             outputs = []
             for direction, suffix in enumerate(self.directions):
@@ -406,7 +409,7 @@ class Recurrent(nn.Module):
             raise SizeError(
                 f"{name}: input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}"
             )
-        if not torch.is_autocast_enabled(x.device.type) and x.dtype != weight.dtype:
+        if x.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
             raise ArgumentError(
                 f"{name}: input must have the type {weight.dtype}, got type {x.dtype}; convert one of them"
             )

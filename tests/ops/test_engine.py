@@ -1,0 +1,343 @@
+"""The native engine against its twin and the equations: every cell, size, number type, instruction set, thread count."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pellucid import _native
+from pellucid import nn as pnn
+from pellucid.ops import recurrence as ops
+from pellucid.ops.linear import linear
+from pellucid.ops.reference.recurrence import recurrence as reference
+from tests.ops.cells_under_test import CELLS, SURROUNDINGS, Run, random_run
+
+SETS = _native.instruction_sets()
+FREE = [name for name in CELLS if name != "ctrnn Dale"]  # its mask is for four units
+
+# As in test_recurrence: float64 sums of a few hundred terms of size about 1, in different orders.
+TOLERANCE = {"atol": 1e-10, "rtol": 1e-10}
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    best, threads = _native.instruction_set(), torch.get_num_threads()
+    yield
+    _native.choose(best)
+    torch.set_num_threads(threads)
+
+
+def results(name: str, run: Run) -> list[Tensor]:
+    """All outputs and all gradients of a random combination of them."""
+    outputs = ops.recurrence(CELLS[name], run.variant, run.parameters, run.x, run.before, run.inputs)
+    return [*outputs.values(), *gradients(outputs, run)]
+
+
+def expected(name: str, run: Run) -> list[Tensor]:
+    outputs = reference(CELLS[name], run.variant, run.parameters, run.x, run.before, run.inputs)
+    return [*outputs.values(), *gradients(outputs, run)]
+
+
+def gradients(outputs: dict[str, Tensor], run: Run) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    weights = [torch.randn(o.shape, generator=generator, dtype=torch.float64).to(o.dtype) for o in outputs.values()]
+    loss = sum((w * o).sum() for w, o in zip(weights, outputs.values(), strict=True))
+    assert isinstance(loss, Tensor)
+    found = torch.autograd.grad(loss, run.leaves(), allow_unused=True)
+    return [torch.zeros_like(t) if g is None else g for t, g in zip(run.leaves(), found, strict=True)]
+
+
+@pytest.mark.parametrize("path", ["twin", *SETS])
+@pytest.mark.parametrize("around", SURROUNDINGS)
+@pytest.mark.parametrize("name", CELLS)
+def test_every_path_computes_the_equations(name: str, around: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if path == "twin":
+        monkeypatch.setattr(ops, "_engine_takes", lambda _: False)
+    else:
+        _native.choose(path)
+    run = random_run(CELLS[name], **SURROUNDINGS[around])
+    torch.testing.assert_close(results(name, run), expected(name, run), **TOLERANCE)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(FREE),
+    around=st.sampled_from(list(SURROUNDINGS)),
+    steps=st.integers(1, 5),
+    batch=st.integers(0, 30),
+    hidden=st.integers(1, 75),
+    threads=st.integers(1, 3),
+    path=st.sampled_from(SETS),
+)
+def test_every_size(name: str, around: str, steps: int, batch: int, hidden: int, threads: int, path: str) -> None:
+    if "heads" in name:
+        hidden += hidden % 2
+    if "proj" in name or name == "lstm all":
+        hidden = max(hidden, 4)
+    _native.choose(path)
+    torch.set_num_threads(threads)
+    run = random_run(CELLS[name], steps=steps, batch=batch, hidden=hidden, **SURROUNDINGS[around])
+    torch.testing.assert_close(results(name, run), expected(name, run), **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_single_precision(name: str) -> None:
+    """float32 differs from float64 by rounding: some hundred sums of size about 1 with 6e-8 each, through few steps."""
+    run = random_run(CELLS[name], steps=5, batch=7, hidden=34)
+    wide = expected(name, run)
+    for group in (run.parameters, run.inputs):
+        for key, tensor in group.items():
+            if tensor.is_floating_point():
+                group[key] = tensor.detach().float().requires_grad_(tensor.requires_grad)
+    run.x = run.x.detach().float().requires_grad_()
+    run.before = [b.detach().float().requires_grad_() for b in run.before]
+    narrow = results(name, run)
+    for a, b in zip(narrow, wide, strict=True):
+        assert a.dtype == torch.float32
+        scale = max(1.0, float(b.detach().abs().max())) if b.numel() else 1.0
+        torch.testing.assert_close(a.double(), b, atol=3e-4 * scale, rtol=0)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8, 29])
+@pytest.mark.parametrize("name", ["gru", "gru reset before", "lstm all", "lstm heads", "slstm", "rnn layer norm"])
+def test_the_same_bits_on_any_number_of_threads(name: str, batch: int) -> None:
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        run = random_run(CELLS[name], steps=6, batch=batch, hidden=300, resets=True, ragged=True)
+        found.append(results(name, run))
+    for others in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    m=st.integers(1, 70),
+    n=st.integers(1, 70),
+    k=st.integers(0, 600),
+    left=st.booleans(),
+    right=st.booleans(),
+    start=st.sampled_from(["nothing", "add", "bias"]),
+    path=st.sampled_from(SETS),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_products(m: int, n: int, k: int, left: bool, right: bool, start: str, path: str, dtype: torch.dtype) -> None:
+    _native.choose(path)
+    generator = torch.Generator().manual_seed(m + 71 * n + k)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    a = normal(k, m).mT if left else normal(m, k)
+    b = normal(n, k).mT if right else normal(k, n)
+    c, bias = normal(m, n), normal(n)
+    right_answer = a.double() @ b.double() + (c if start == "add" else bias if start == "bias" else 0)
+    _native.multiply(a, b, c, start == "add", bias if start == "bias" else None, 2)
+    eps = torch.finfo(dtype).eps
+    # Each of k roundings is at most eps / 2 of a partial sum, itself at most some sqrt(k) times 3.
+    torch.testing.assert_close(c.double(), right_answer, atol=eps * (k + 2) * 20, rtol=0)
+
+
+def test_linear_is_torchs() -> None:
+    x, w, b = (torch.randn(*s, dtype=torch.float64, requires_grad=True) for s in ((5, 3, 4), (6, 4), (6,)))
+    assert torch.autograd.gradcheck(linear, (x, w, b))
+    assert torch.autograd.gradgradcheck(linear, (x, w, b))
+    torch.testing.assert_close(linear(x, w, None), torch.nn.functional.linear(x, w), **TOLERANCE)
+
+
+# Elementary functions
+
+
+@pytest.mark.parametrize("path", SETS)
+@pytest.mark.parametrize("op", ["exp", "tanh", "sigmoid"])
+def test_functions_are_within_two_units_in_the_last_place(op: str, path: str) -> None:
+    """Every 512th float32 there is, both signs, and all near where the formulas change; subnormal results may be 0."""
+    _native.choose(path)
+    bits = torch.arange(0, 0x7F800000, 512, dtype=torch.int64)
+    near = torch.cat(
+        [torch.tensor(v).view(torch.int32).long() + torch.arange(-5000, 5000) for v in (0.625, 0.34657, 1.0, 88.0)]
+    )
+    bits = torch.cat([bits, near]).to(torch.int32)
+    x = torch.cat([bits.view(torch.float32), -bits.view(torch.float32)])
+    y = torch.empty_like(x)
+    _native.apply(op, x, y)
+    truth = getattr(torch, op)(x.double())
+    overflow = truth.abs() > torch.finfo(torch.float32).max
+    assert torch.equal(y[overflow], truth[overflow].float())
+    exponent = truth.abs().clamp(min=2.0**-126).log2().floor()
+    error = ((y.double() - truth) / 2.0 ** (exponent - 23)).abs()[~overflow]
+    normal = truth.abs()[~overflow] >= 2.0**-126
+    assert error[normal].max() <= 2.0, x[~overflow][normal][error[normal].argmax()]
+    assert (y.double()[~overflow][~normal] - truth[~overflow][~normal]).abs().max() <= 2.0**-126
+
+
+@pytest.mark.parametrize("path", SETS)
+def test_what_is_no_number_goes_through_as_in_torch(path: str) -> None:
+    _native.choose(path)
+    x = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0] * 5)
+    for op in ("exp", "tanh", "sigmoid", "relu", "softplus", "neg", "abs", "log", "sqrt", "erf", "sin", "cos"):
+        y = torch.empty_like(x)
+        _native.apply(op, x, y)
+        function = torch.nn.functional.softplus if op == "softplus" else getattr(torch, op)
+        torch.testing.assert_close(y, function(x), equal_nan=True)
+
+
+# The boundary
+
+
+def random_program(generator: random.Random) -> tuple[Any, ...]:
+    """Something like a program; now and then a right one."""
+    count = generator.randint(1, 6)
+
+    def register() -> int:
+        return generator.randint(-1, count)
+
+    def registers(n: int) -> list[int]:
+        return [register() for _ in range(n)]
+
+    kinds = ["step", "shifted", "swing", "held", "total", "strange"]
+    ops_of = [("add", 2), ("tanh", 1), ("select", 3), ("copy", 1), ("accumulate", 1), ("nonsense", 1)]
+    sizes = [generator.randint(-1, 3) for _ in range(count)]
+    inputs = [(register(), generator.choice(kinds), generator.randint(-1, 3)) for _ in range(generator.randint(0, 3))]
+    outputs = [(register(), generator.choice(kinds), generator.randint(-1, 3)) for _ in range(generator.randint(0, 2))]
+    phases = []
+    for _ in range(generator.randint(0, 3)):
+        products = [
+            (
+                generator.randint(-1, 1),
+                generator.randint(0, 2),
+                generator.random() < 0.5,
+                registers(generator.randint(0, 2)),
+                registers(generator.randint(0, 2)),
+            )
+            for _ in range(generator.randint(0, 1))
+        ]
+        reduces = [(register(), register()) for _ in range(generator.randint(0, 1))]
+        instructions = [
+            (op, register(), registers(generator.choice([n, n, 1]))) for op, n in generator.choices(ops_of, k=2)
+        ]
+        phases.append((products, reduces, instructions))
+    return sizes, 3, 3, 1, inputs, phases, outputs
+
+
+def made_or_refused(*description: Any) -> Any:
+    try:
+        return _native.Program(*description)
+    except ValueError as error:
+        return str(error)
+
+
+def test_malformed_programs_and_buffers_are_refused() -> None:
+    generator = random.Random(0)
+    tried = [made_or_refused(*random_program(generator)) for _ in range(20000)]
+    refused = [t for t in tried if isinstance(t, str)]
+    made = [t for t in tried if not isinstance(t, str)]
+    assert all(words.startswith("malformed program") for words in refused)
+    assert len(made) > 20
+    for program in made:
+        shapes = [(2, 3, 4), (3, 4), (4,), (1,), (2, 3, 1)]
+        buffers = [torch.zeros(generator.choice(shapes)) for _ in range(3)]
+        with contextlib.suppress(ValueError):  # refused or run: what it must not do is to read past a buffer
+            program.run(2, 3, [1, 1, 4], False, -1, buffers, [torch.zeros(3, 4)] * 3, [torch.zeros(4, 4)], 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"buffers": [torch.zeros(5, 3, 8), torch.zeros(5, 3, 4)]}, "wrong shape"),
+        ({"buffers": [torch.zeros(5, 3, 4), torch.zeros(5, 3, 4, dtype=torch.float64)]}, "another number type"),
+        ({"buffers": [torch.zeros(5, 3, 4), torch.zeros(5, 4, 3).mT]}, "not contiguous"),
+        ({"buffers": [torch.zeros(5, 3, 4), torch.zeros(1, 1, 4).expand(5, 3, 4)]}, "lie on each other"),
+        ({"buffers": [torch.zeros(5, 3, 4)]}, "wrong number of buffers"),
+        ({"sizes": [1, 1]}, "sizes do not fit"),
+        ({"steps": -1}, "negative"),
+        ({"before": 0}, "before must be"),
+    ],
+)
+def test_wrong_buffers_are_refused(change: dict[str, Any], words: str) -> None:
+    program = _native.Program([2, 2], 3, 2, 0, [(0, "step", 0)], [([], [], [("tanh", 1, [0])])], [(1, "step", 1)])
+    right: dict[str, Any] = {
+        "steps": 5,
+        "batch": 3,
+        "sizes": [1, 1, 4],
+        "reverse": False,
+        "before": -1,
+        "buffers": [torch.ones(5, 3, 4), torch.zeros(5, 3, 4)],
+        "initials": [None, None],
+        "matrices": [],
+        "threads": 1,
+    }
+    program.run(*right.values())
+    torch.testing.assert_close(right["buffers"][1], torch.ones(5, 3, 4).tanh())
+    with pytest.raises(ValueError, match=words):
+        program.run(*(right | change).values())
+
+
+def test_an_unknown_instruction_set_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"it has .*baseline"):
+        _native.choose("mmx")
+
+
+# Life with other threads and processes
+
+
+def test_two_threads_at_once() -> None:
+    torch.set_num_threads(2)
+    layers = [pnn.LSTM(20, 64), pnn.GRU(20, 64)]
+    inputs = [torch.randn(50, 8, 20) for _ in layers]
+    right = [layer(x)[0] for layer, x in zip(layers, inputs, strict=True)]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for _ in range(20):
+            if not torch.equal(layers[i](inputs[i])[0], right[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_fork_after_use() -> None:
+    torch.set_num_threads(2)
+    layer, x = pnn.GRU(20, 64), torch.randn(30, 16, 20)
+    with torch.no_grad():
+        right = layer(x)[0]
+        child = os.fork()
+        if child == 0:
+            torch.set_num_threads(1)  # torch's own pool does not survive a fork; ours does
+            program_is_right = torch.equal(layer(x)[0], right)
+            os._exit(0 if program_is_right else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_ctrl_c_ends_a_long_run() -> None:
+    layer, x = pnn.LSTM(8, 512), torch.randn(4000, 4, 8)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt), torch.no_grad():
+            deque(map(layer, repeat(x, 100)), maxlen=0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
