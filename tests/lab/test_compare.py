@@ -69,8 +69,10 @@ def test_every_kind_from_data_to_report(kind: str, tmp_path: Path) -> None:
     ):
         assert (folder / file).exists(), file
     assert found == Comparison.model_validate_json((folder / "result.json").read_text())
-    again, _ = comparing.compare(small(task), out=tmp_path / "again")
+    again, other = comparing.compare(small(task), out=tmp_path / "again")
     assert figures(found) == figures(again)
+    for file in (folder / "models").iterdir():
+        assert file.read_bytes() == (other / "models" / file.name).read_bytes()
 
 
 @pytest.mark.parametrize("kind", KINDS)

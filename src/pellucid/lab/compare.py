@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import platform
 import statistics
@@ -314,7 +315,8 @@ def _candidate(
     name = trained.blueprint.name
     for k, u in enumerate(trained.units):
         path = run.file("models", f"{_safe(name)}-seed-{k + 1}.safetensors")
-        metadata = {"network": name, "width": str(trained.width), "task": task.title}
+        about = {"network": name, "width": trained.width, "task": task.title}
+        metadata = {"pellucid": json.dumps(about)}  # one entry: safetensors writes several in no fixed order
         save_file({n: v.contiguous() for n, v in u.model.state_dict().items()}, path, metadata)
     better = bootstrap.difference(scores, baseline)
     worse = None
