@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "isa.h"
+#include "multiply.h"
 #include "program.h"
 #include "sweep.h"
 
@@ -121,76 +122,186 @@ Plan make(const std::vector<int>& sizes, int letters, int buffers, int matrices,
     return Plan(std::move(p));
 }
 
+using MaybeArray = std::optional<Array>;
+
+// What comes besides the buffers of a sweep, as Python writes it.
+using PyWindow = std::tuple<MaybeArray, std::vector<std::tuple<int, long>>, long>;      // tensor, (buffer, column), width
+using PyProjection = std::tuple<int, Array, Array, MaybeArray>;                         // window, x, matrix, bias
+using PyInputGradient = std::tuple<int, Array, Array>;                                  // window, dx, matrix
+using PyWeightGradient = std::tuple<int, long, Array, MaybeArray, MaybeArray, int, long>;   // window, column, sum, operand, initial, its window, its column
+using PyBiasGradient = std::tuple<int, long, Array>;                                    // window, column, sum
+
+struct PyRun {
+    long steps, batch;
+    std::vector<long> sizes;
+    bool reverse;
+    long before;
+    std::vector<MaybeArray> buffers, initials;
+    std::vector<Array> matrices;
+    std::vector<PyWindow> windows;
+    std::vector<PyProjection> projections;
+    std::vector<PyInputGradient> input_gradients;
+    std::vector<PyWeightGradient> weight_gradients;
+    std::vector<PyBiasGradient> bias_gradients;
+    int threads;
+};
+
+// A tensor of all steps and sequences whose rows are evenly apart.
 template <class T>
-bool run_typed(const Plan& plan, long steps, long batch, const std::vector<long>& sizes, bool reverse, long before,
-               const std::vector<Array>& buffers, const std::vector<std::optional<Array>>& initials,
-               const std::vector<Array>& matrices, int threads) {
+Rows<T> checked_rows(const Array& a, long steps, long batch, long width, const char* what) {
+    Rows<T> rows{checked<T>(a, {steps, batch, width}, what), (long)a.stride(1)};
+    if (batch == 1) rows.row = a.stride(0);
+    require(steps <= 1 || batch <= 1 || a.stride(0) == batch * a.stride(1), std::string(what) + " has rows that are unevenly apart");
+    return rows;
+}
+
+template <class T>
+Matrix<T> checked_matrix(const Array& a) {
+    require(a.ndim() == 2, "a matrix has no two axes");
+    const T* data = checked<T>(a, {(long)a.shape(0), (long)a.shape(1)}, "a matrix");
+    return {data, (long)a.shape(0), (long)a.shape(1), (long)a.stride(0)};
+}
+
+template <class T>
+void place_port(Sweep<T>& sweep, const PyRun& given, const Port& port, bool output) {
+    const Program& p = sweep.plan->program;
+    Place<T>& to = sweep.buffers[port.buffer];
+    const long size = given.sizes[p.sizes[port.reg]], batch = given.batch;
+    const bool vector = p.sizes[port.reg] > one;
+    if (to.window >= 0) {
+        require(port.kind == Kind::step && vector, "a port in a window is of a wrong kind");
+        require(to.column >= 0 && to.column + size <= sweep.windows[to.window].width, "a port lies beside its window");
+        return;
+    }
+    require(given.buffers[port.buffer].has_value(), "a buffer is missing");
+    const Array& a = *given.buffers[port.buffer];
+    switch (port.kind) {
+        case Kind::step:
+        case Kind::shifted:
+            to.base = checked<T>(a, {given.steps, batch, size}, "a buffer of steps");
+            to.time = a.stride(0), to.row = a.stride(1);
+            break;
+        case Kind::swing:
+            to.base = checked<T>(a, {2, batch, size}, "a swinging buffer");
+            to.plane = a.stride(0), to.row = a.stride(1);
+            break;
+        case Kind::held:
+            if (a.ndim() == 1) to.base = checked<T>(a, {size}, "a weight");
+            else to.base = checked<T>(a, {batch, size}, "a held buffer"), to.row = a.stride(0);
+            break;
+        case Kind::total:
+            to.base = checked<T>(a, {batch, size}, "a total"), to.row = a.stride(0);
+            break;
+    }
+    if (port.kind == Kind::shifted) {
+        require(given.initials[port.buffer].has_value(), "a shifted buffer has no initial value");
+        const Array& first = *given.initials[port.buffer];
+        to.initial = checked<T>(first, {batch, size}, "an initial value");
+        to.initial_row = first.stride(0);
+        require(vector, "a shifted register is no vector");
+    }
+    if (!vector && !output) require(to.row == 0 || to.row == 1 || batch <= 1, "numbers of rows do not lie side by side");
+    if (!vector && batch <= 1 && to.row > 1) to.row = 1;
+    if (output) require(to.row >= size || batch <= 1, "rows of an output lie on each other");
+}
+
+template <class T>
+void add_windows(Sweep<T>& sweep, const PyRun& given) {
+    for (const auto& [tensor, columns, width] : given.windows) {
+        require(width >= 1, "a window has no width");
+        Window<T> window;
+        window.width = window.row = width;
+        if (tensor) {
+            const Rows<T> rows = checked_rows<T>(*tensor, given.steps, given.batch, width, "a window");
+            require(rows.row >= width, "rows of a window lie on each other");
+            window.base = rows.base, window.row = rows.row;
+        }
+        for (const auto& [buffer, column] : columns) {
+            require(buffer >= 0 && buffer < (int)sweep.buffers.size(), "a buffer does not exist");
+            require(!given.buffers[buffer], "a buffer in a window is given");
+            sweep.buffers[buffer].window = (int)sweep.windows.size();
+            sweep.buffers[buffer].column = column;
+        }
+        sweep.windows.push_back(window);
+    }
+}
+
+template <class T>
+void add_products(Sweep<T>& sweep, const PyRun& given) {
+    auto in_window = [&](int window, long column, long count) {
+        require(window >= 0 && window < (int)sweep.windows.size(), "a window does not exist");
+        require(column >= 0 && column + count <= sweep.windows[window].width, "columns lie beside their window");
+    };
+    for (const auto& [window, x, matrix, bias] : given.projections) {
+        const Matrix<T> m = checked_matrix<T>(matrix);
+        in_window(window, 0, m.rows);
+        sweep.projections.push_back({window, checked_rows<const T>(x, given.steps, given.batch, m.columns, "an input"), m,
+                                     bias ? checked<T>(*bias, {m.rows}, "a bias") : nullptr});
+    }
+    for (const auto& [window, dx, matrix] : given.input_gradients) {
+        const Matrix<T> m = checked_matrix<T>(matrix);
+        in_window(window, 0, m.rows);
+        const Rows<T> rows = checked_rows<T>(dx, given.steps, given.batch, m.columns, "an input's gradient");
+        require(rows.row >= m.columns || given.steps * given.batch <= 1, "rows of an input's gradient lie on each other");
+        sweep.input_gradients.push_back({window, rows, m});
+    }
+    for (const auto& [window, column, sum, operand, initial, operand_window, operand_column] : given.weight_gradients) {
+        const Matrix<T> m = checked_matrix<T>(sum);
+        in_window(window, column, m.rows);
+        require(m.rows <= 1 || m.row >= m.columns, "rows of a weight's gradient lie on each other");
+        WeightGradient<T> q{window, column, const_cast<T*>(m.data), m.rows, m.columns, m.row, {}, nullptr, 0, -1, operand_column};
+        if (operand) {
+            require(operand->ndim() == 3, "an operand has a wrong number of axes");
+            const long width = operand->shape(2);
+            require(operand_column >= 0 && operand_column + m.columns <= width, "columns lie beside their operand");
+            q.operand = checked_rows<const T>(*operand, given.steps, given.batch, width, "an operand");
+            if (initial) q.initial = checked<T>(*initial, {given.batch, width}, "an initial value"), q.initial_row = initial->stride(0);
+        } else {
+            in_window(operand_window, operand_column, m.columns);
+            q.operand_window = operand_window;
+        }
+        sweep.weight_gradients.push_back(q);
+    }
+    for (const auto& [window, column, sum] : given.bias_gradients) {
+        const long count = sum.size();
+        in_window(window, column, count);
+        sweep.bias_gradients.push_back({window, column, checked<T>(sum, {count}, "a bias's gradient"), count});
+    }
+}
+
+template <class T>
+bool run_typed(const Plan& plan, const PyRun& given) {
     const Program& p = plan.program;
     Sweep<T> sweep;
     sweep.plan = &plan;
-    sweep.steps = steps;
-    sweep.batch = batch;
-    sweep.sizes = sizes;
-    sweep.reverse = reverse;
-    sweep.before = before;
-    sweep.threads = threads;
+    sweep.steps = given.steps;
+    sweep.batch = given.batch;
+    sweep.sizes = given.sizes;
+    sweep.reverse = given.reverse;
+    sweep.before = given.before;
+    sweep.threads = given.threads;
     sweep.interrupted = python_interrupted;
-    sweep.buffers.resize(buffers.size());
-    auto place = [&](const Port& port, bool output) {
-        const Array& a = buffers[port.buffer];
-        Place<T>& to = sweep.buffers[port.buffer];
-        const long size = sizes[p.sizes[port.reg]];
-        const bool vector = p.sizes[port.reg] > one;
-        switch (port.kind) {
-            case Kind::step:
-            case Kind::shifted:
-                to.base = checked<T>(a, {steps, batch, size}, "a buffer of steps");
-                to.time = a.stride(0), to.row = a.stride(1);
-                break;
-            case Kind::swing:
-                to.base = checked<T>(a, {2, batch, size}, "a swinging buffer");
-                to.plane = a.stride(0), to.row = a.stride(1);
-                break;
-            case Kind::held:
-                if (a.ndim() == 1) to.base = checked<T>(a, {size}, "a weight");
-                else to.base = checked<T>(a, {batch, size}, "a held buffer"), to.row = a.stride(0);
-                break;
-            case Kind::total:
-                to.base = checked<T>(a, {batch, size}, "a total"), to.row = a.stride(0);
-                break;
-        }
-        if (port.kind == Kind::shifted) {
-            require(initials[port.buffer].has_value(), "a shifted buffer has no initial value");
-            const Array& first = *initials[port.buffer];
-            to.initial = checked<T>(first, {batch, size}, "an initial value");
-            to.initial_row = first.stride(0);
-            require(vector, "a shifted register is no vector");
-        }
-        if (!vector && !output) require(to.row == 0 || to.row == 1 || batch <= 1, "numbers of rows do not lie side by side");
-        if (!vector && batch <= 1 && to.row > 1) to.row = 1;
-        if (output) require(to.row >= size || batch <= 1, "rows of an output lie on each other");
-    };
-    for (const Port& port : p.inputs) place(port, false);
-    for (const Port& port : p.outputs) place(port, true);
-    for (const Array& a : matrices) {
-        require(a.ndim() == 2, "a matrix has no two axes");
-        const T* data = checked<T>(a, {(long)a.shape(0), (long)a.shape(1)}, "a matrix");
-        sweep.matrices.push_back({data, (long)a.shape(0), (long)a.shape(1), (long)a.stride(0)});
-    }
+    sweep.buffers.resize(given.buffers.size());
+    add_windows(sweep, given);
+    for (const Port& port : p.inputs) place_port(sweep, given, port, false);
+    for (const Port& port : p.outputs) place_port(sweep, given, port, true);
+    for (const Array& a : given.matrices) sweep.matrices.push_back(checked_matrix<T>(a));
     for (const Phase& phase : p.phases)
         for (const Product& q : phase.products) {
             const Matrix<T>& m = sweep.matrices[q.matrix];
-            const long in = sizes[p.sizes[q.sources[0]]], out = sizes[p.sizes[q.destinations[0]]];
+            const long in = given.sizes[p.sizes[q.sources[0]]], out = given.sizes[p.sizes[q.destinations[0]]];
             const long rows = q.transposed ? in : out, columns = q.transposed ? out : in;
             require(m.rows == rows * q.parts && m.columns * q.heads == columns && rows % q.heads == 0, "a matrix has a wrong shape");
         }
+    add_products(sweep, given);
     nb::gil_scoped_release release;
     return run<T>(sweep, *chosen);
 }
 
-void run_any(const Plan& plan, long steps, long batch, const std::vector<long>& sizes, bool reverse, long before,
-             const std::vector<Array>& buffers, const std::vector<std::optional<Array>>& initials,
-             const std::vector<Array>& matrices, int threads) {
+void run_any(const Plan& plan, long steps, long batch, std::vector<long> sizes, bool reverse, long before,
+             std::vector<MaybeArray> buffers, std::vector<MaybeArray> initials, std::vector<Array> matrices,
+             std::vector<PyWindow> windows, std::vector<PyProjection> projections, std::vector<PyInputGradient> input_gradients,
+             std::vector<PyWeightGradient> weight_gradients, std::vector<PyBiasGradient> bias_gradients, bool twice, int threads) {
     const Program& p = plan.program;
     require(steps >= 0 && batch >= 0, "steps or batch is negative");
     require((int)sizes.size() == p.size_letters && sizes[number] == 1 && sizes[one] == 1, "sizes do not fit the program");
@@ -198,10 +309,10 @@ void run_any(const Plan& plan, long steps, long batch, const std::vector<long>& 
     require((int)buffers.size() == p.buffers && initials.size() == buffers.size(), "a wrong number of buffers");
     require((int)matrices.size() == p.matrices, "a wrong number of matrices");
     require(before == 1 || before == -1, "before must be 1 or -1");
-    require(!buffers.empty(), "a program without buffers");
-    const bool single = buffers[0].dtype() == nb::dtype<float>();
-    const bool ended = single ? run_typed<float>(plan, steps, batch, sizes, reverse, before, buffers, initials, matrices, threads)
-                              : run_typed<double>(plan, steps, batch, sizes, reverse, before, buffers, initials, matrices, threads);
+    const PyRun given{steps, batch, std::move(sizes), reverse, before, std::move(buffers), std::move(initials), std::move(matrices),
+                      std::move(windows), std::move(projections), std::move(input_gradients), std::move(weight_gradients),
+                      std::move(bias_gradients), threads};
+    const bool ended = twice ? run_typed<double>(plan, given) : run_typed<float>(plan, given);
     if (!ended) throw nb::python_error();
 }
 
@@ -225,9 +336,8 @@ void multiply_typed(const Array& a, const Array& b, const Array& c, bool add, co
     require(g.m == 1 || g.c_row >= g.n, "rows of the result lie on each other");
     g.add = add;
     if (bias) g.bias = checked<T>(*bias, {g.n}, "a bias");
-    g.threads = threads;
     nb::gil_scoped_release release;
-    multiply<T>(g, *chosen);
+    multiply<T>(g, *chosen, threads);
 }
 
 void multiply_any(const Array& a, const Array& b, const Array& c, bool add, const std::optional<Array>& bias, int threads) {
@@ -265,7 +375,9 @@ NB_MODULE(_native, m) {
                             const std::vector<PyPort>& outputs) {
             new (self) Plan(make(sizes, letters, buffers, matrices, inputs, phases, outputs));
         })
-        .def("run", &run_any);
+        .def("run", &run_any, nb::arg("steps"), nb::arg("batch"), nb::arg("sizes"), nb::arg("reverse"), nb::arg("before"),
+             nb::arg("buffers"), nb::arg("initials"), nb::arg("matrices"), nb::arg("windows"), nb::arg("projections"),
+             nb::arg("input_gradients"), nb::arg("weight_gradients"), nb::arg("bias_gradients"), nb::arg("twice"), nb::arg("threads"));
     m.def("multiply", &multiply_any, nb::arg("a"), nb::arg("b"), nb::arg("c"), nb::arg("add") = false,
           nb::arg("bias") = nb::none(), nb::arg("threads") = 1);
     m.def("apply", &apply, "One pointwise operation on a vector; for measuring its error.");

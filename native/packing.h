@@ -3,29 +3,14 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <vector>
 
 #include "isa.h"
+#include "memory.h"
 #include "program.h"
 #include "sweep.h"
 
 namespace pellucid {
-
-// Memory that begins at a cache line.
-template <class T>
-class Aligned {
-public:
-    explicit Aligned(size_t count = 0)
-        : data_(static_cast<T*>(count ? std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64) : nullptr), &std::free) {
-        if (count && !data_) throw std::bad_alloc();
-    }
-    T* get() const { return data_.get(); }
-
-private:
-    std::unique_ptr<T, void (*)(void*)> data_;
-};
 
 // One output vector of a group: `lanes` units of one part.
 struct Lane {
@@ -49,16 +34,16 @@ struct Packed {
     long per_block = 1;         // groups that begin at one unit
     long units_per_step = 0;    // units from one group to the next that begins elsewhere
     std::vector<PackedGroup> groups;
-    Aligned<T> data;
+    T* data = nullptr;
     size_t head_size = 0;
 
     const T* panel(int head, const PackedGroup& g, int segment, int lanes) const {
-        return data.get() + head * head_size + g.offset + (size_t)segment * depth * g.count * lanes;
+        return data + head * head_size + g.offset + (size_t)segment * depth * g.count * lanes;
     }
 };
 
 template <class T>
-Packed<T> pack(const Product& product, const Matrix<T>& m, const Kernels<T>& kernels) {
+Packed<T> pack(const Product& product, const Matrix<T>& m, const Kernels<T>& kernels, Arena& arena) {
     Packed<T> p;
     const long rows = m.rows / product.parts / product.heads;   // of a part of a head
     const long part_rows = m.rows / product.parts;
@@ -84,26 +69,25 @@ Packed<T> pack(const Product& product, const Matrix<T>& m, const Kernels<T>& ker
     }
     p.per_block = (std::min(together, blocks) * p.parts + vectors - 1) / vectors;
     p.head_size = offset;
-    p.data = Aligned<T>(offset * product.heads);
+    p.data = arena.take<T>(offset * product.heads);
     for (int head = 0; head < product.heads; ++head)
         for (const PackedGroup& g : p.groups)
             for (int segment = 0; segment < p.segments; ++segment) {
                 T* to = const_cast<T*>(p.panel(head, g, segment, lanes));
                 const long step = (long)g.count * lanes;
-                for (int j = 0; j < g.count; ++j)
-                    for (int i = 0; i < lanes; ++i) {
-                        const long unit = g.lane[j].unit + i;
-                        T* column = to + j * lanes + i;
-                        if (unit >= p.units) {
-                            for (long k = 0; k < p.depth; ++k) column[k * step] = T(0);
-                        } else if (product.transposed) {
-                            const T* from = m.data + (segment * part_rows + head * rows) * m.row + unit;
-                            for (long k = 0; k < p.depth; ++k) column[k * step] = from[k * m.row];
-                        } else {
-                            const T* from = m.data + (g.lane[j].part * part_rows + head * rows + unit) * m.row;
-                            for (long k = 0; k < p.depth; ++k) column[k * step] = from[k];
-                        }
+                for (int j = 0; j < g.count; ++j) {
+                    const long unit = g.lane[j].unit, valid = std::min<long>(lanes, p.units - unit);
+                    // Element (k, i) of the panel: unit + i of the output, k of the operand.
+                    const T* from = product.transposed
+                                        ? m.data + (segment * part_rows + head * rows) * m.row + unit
+                                        : m.data + (g.lane[j].part * part_rows + head * rows + unit) * m.row;
+                    const long by_k = product.transposed ? m.row : 1, by_i = product.transposed ? 1 : m.row;
+                    for (long k0 = 0; k0 < p.depth; k0 += lanes) {      // squares, for the sake of the cache
+                        const long k1 = std::min(k0 + lanes, p.depth);
+                        for (long i = 0; i < lanes; ++i)
+                            for (long k = k0; k < k1; ++k) to[k * step + j * lanes + i] = i < valid ? from[k * by_k + i * by_i] : T(0);
                     }
+                }
             }
     return p;
 }

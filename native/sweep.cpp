@@ -2,8 +2,11 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
+#include <climits>
+#include <optional>
 
+#include "memory.h"
+#include "multiply.h"
 #include "packing.h"
 #include "threads.h"
 
@@ -20,69 +23,173 @@ struct Spot {
     long row;
 };
 
-// A sweep on one thread's share: some rows for all units, without a word to the others; or, where there are too few rows
-// to share, some units for all rows, with a barrier after every stage.
+// Blocks of steps: long enough for the large products, short enough that windows stay in the cache and Ctrl-C is heard.
+template <class T>
+long block_steps(const Sweep<T>& w) {
+    long width = 0;
+    for (const Window<T>& window : w.windows)
+        if (!window.base) width += window.width;
+    const long cached = width ? (1 << 20) / (width * w.batch * (long)sizeof(T)) : 128;
+    return std::clamp<long>(std::max(cached, 96 / w.batch), 1, std::min<long>(128, w.steps));
+}
+
+// What all threads of a sweep work on.
+template <class T>
+struct Common {
+    const Sweep<T>& sweep;
+    const Kernels<T>& kernels;
+    std::vector<std::vector<Packed<T>>> packed;     // of each stage's products
+    std::vector<const T*> projection_panels, input_gradient_panels;
+    std::vector<Window<T>> windows;                 // all with a base
+    std::vector<size_t> full_offset;                // of registers that live outside of tiles
+    long block;                                     // steps
+    int threads;
+    bool by_rows;                                   // threads share rows; otherwise units
+    Barrier barrier;
+    std::atomic<long> last_block{LONG_MAX};         // the sweep ends after it
+};
+
+// A sweep on one thread's share: some rows for all units, without a word to the others until a block ends; or, where there
+// are too few rows to share, some units for all rows, with a barrier after every stage.
 template <class T>
 class Worker {
 public:
-    Worker(const Sweep<T>& sweep, const Kernels<T>& kernels, const std::vector<std::vector<Packed<T>>>& packed,
-           T* shared, const std::vector<size_t>& full_offset, Barrier* barrier, std::atomic<bool>& stop, int index, int count)
-        : w_(sweep), k_(kernels), p_(*sweep.plan), packed_(packed), barrier_(barrier), stop_(stop), index_(index),
-          count_(count), offset_(full_offset) {
-        const long share = (w_.batch + count - 1) / count;
-        first_row_ = barrier ? 0 : std::min<long>(index * share, w_.batch);
-        rows_ = barrier ? w_.batch : std::min(share, w_.batch - first_row_);
-        full_ = shared;
-        most_tile_rows_ = std::min<long>(rows_, 12);
+    Worker(Common<T>& common, Arena& arena, T* full, int index)
+        : c_(common), w_(common.sweep), k_(common.kernels), p_(*w_.plan), index_(index), count_(common.threads), full_(full) {
+        const long share = (w_.batch + count_ - 1) / count_;
+        first_row_ = c_.by_rows ? std::min<long>(index * share, w_.batch) : 0;
+        rows_ = c_.by_rows ? std::min(share, w_.batch - first_row_) : w_.batch;
+        most_tile_rows_ = std::clamp<long>(rows_, 1, 12);
         tile_width_ = tile_width();
         slot_size_ = most_tile_rows_ * tile_width_;
-        scratch_ = Aligned<T>((size_t)std::max(p_.slots, 1) * slot_size_ + 16);
-        ones_ = Aligned<T>(p_.program.sizes.size() * (size_t)std::max<long>(rows_, 1));
+        scratch_ = arena.take<T>((size_t)std::max(p_.slots, 1) * slot_size_ + 16);
+        ones_ = arena.take<T>(p_.program.sizes.size() * (size_t)std::max<long>(rows_, 1));
+        gathers_ = !w_.input_gradients.empty() || !w_.weight_gradients.empty() || !w_.bias_gradients.empty();
+        if (!w_.weight_gradients.empty()) multiply_scratch_ = arena.take<T>(scratch_size(k_));
     }
 
     void run() {
-        if (rows_ == 0) return;
         auto checked = std::chrono::steady_clock::now();
-        for (step_ = 0; step_ < w_.steps; ++step_) {
-            time_ = w_.reverse ? w_.steps - 1 - step_ : step_;
-            for (size_t s = 0; s < p_.stages.size(); ++s) {
-                run_stage(p_.stages[s], packed_[s]);
-                if (barrier_) barrier_->wait();
+        long number = 0;
+        for (long done = 0; done < w_.steps; done += c_.block, ++number) {
+            const long count = std::min(c_.block, w_.steps - done);
+            first_time_ = w_.reverse ? w_.steps - done - count : done;
+            project(count);
+            for (step_ = done; step_ < done + count; ++step_) {
+                time_ = w_.reverse ? w_.steps - 1 - step_ : step_;
+                for (size_t s = 0; s < p_.stages.size(); ++s) {
+                    if (rows_ > 0) run_stage(p_.stages[s], c_.packed[s]);
+                    if (!c_.by_rows) c_.barrier.wait();
+                }
             }
-            if (w_.interrupted && index_ == 0 && step_ % 16 == 15) {
+            if (w_.interrupted && index_ == 0) {
                 const auto now = std::chrono::steady_clock::now();
                 if (now - checked > std::chrono::milliseconds(50)) {
                     checked = now;
-                    if (w_.interrupted()) stop_.store(true);
+                    if (w_.interrupted()) c_.last_block.store(number);
                 }
-                // With barriers every thread must leave at the same step.
             }
-            if (barrier_ && step_ % 16 == 15) barrier_->wait();
-            if (step_ % 16 == 15 && stop_.load()) return;
+            // Where threads ever wait for each other they all leave after the same block: the word is given before they meet
+            // here, and one that lags may already see that a later block is to be the last.
+            if (gathers_ || !c_.by_rows) c_.barrier.wait();
+            if (gathers_) gather(count);
+            if (c_.last_block.load() <= number) return;
         }
     }
 
 private:
+    Common<T>& c_;
     const Sweep<T>& w_;
     const Kernels<T>& k_;
     const Plan& p_;
-    const std::vector<std::vector<Packed<T>>>& packed_;
-    Barrier* barrier_;
-    std::atomic<bool>& stop_;
     const int index_, count_;
-    const std::vector<size_t>& offset_;
-    long first_row_ = 0, rows_ = 0, most_tile_rows_ = 0, tile_width_ = 0, slot_size_ = 0, step_ = 0, time_ = 0;
+    long first_row_ = 0, rows_ = 0, most_tile_rows_ = 0, tile_width_ = 0, slot_size_ = 0;
+    long first_time_ = 0, step_ = 0, time_ = 0;
     T* full_ = nullptr;
-    Aligned<T> scratch_, ones_;
+    T* scratch_ = nullptr;
+    T* ones_ = nullptr;
+    T* multiply_scratch_ = nullptr;
+    bool gathers_ = false;
 
     // Units of a tile: few rows are wide, many are narrow, so that a tile's registers stay in the nearest cache.
     long tile_width() const {
         const long unit = (long)most_vectors * k_.lanes;
         long longest = unit;
         for (long size : w_.sizes) longest = std::max(longest, size);
-        long width = std::max(unit, 768 / std::max<long>(most_tile_rows_, 1) / unit * unit);
-        if (barrier_) width = std::min(width, std::max(unit, (longest / count_ + unit - 1) / unit * unit));
+        long width = std::max(unit, 768 / most_tile_rows_ / unit * unit);
+        if (!c_.by_rows) width = std::min(width, std::max(unit, (longest / count_ + unit - 1) / unit * unit));
         return std::min(width, (longest + unit - 1) / unit * unit);
+    }
+
+    T* window_rows(int window, long time) const {
+        const Window<T>& v = c_.windows[window];
+        return v.base + (w_.windows[window].base ? time : time - first_time_) * w_.batch * v.row;
+    }
+
+    void project(long count) {
+        for (size_t i = 0; i < w_.projections.size(); ++i) {
+            const Projection<T>& q = w_.projections[i];
+            Gemm<T> g;
+            g.m = count * w_.batch, g.n = q.matrix.rows, g.k = q.matrix.columns;
+            g.a = q.x.base + first_time_ * w_.batch * q.x.row, g.a_row = q.x.row, g.a_column = 1;
+            g.c = window_rows(q.window, first_time_), g.c_row = c_.windows[q.window].row;
+            g.bias = q.bias;
+            const long panels = Panels<T>(k_, g.n).count;
+            const auto rows = [&](long from, long upto) {
+                multiply_share<T>(g, {from, upto, 0, panels}, c_.projection_panels[i], nullptr, k_);
+            };
+            if (!c_.by_rows) rows(g.m * index_ / count_, g.m * (index_ + 1) / count_);
+            else if (count_ == 1) rows(0, g.m);
+            else for (long t = 0; t < count && rows_ > 0; ++t) rows(t * w_.batch + first_row_, t * w_.batch + first_row_ + rows_);
+        }
+        if (!c_.by_rows && !w_.projections.empty()) c_.barrier.wait();
+    }
+
+    void gather(long count) {
+        const long rows = count * w_.batch;
+        for (size_t i = 0; i < w_.input_gradients.size(); ++i) {
+            const InputGradient<T>& q = w_.input_gradients[i];
+            Gemm<T> g;
+            g.m = rows, g.n = q.matrix.columns, g.k = q.matrix.rows;
+            g.a = window_rows(q.window, first_time_), g.a_row = c_.windows[q.window].row, g.a_column = 1;
+            g.c = q.dx.base + first_time_ * w_.batch * q.dx.row, g.c_row = q.dx.row;
+            multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), c_.input_gradient_panels[i], nullptr, k_);
+        }
+        for (const WeightGradient<T>& q : w_.weight_gradients) {
+            const T* adjoint = window_rows(q.window, first_time_) + q.column;
+            if (q.operand_window >= 0) {
+                add_outer(q, adjoint, window_rows(q.operand_window, first_time_) + q.operand_column, c_.windows[q.operand_window].row, rows);
+            } else if (!q.initial) {
+                add_outer(q, adjoint, q.operand.base + first_time_ * w_.batch * q.operand.row + q.operand_column, q.operand.row, rows);
+            } else {
+                // The times computed before: one of them may be the initial value.
+                const long adjoint_step = w_.batch * c_.windows[q.window].row, operand_step = w_.batch * q.operand.row;
+                long from = first_time_, upto = first_time_ + count;
+                if (w_.before < 0 && from == 0) add_outer(q, adjoint, q.initial + q.operand_column, q.initial_row, w_.batch), ++from;
+                if (w_.before > 0 && upto == w_.steps) --upto;
+                if (from < upto)
+                    add_outer(q, adjoint + (from - first_time_) * adjoint_step,
+                              q.operand.base + (from + w_.before) * operand_step + q.operand_column, q.operand.row, (upto - from) * w_.batch);
+                if (w_.before > 0 && upto < first_time_ + count)
+                    add_outer(q, adjoint + (upto - first_time_) * adjoint_step, q.initial + q.operand_column, q.initial_row, w_.batch);
+            }
+        }
+        for (const BiasGradient<T>& q : w_.bias_gradients) {
+            const long from = q.count * index_ / count_, upto = q.count * (index_ + 1) / count_, row = c_.windows[q.window].row;
+            const T* adjoint = window_rows(q.window, first_time_) + q.column;
+            const Call<T> call{q.sum + from, 0, {adjoint + from}, {row}, (int)rows, (int)(upto - from)};
+            k_.pointwise[accumulate_op][0](call);
+        }
+        c_.barrier.wait();
+    }
+
+    void add_outer(const WeightGradient<T>& q, const T* adjoint, const T* operand, long operand_row, long rows) {
+        Gemm<T> g;
+        g.m = q.rows, g.n = q.columns, g.k = rows;
+        g.a = adjoint, g.a_row = 1, g.a_column = c_.windows[q.window].row;
+        g.b = operand, g.b_row = operand_row, g.b_column = 1;
+        g.c = q.sum, g.c_row = q.row, g.add = true;
+        multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), nullptr, multiply_scratch_, k_);
     }
 
     long size_of(int reg) const { return w_.sizes[p_.program.sizes[reg]]; }
@@ -100,6 +207,10 @@ private:
                 return {place.base + plane * place.plane + row * place.row + unit, place.row};
             }
             default:
+                if (place.window >= 0) {
+                    const long apart = c_.windows[place.window].row;
+                    return {window_rows(place.window, time_) + row * apart + place.column + unit, apart};
+                }
                 return {place.base + time_ * place.time + row * place.row + unit, place.row};
         }
     }
@@ -117,11 +228,11 @@ private:
             case Home::given:
                 return at_port(p_.program.inputs[p_.input_of[reg]], false, row, unit);
             case Home::scratch:
-                return {scratch_.get() + (size_t)p_.slot[reg] * slot_size_, tile_width_};
+                return {scratch_ + (size_t)p_.slot[reg] * slot_size_, tile_width_};
             case Home::full:
                 if (const int o = direct(reg); o >= 0) return at_port(p_.program.outputs[o], true, row, unit);
-                const long own = barrier_ ? row : row - first_row_;
-                return {full_ + offset_[reg] + own * size_of(reg) + unit, size_of(reg)};
+                const long own = !c_.by_rows ? row : row - first_row_;
+                return {full_ + c_.full_offset[reg] + own * size_of(reg) + unit, size_of(reg)};
         }
         return {nullptr, 0};
     }
@@ -129,7 +240,7 @@ private:
     // A register of one number a row (or for all rows).
     Spot<T> one_at(int reg, long row) const {
         if (p_.home[reg] == Home::given) return at_port(p_.program.inputs[p_.input_of[reg]], false, row, 0);
-        return {ones_.get() + (size_t)reg * rows_ + (row - first_row_), 1};
+        return {ones_ + (size_t)reg * rows_ + (row - first_row_), 1};
     }
 
     void run_stage(const Stage& stage, const std::vector<Packed<T>>& packed) {
@@ -162,7 +273,7 @@ private:
     }
 
     void emit_ones(int reg) {
-        if (barrier_ && index_ != 0) return;
+        if (!c_.by_rows && index_ != 0) return;
         for (int o : p_.outputs_of[reg]) {
             const Port& port = p_.program.outputs[o];
             for (long r = 0; r < rows_; ++r) {
@@ -179,7 +290,7 @@ private:
         const long per_head = size / heads, tiles_per_head = (per_head + tile_width_ - 1) / tile_width_;
         const long tiles = heads * tiles_per_head;
         long first = 0, last = tiles;
-        if (barrier_) {
+        if (!c_.by_rows) {
             first = tiles * index_ / count_;
             last = tiles * (index_ + 1) / count_;
         }
@@ -253,111 +364,76 @@ private:
     }
 };
 
+// Panels of a matrix that many blocks are multiplied with.
+template <class T>
+const T* packed_panels(const Kernels<T>& kernels, const T* b, long b_row, long b_column, long k, long n, Arena& arena) {
+    Gemm<T> g;
+    g.n = n, g.k = k, g.b = b, g.b_row = b_row, g.b_column = b_column;
+    const Panels<T> panels(kernels, n);
+    T* to = arena.take<T>((size_t)panels.count * panels.size(k));
+    for (long p = 0; p < panels.count; ++p) panels.pack(g, p, 0, k, to + p * panels.size(k));
+    return to;
+}
+
+// Nothing where the threads were not to be had; otherwise whether it ran to the end.
+template <class T>
+std::optional<bool> run_on(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows) {
+    const Plan& plan = *sweep.plan;
+    Arena arena;
+    Common<T> common{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, by_rows, Barrier(threads)};
+    for (const Stage& stage : plan.stages) {
+        common.packed.emplace_back();
+        for (const Product& q : stage.products) common.packed.back().push_back(pack(q, sweep.matrices[q.matrix], kernels, arena));
+    }
+    for (const Projection<T>& q : sweep.projections)
+        common.projection_panels.push_back(packed_panels(kernels, q.matrix.data, 1, q.matrix.row, q.matrix.columns, q.matrix.rows, arena));
+    for (const InputGradient<T>& q : sweep.input_gradients)
+        common.input_gradient_panels.push_back(packed_panels(kernels, q.matrix.data, q.matrix.row, 1, q.matrix.rows, q.matrix.columns, arena));
+    for (Window<T>& window : common.windows)
+        if (!window.base) {
+            const size_t count = (size_t)common.block * sweep.batch * window.width;
+            window.base = arena.take<T>(count);
+            window.row = window.width;
+            std::fill_n(window.base, count, T(0));
+        }
+    const long share = by_rows ? (sweep.batch + threads - 1) / threads : sweep.batch;
+    common.full_offset.assign(plan.program.sizes.size(), 0);
+    size_t total = 0;
+    for (size_t r = 0; r < plan.program.sizes.size(); ++r)
+        if (plan.home[r] == Home::full && plan.program.sizes[r] > one) {
+            common.full_offset[r] = total;
+            total += (size_t)share * sweep.sizes[plan.program.sizes[r]] + 32;
+        }
+    T* full = arena.take<T>(by_rows ? total * threads : total);
+    std::vector<Worker<T>> workers;
+    workers.reserve(threads);
+    for (int i = 0; i < threads; ++i) workers.emplace_back(common, arena, full + (by_rows ? i * total : 0), i);
+    if (!on_team(threads, [&](int i) { workers[i].run(); })) return std::nullopt;
+    return common.last_block.load() == LONG_MAX;
+}
+
 }  // namespace
 
 template <class T>
 bool run(const Sweep<T>& sweep, const Isa& isa) {
     if (sweep.steps == 0 || sweep.batch == 0) return true;
-    const Kernels<T>& kernels = isa.kernels<T>();
-    const Plan& plan = *sweep.plan;
-    std::vector<std::vector<Packed<T>>> packed;
-    double work = 0;  // multiply-adds of a step and row
-    for (const Stage& stage : plan.stages) {
-        packed.emplace_back();
-        for (const Product& q : stage.products) {
-            packed.back().push_back(pack(q, sweep.matrices[q.matrix], kernels));
-            work += (double)sweep.matrices[q.matrix].rows * sweep.matrices[q.matrix].columns;
-        }
-    }
+    double work = 0, bytes = 0;  // multiply-adds of a step and row; what every thread that has rows of its own reads in a step
+    for (const Stage& stage : sweep.plan->stages)
+        for (const Product& q : stage.products) work += (double)sweep.matrices[q.matrix].rows * sweep.matrices[q.matrix].columns;
+    bytes = work * sizeof(T);
+    for (const Projection<T>& q : sweep.projections) work += (double)q.matrix.rows * q.matrix.columns;
     int threads = sweep.threads;
-    bool by_rows = sweep.batch >= 4 * threads;
-    if (!by_rows && work * sweep.batch < 100e3) threads = 1;        // not worth a barrier
+    bool by_rows = sweep.batch >= 4 * threads && bytes <= 768 * 1024;    // so that they stay in a core's own cache
+    if (!by_rows && work * sweep.batch < 100e3) threads = 1;            // not worth a barrier
     if (by_rows && work * sweep.batch * sweep.steps < 100e3) threads = 1;
-    Lease lease(threads);
-    threads = lease.count();
-    if (threads == 1) by_rows = true;
-    const long share = by_rows ? (sweep.batch + threads - 1) / threads : sweep.batch;
-    std::vector<size_t> offset(plan.program.sizes.size(), 0);
-    size_t total = 0;
-    for (size_t r = 0; r < plan.program.sizes.size(); ++r)
-        if (plan.home[r] == Home::full && plan.program.sizes[r] > one) {
-            offset[r] = total;
-            total += (size_t)share * sweep.sizes[plan.program.sizes[r]] + 32;
-        }
-    Aligned<T> full(by_rows ? total * threads : total);
-    Barrier barrier(threads);
-    std::atomic<bool> stop{false};
-    lease.run([&](int index) {
-        T* own = full.get() + (by_rows ? index * total : 0);
-        Worker<T>(sweep, kernels, packed, own, offset, by_rows ? nullptr : &barrier, stop, index, threads).run();
-    });
-    return !stop.load();
+    threads = team_size(threads);
+    const auto on = [&](int count) { return run_on(sweep, isa.kernels<T>(), count, by_rows || count == 1); };
+    std::optional<bool> ended = on(threads);
+    if (!ended) ended = on(1);
+    return *ended;
 }
 
 template bool run<float>(const Sweep<float>&, const Isa&);
 template bool run<double>(const Sweep<double>&, const Isa&);
-
-// The large product: panels of b in the kernel's order, a slice of k at a time, so that a panel stays in the second cache;
-// the sums of one slice are where the next one starts, so every output still adds its terms in order of k.
-template <class T>
-void multiply(const Gemm<T>& g, const Isa& isa) {
-    const Kernels<T>& kernels = isa.kernels<T>();
-    if (g.m == 0 || g.n == 0) return;
-    const long lanes = kernels.lanes, vectors = kernels.vectors == 4 ? 3 : 2, wide = vectors * lanes;
-    const long slice = 256, panels = (g.n + wide - 1) / wide;
-    const double work = (double)g.m * g.n * g.k;
-    Lease lease(work < 200e3 ? 1 : g.threads);
-    const int threads = lease.count();
-    const bool rows_first = g.m >= g.n;
-    lease.run([&](int index) {
-        // Threads share rows or panels, never k: the order of every sum stays the same.
-        long m0 = 0, m1 = g.m, p0 = 0, p1 = panels;
-        if (rows_first) m0 = g.m * index / threads, m1 = g.m * (index + 1) / threads;
-        else p0 = panels * index / threads, p1 = panels * (index + 1) / threads;
-        const long best = kernels.rows[vectors - 1];
-        const long most_panels = std::max<long>(1, (512 * 1024 / (long)sizeof(T)) / (slice * wide));
-        Aligned<T> packed((size_t)std::min(most_panels, p1 - p0 > 0 ? p1 - p0 : 1) * slice * wide);
-        for (long first = p0; first < p1; first += most_panels) {
-            const long last = std::min(first + most_panels, p1);
-            for (long k0 = 0; k0 < std::max<long>(g.k, 1); k0 += slice) {
-                const long depth = std::min(slice, g.k - k0);
-                for (long p = first; p < last; ++p)
-                    for (long k = 0; k < depth; ++k) {
-                        T* to = packed.get() + ((p - first) * slice + k) * wide;
-                        const T* from = g.b + (k0 + k) * g.b_row + p * wide * g.b_column;
-                        const long count = std::min(wide, g.n - p * wide);
-                        if (g.b_column == 1) std::copy_n(from, count, to);
-                        else for (long i = 0; i < count; ++i) to[i] = from[i * g.b_column];
-                        std::fill(to + count, to + wide, T(0));
-                    }
-                for (long m = m0; m < m1; m += best) {
-                    const long rows = std::min(best, m1 - m);
-                    for (long p = first; p < last; ++p) {
-                        ProductCall<T> call{};
-                        call.a = g.a + m * g.a_row + k0 * g.a_column;
-                        call.a_row = g.a_row;
-                        call.a_step = g.a_column;
-                        call.w = packed.get() + (p - first) * slice * wide;
-                        call.depth = depth;
-                        call.add = k0 > 0 || g.add || g.bias;
-                        for (long j = 0; j < vectors; ++j) {
-                            const long column = p * wide + j * lanes;
-                            call.out[j] = g.c + m * g.c_row + column;
-                            call.out_row[j] = g.c_row;
-                            call.valid[j] = (int)std::max<long>(0, std::min(lanes, g.n - column));
-                        }
-                        if (g.bias && k0 == 0)
-                            for (long r = 0; r < rows; ++r)
-                                std::copy_n(g.bias + p * wide, std::min(wide, g.n - p * wide), g.c + (m + r) * g.c_row + p * wide);
-                        kernels.product[rows - 1][vectors - 1](call);
-                    }
-                }
-            }
-        }
-    });
-}
-
-template void multiply<float>(const Gemm<float>&, const Isa&);
-template void multiply<double>(const Gemm<double>&, const Isa&);
 
 }  // namespace pellucid

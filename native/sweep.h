@@ -1,4 +1,5 @@
-// The sweep: a plan executed for every time step, on tiles of rows (sequences) and units.
+// The sweep: a plan executed for every time step, on tiles of rows (sequences) and units; and, a block of steps at a
+// time, the large products before and after the steps, whose other side is the window.
 
 #pragma once
 
@@ -13,18 +14,77 @@ namespace pellucid {
 //   step, total, held:  base + t * time + r * row     (time is 0 for what does not change with it)
 //   shifted:            the same at the time computed before t, or initial + r * initial_row at the first step
 //   swing:              base + plane * (s mod 2) for reading, the other plane for writing
+// A place in a window has no base of its own: it is `column` of the window on.
 template <class T>
 struct Place {
     T* base = nullptr;
     long time = 0, row = 0, plane = 0;
     const T* initial = nullptr;
     long initial_row = 0;
+    int window = -1;
+    long column = 0;
 };
 
 template <class T>
 struct Matrix {
     const T* data = nullptr;
     long rows = 0, columns = 0, row = 0;
+};
+
+// What lies between the steps and the large products, (steps, batch, width): a tensor, all of whose rows are `row` apart;
+// or, without a base, the engine's own, which holds one block of steps at a time.
+template <class T>
+struct Window {
+    T* base = nullptr;
+    long width = 0, row = 0;
+};
+
+// All rows of a tensor (steps, batch, ...), `row` apart.
+template <class T>
+struct Rows {
+    T* base = nullptr;
+    long row = 0;
+};
+
+// Before a block: window = x matrix^T + bias.
+template <class T>
+struct Projection {
+    int window;
+    Rows<const T> x;
+    Matrix<T> matrix;
+    const T* bias;
+};
+
+// After a block: dx = window matrix.
+template <class T>
+struct InputGradient {
+    int window;
+    Rows<T> dx;
+    Matrix<T> matrix;
+};
+
+// After a block: sum += columns of the window, transposed, times the operand, of which it is `operand_column` on: a tensor's
+// rows, those of the time computed before (and `initial` before the first), or a window's.
+template <class T>
+struct WeightGradient {
+    int window;
+    long column;
+    T* sum;
+    long rows, columns, row;
+    Rows<const T> operand;
+    const T* initial;
+    long initial_row;
+    int operand_window;
+    long operand_column;
+};
+
+// After a block: sum += columns of the window, added up.
+template <class T>
+struct BiasGradient {
+    int window;
+    long column;
+    T* sum;
+    long count;
 };
 
 template <class T>
@@ -36,6 +96,11 @@ struct Sweep {
     long before = -1;                   // the time computed before t, in the sweep that wrote shifted buffers, is t + before
     std::vector<Place<T>> buffers;
     std::vector<Matrix<T>> matrices;
+    std::vector<Window<T>> windows;
+    std::vector<Projection<T>> projections;
+    std::vector<InputGradient<T>> input_gradients;
+    std::vector<WeightGradient<T>> weight_gradients;
+    std::vector<BiasGradient<T>> bias_gradients;
     int threads = 1;
     bool (*interrupted)() = nullptr;    // asked now and then; true ends the sweep early
 };
@@ -43,23 +108,5 @@ struct Sweep {
 // Returns false where it was interrupted.
 template <class T>
 bool run(const Sweep<T>& sweep, const Isa& isa);
-
-// c (+)= a b, where a is m x k, b is k x n, with any strides.
-template <class T>
-struct Gemm {
-    long m = 0, n = 0, k = 0;
-    const T* a = nullptr;
-    long a_row = 0, a_column = 0;
-    const T* b = nullptr;
-    long b_row = 0, b_column = 0;
-    T* c = nullptr;
-    long c_row = 0;
-    bool add = false;
-    const T* bias = nullptr;            // of n numbers, what each row of c starts from
-    int threads = 1;
-};
-
-template <class T>
-void multiply(const Gemm<T>& gemm, const Isa& isa);
 
 }  // namespace pellucid

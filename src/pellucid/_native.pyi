@@ -24,12 +24,38 @@ class Program:
         sizes: Sequence[int],
         reverse: bool,
         before: int,
-        buffers: Sequence[Tensor],
+        buffers: Sequence[Tensor | None],
         initials: Sequence[Tensor | None],
         matrices: Sequence[Tensor],
+        windows: Sequence[tuple[Tensor | None, Sequence[tuple[int, int]], int]],
+        projections: Sequence[tuple[int, Tensor, Tensor, Tensor | None]],
+        input_gradients: Sequence[tuple[int, Tensor, Tensor]],
+        weight_gradients: Sequence[tuple[int, int, Tensor, Tensor | None, Tensor | None, int, int]],
+        bias_gradients: Sequence[tuple[int, int, Tensor]],
+        twice: bool,
         threads: int,
     ) -> None:
-        """Execute it for every step; ValueError where a buffer does not fit."""
+        """Execute it for every step; ValueError where a buffer does not fit.
+
+        Args:
+            steps: T.
+            batch: B.
+            sizes: of each size letter.
+            reverse: from the last time to the first.
+            before: -1 or 1; shifted buffers are read at this distance in time.
+            buffers: one for each port, None for one that lies in a window.
+            initials: the value of shifted buffers before the first step.
+            matrices: of the program's products.
+            windows: what lies between the steps and the large products: a tensor (T, B, width), or None for the engine's
+                own memory of one block of steps; the buffers in it, each with its first column; its width.
+            projections: before each block of steps, window = x matrix^T + bias, as (window, x, matrix, bias).
+            input_gradients: after it, dx = window matrix, as (window, dx, matrix).
+            weight_gradients: after it, sum += columns of the window, transposed, times an operand, as (window, first
+                column, sum, operand or None, its value before the first step, its window, its first column).
+            bias_gradients: after it, sum += columns of the window, as (window, first column, sum).
+            twice: float64 instead of float32.
+            threads: at most.
+        """
 
 def multiply(a: Tensor, b: Tensor, c: Tensor, add: bool = False, bias: Tensor | None = None, threads: int = 1) -> None:
     """c = a b, or c += a b; rows of c may start from a bias."""

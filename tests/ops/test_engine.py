@@ -7,9 +7,7 @@ import os
 import random
 import signal
 import threading
-from collections import deque
 from collections.abc import Iterator
-from itertools import repeat
 from typing import Any
 
 import pytest
@@ -21,7 +19,6 @@ from torch import Tensor
 from pellucid import _native
 from pellucid import nn as pnn
 from pellucid.ops import recurrence as ops
-from pellucid.ops.linear import linear
 from pellucid.ops.reference.recurrence import recurrence as reference
 from tests.ops.cells_under_test import CELLS, SURROUNDINGS, Run, random_run
 
@@ -38,6 +35,13 @@ def _as_before() -> Iterator[None]:
     yield
     _native.choose(best)
     torch.set_num_threads(threads)
+
+
+def choose(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if path == "twin":
+        monkeypatch.setattr(ops, "_engine_takes", lambda _: False)
+    else:
+        _native.choose(path)
 
 
 def results(name: str, run: Run) -> list[Tensor]:
@@ -64,10 +68,7 @@ def gradients(outputs: dict[str, Tensor], run: Run) -> list[Tensor]:
 @pytest.mark.parametrize("around", SURROUNDINGS)
 @pytest.mark.parametrize("name", CELLS)
 def test_every_path_computes_the_equations(name: str, around: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if path == "twin":
-        monkeypatch.setattr(ops, "_engine_takes", lambda _: False)
-    else:
-        _native.choose(path)
+    choose(path, monkeypatch)
     run = random_run(CELLS[name], **SURROUNDINGS[around])
     torch.testing.assert_close(results(name, run), expected(name, run), **TOLERANCE)
 
@@ -151,11 +152,49 @@ def test_products(m: int, n: int, k: int, left: bool, right: bool, start: str, p
     torch.testing.assert_close(c.double(), right_answer, atol=eps * (k + 2) * 20, rtol=0)
 
 
-def test_linear_is_torchs() -> None:
-    x, w, b = (torch.randn(*s, dtype=torch.float64, requires_grad=True) for s in ((5, 3, 4), (6, 4), (6,)))
-    assert torch.autograd.gradcheck(linear, (x, w, b))
-    assert torch.autograd.gradgradcheck(linear, (x, w, b))
-    torch.testing.assert_close(linear(x, w, None), torch.nn.functional.linear(x, w), **TOLERANCE)
+@pytest.mark.parametrize("path", ["twin", *SETS])
+@pytest.mark.parametrize("name", CELLS)
+def test_projection_in_blocks_of_steps(name: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than a block of steps; x W^T + b on the engine, and the gradients of x, W and b."""
+    choose(path, monkeypatch)
+    run = random_run(CELLS[name], steps=150, batch=2, resets=True, ragged=True)
+    x, w, b = (
+        (0.3 * torch.randn(s, dtype=torch.float64)).requires_grad_()
+        for s in ((150, 2, 3), (run.x.shape[-1], 3), (run.x.shape[-1],))
+    )
+    run.x = x
+    for bias in (b, None):
+        arguments = run.variant, run.parameters, run.x, run.before, run.inputs
+        outputs = ops.recurrence(CELLS[name], *arguments, projection=(w, bias))
+        projected = torch.nn.functional.linear(x, w, bias)
+        truth = reference(CELLS[name], run.variant, run.parameters, projected, run.before, run.inputs)
+        for o, t in zip(outputs.values(), truth.values(), strict=True):
+            torch.testing.assert_close(o, t, **TOLERANCE)
+        leaves = [*run.leaves(), w, *([] if bias is None else [bias])]
+        found, right = (
+            torch.autograd.grad([v.sum() for v in r.values()], leaves, allow_unused=True) for r in (outputs, truth)
+        )
+        for f, t in zip(found, right, strict=True):
+            assert (f is None and t is None) or f is not None
+            if t is not None:
+                torch.testing.assert_close(f, t, **TOLERANCE)
+
+
+def test_only_what_is_wanted_is_computed() -> None:
+    """A layer whose input or weights want no gradient gives none, and the others are right."""
+    layer, x = pnn.LSTM(3, 5), torch.randn(7, 2, 3)
+    layer(x)[0].sum().backward()
+    right = {n: p.grad for n, p in layer.named_parameters()}
+    for frozen in right:
+        again = pnn.LSTM(3, 5)
+        again.load_state_dict(layer.state_dict())
+        again.get_parameter(frozen).requires_grad_(False)
+        again(x.requires_grad_())[0].sum().backward()
+        assert x.grad is not None
+        for name, parameter in again.named_parameters():
+            assert (parameter.grad is None) == (name == frozen)
+            if parameter.grad is not None:
+                assert torch.equal(parameter.grad, right[name])
 
 
 # Elementary functions
@@ -233,6 +272,9 @@ def random_program(generator: random.Random) -> tuple[Any, ...]:
     return sizes, 3, 3, 1, inputs, phases, outputs
 
 
+NOTHING: tuple[Any, ...] = ([], [], [], [], [], False, 1)  # besides the buffers; float32 on one thread
+
+
 def made_or_refused(*description: Any) -> Any:
     try:
         return _native.Program(*description)
@@ -251,7 +293,7 @@ def test_malformed_programs_and_buffers_are_refused() -> None:
         shapes = [(2, 3, 4), (3, 4), (4,), (1,), (2, 3, 1)]
         buffers = [torch.zeros(generator.choice(shapes)) for _ in range(3)]
         with contextlib.suppress(ValueError):  # refused or run: what it must not do is to read past a buffer
-            program.run(2, 3, [1, 1, 4], False, -1, buffers, [torch.zeros(3, 4)] * 3, [torch.zeros(4, 4)], 1)
+            program.run(2, 3, [1, 1, 4], False, -1, buffers, [torch.zeros(3, 4)] * 3, [torch.zeros(4, 4)], *NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +320,12 @@ def test_wrong_buffers_are_refused(change: dict[str, Any], words: str) -> None:
         "buffers": [torch.ones(5, 3, 4), torch.zeros(5, 3, 4)],
         "initials": [None, None],
         "matrices": [],
+        "windows": [],
+        "projections": [],
+        "input_gradients": [],
+        "weight_gradients": [],
+        "bias_gradients": [],
+        "twice": False,
         "threads": 1,
     }
     program.run(*right.values())
@@ -327,17 +375,26 @@ def test_a_fork_after_use() -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_ctrl_c_ends_a_long_run() -> None:
-    layer, x = pnn.LSTM(8, 512), torch.randn(4000, 4, 8)
+@pytest.mark.parametrize(("batch", "hidden"), [(4, 512), (64, 64)])
+@pytest.mark.parametrize("training", [False, True])
+def test_ctrl_c_ends_a_long_run(batch: int, hidden: int, training: bool) -> None:
+    torch.set_num_threads(2)
+    layer, x = pnn.LSTM(8, hidden), torch.randn(2000, batch, 8)
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    def work() -> None:
+        for _ in range(100):
+            y = layer(x)[0]
+            if training:
+                y.sum().backward()
+
     before = signal.signal(signal.SIGALRM, stop)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with pytest.raises(KeyboardInterrupt), torch.no_grad():
-            deque(map(layer, repeat(x, 100)), maxlen=0)
+        with pytest.raises(KeyboardInterrupt), torch.set_grad_enabled(training):
+            work()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -19,7 +19,6 @@ from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.nn import batch as batches
 from pellucid.nn import initialise
 from pellucid.ops import observe
-from pellucid.ops.linear import linear
 from pellucid.ops.recurrence import Sight, recurrence
 
 States = Tensor | tuple[Tensor, ...]
@@ -250,10 +249,10 @@ class Recurrent(nn.Module):
             sampled=self.training,
         )
         bias = getattr(self, f"bias_ih_{place}") if self.bias else None
-        projected = linear(x, getattr(self, f"weight_ih_{place}"), bias)
+        projection = getattr(self, f"weight_ih_{place}"), bias
         start = before if before is not None else self._fresh_states(place, x.shape[1])
         sight = Sight() if observe.active() else None
-        states = recurrence(self.cell, variant, parameters, projected, start, inputs, sight=sight)
+        states = recurrence(self.cell, variant, parameters, x, start, inputs, projection=projection, sight=sight)
         if sight is not None:
             self._show(place, sight, alive, reverse=reverse)
         return {name: v.flip(0) for name, v in states.items()} if reverse else states

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid import cells
 from pellucid.cells import Cell
@@ -66,8 +65,10 @@ class _OneStep(nn.Module):
                 )
         parameters = {"U": self.weight_hh} | ({"b": self.bias_hh} if self.bias_hh is not None else {})
         parameters |= {f"initial.{n}": x.new_zeros(self.hidden_size) for n in self.cell.states}
-        projected = F.linear(x, self.weight_ih, self.bias_ih).unsqueeze(0)
-        after = recurrence(self.cell, Variant(bias=self.bias), parameters, projected, states, {})
+        projection = self.weight_ih, self.bias_ih
+        after = recurrence(
+            self.cell, Variant(bias=self.bias), parameters, x.unsqueeze(0), states, {}, projection=projection
+        )
         return tuple(v[0] if input.dim() == 2 else v[0, 0] for v in after.values())
 
     def extra_repr(self) -> str:

@@ -1,4 +1,8 @@
-"""The recurrence on the native engine: tensors to the ports of a lowered program, forward and backward."""
+"""The recurrence on the native engine: tensors to the ports of a lowered program, forward and backward.
+
+The projection of the input, and in the backward pass the products that sum over all steps, belong to the same run: the
+engine works on a block of steps at a time, so what lies between them (a *window*) stays in the processor's cache.
+"""
 
 from __future__ import annotations
 
@@ -8,95 +12,97 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid import _native
 from pellucid.cells.derivative import Outer
 from pellucid.cells.graph import Node
 from pellucid.ops import lowering
 from pellucid.ops.lowering import Lowered, Role
 from pellucid.ops.plan import Plan
-from pellucid.ops.reference.program import outer as outer_by_heads
 
 
 class Engine(torch.autograd.Function):
     """The sweep over time and its reverse; the programs in it are derived, none is written by hand."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, weights: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """All states after all steps; ``tensors`` as in :class:`_Run`."""
+    def forward(ctx: Any, plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """All states after all steps; ``tensors`` in the plan's order."""
         ctx.set_materialize_grads(False)
-        run = _Run(plan, weights, tensors)
+        call = _Call(plan, tensors)
         derivative, graph = plan.derivative, plan.cell.graph(plan.variant)
         named = [n for n, node in graph.named.items() if node.varies] if plan.sight is not None else []
-        keep = any(ctx.needs_input_grad)
+        keep = plan.keeps
         key = ("forward", keep, bool(named))
         if key not in derivative.lowered:
             derivative.lowered[key] = lowering.forward(derivative, graph.states, named, keep=keep)
         program: Lowered = derivative.lowered[key]
-        outputs = [run.x.new_empty(run.steps, run.batch, run.sizes[s.shape[0]]) for s in graph.states.values()]
-        found = run.given() | {("after", n): o for n, o in zip(graph.states, outputs, strict=True)}
-        run.execute(program, found, initial=dict(zip(graph.states, run.before, strict=True)))
+        outputs = [call.x.new_empty(call.steps, call.batch, call.sizes[s.shape[0]]) for s in graph.states.values()]
+        found = call.given() | {("after", n): o for n, o in zip(graph.states, outputs, strict=True)}
+        projected = _project(call, program, found, keep=keep and plan.reads_projection)
+        call.execute(program, found)
         if plan.sight is not None:
             plan.sight.values.update({n: found[program.roles[program.where["named", n]]] for n in named})
         if keep:
             kept = [found[program.roles[program.where["kept", n]]] for n in derivative.kept]
-            ctx.plan, ctx.weights = plan, weights
-            ctx.save_for_backward(*tensors, *outputs, *kept)
+            ctx.plan, ctx.count = plan, len(tensors)
+            ctx.save_for_backward(*tensors, *outputs, *kept, *projected)
         return tuple(outputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """The gradients of all tensors."""
         plan: Plan = ctx.plan
-        saved = ctx.saved_tensors
-        kept = saved[len(saved) - len(plan.derivative.kept) :]
-        outputs = saved[len(saved) - len(kept) - len(plan.cell.states) : len(saved) - len(kept)]
-        tensors = saved[: len(saved) - len(kept) - len(outputs)]
+        states, saved = len(plan.cell.states), ctx.saved_tensors
+        tensors, rest = saved[: ctx.count], saved[ctx.count :]
+        after_kept = states + len(plan.derivative.kept)
+        outputs, kept, projected = rest[:states], rest[states:after_kept], rest[after_kept:]
         if torch.is_grad_enabled():
-            return plan.differentiable_backward(tensors, outputs, gradients)
-        run = _Run(plan, ctx.weights, tensors)
-        return (None, None, *_backward(run, outputs, kept, gradients))
+            return (None, *plan.differentiable_backward(tensors, outputs, gradients))
+        backward = _Backward(_Call(plan, tensors), ctx.needs_input_grad[1:], outputs, kept, projected, gradients)
+        return (None, *backward.run())
 
 
-class _Run:
-    """The tensors of one call, by what they are."""
+class _Call:
+    """The tensors of one call by what they are, and what the engine is told besides its buffers."""
 
-    def __init__(self, plan: Plan, weights: int, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, plan: Plan, tensors: Sequence[Tensor]) -> None:
         self.plan, self.tensors = plan, tensors
-        self.x = tensors[0]
+        at = self.at = plan.places(len(tensors))
+        self.x = tensors[at.x]
         self.steps, self.batch = self.x.shape[:2]
-        states, inputs = len(plan.cell.states), len(plan.inputs)
-        self.before = tensors[1 : 1 + states]
-        self.inputs = dict(zip(plan.inputs, tensors[1 + states : 1 + states + inputs], strict=True))
-        self.first_input = 1 + states
-        self.first_weight = 1 + states + inputs + len(plan.parameters)
-        given = iter(tensors[self.first_weight : self.first_weight + weights])
+        self.before = dict(zip(plan.cell.states, tensors[at.before], strict=True))
+        self.inputs = dict(zip(plan.inputs, tensors[at.inputs], strict=True))
+        given = iter(tensors[at.weights])
         self.weights: dict[Node, Tensor] = {
             n: self.x.new_tensor([plan.numbers[n]]) if n in plan.numbers else next(given) for n in plan.weights
         }
-        self.matrices = dict(zip(plan.matrices, tensors[self.first_weight + weights :], strict=True))
+        self.matrices = dict(zip(plan.matrices, tensors[at.matrices], strict=True))
         self.parts = plan.cell.input[1].parts or ("",)
-        hidden = self.x.shape[-1] // len(self.parts)
-        self.sizes = {"": 1, "1": 1, "H": hidden, **plan.cell.sizes}
+        self.width = self.x.shape[-1] if at.weight is None else tensors[at.weight].shape[0]
+        self.hidden = self.width // len(self.parts)
+        self.sizes = {"": 1, "1": 1, "H": self.hidden, **plan.cell.sizes}
+        self.windows: list[tuple[Tensor | None, list[tuple[int, int]], int]] = []
+        self.projections: list[Any] = []
+        self.input_gradients: list[Any] = []
+        self.weight_gradients: list[Any] = []
+        self.bias_gradients: list[Any] = []
 
     def given(self) -> dict[Role, Tensor]:
         """What comes from outside."""
-        found: dict[Role, Tensor] = {
-            ("x", p): v for p, v in zip(self.parts, self.x.chunk(len(self.parts), -1), strict=True)
-        }
-        found |= {("input", n): _dense(v.to(self.x.dtype)) for n, v in self.inputs.items()}
+        found: dict[Role, Tensor] = {("input", n): _dense(v.to(self.x.dtype)) for n, v in self.inputs.items()}
         found |= {("weight", n): _dense(w) for n, w in self.weights.items()}
         return found
 
-    def execute(
-        self, lowered: Lowered, found: dict[Role, Tensor], *, initial: dict[str, Tensor], reverse: bool = False
-    ) -> None:
-        """Run the program; what is not found yet is made and added."""
-        buffers = []
-        for role, letter in zip(lowered.roles, lowered.letter, strict=True):
+    def execute(self, lowered: Lowered, found: dict[Role, Tensor], *, reverse: bool = False) -> None:
+        """Run the program; what is neither found nor in a window is made and added."""
+        in_window = {buffer for _, columns, _ in self.windows for buffer, _ in columns}
+        buffers: list[Tensor | None] = []
+        for i, (role, letter) in enumerate(zip(lowered.roles, lowered.letter, strict=True)):
+            if i in in_window:
+                buffers.append(None)
+                continue
             if role not in found:
                 found[role] = self._made(role[0], letter)
             buffers.append(found[role])
-        first = [_dense(initial[r[1]]) if r[0] == "after" else None for r in lowered.roles]
+        first = [_dense(self.before[r[1]]) if r[0] == "after" else None for r in lowered.roles]
         lowered.program.run(
             self.steps,
             self.batch,
@@ -106,6 +112,12 @@ class _Run:
             buffers,
             first,
             [_dense(self.matrices[m]) for m in lowered.matrices],
+            self.windows,
+            self.projections,
+            self.input_gradients,
+            self.weight_gradients,
+            self.bias_gradients,
+            self.x.dtype == torch.float64,
             torch.get_num_threads(),
         )
 
@@ -117,6 +129,31 @@ class _Run:
             return self.x.new_zeros(self.batch, size)
         return self.x.new_empty(self.steps, self.batch, size)
 
+    def window(self, columns: dict[int, int], width: int, tensor: Tensor | None = None) -> int:
+        """A window that holds these buffers, each from its column on."""
+        self.windows.append((tensor, list(columns.items()), width))
+        return len(self.windows) - 1
+
+
+def _project(call: _Call, lowered: Lowered, found: dict[Role, Tensor], *, keep: bool) -> list[Tensor]:
+    """The projected input: as it was given, or from a window that the engine fills before each block of steps.
+
+    Returns:
+        The projection of all steps, if it is to be kept.
+    """
+    if call.at.weight is None:
+        found.update({("x", p): v for p, v in zip(call.parts, call.x.detach().chunk(len(call.parts), -1), strict=True)})
+        return []
+    columns = {
+        lowered.where["x", part]: i * call.hidden for i, part in enumerate(call.parts) if ("x", part) in lowered.where
+    }
+    whole = call.x.new_empty(call.steps, call.batch, call.width) if keep else None
+    window = call.window(columns, call.width, whole)
+    weight = call.tensors[call.at.weight]
+    bias = None if call.at.bias is None else _dense(call.tensors[call.at.bias])
+    call.projections.append((window, _even(call.x), _dense(weight), bias))
+    return [] if whole is None else [whole]
+
 
 def _dense(v: Tensor) -> Tensor:
     """A tensor whose last axis is contiguous, detached from autograd as the engine wants it."""
@@ -124,107 +161,195 @@ def _dense(v: Tensor) -> Tensor:
     return v if v.stride(-1) == 1 and v.shape[-1] != 1 else v.contiguous()
 
 
-def _backward(
-    run: _Run, outputs: Sequence[Tensor], kept: Sequence[Tensor], gradients: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    """The backward program in reverse time, then one large product for each packed matrix."""
-    plan, derivative = run.plan, run.plan.derivative
-    graph = plan.cell.graph(plan.variant)
-    states = graph.states
-    came = {n: g for n, g in zip(states, gradients, strict=True) if g is not None}
-    named = list(derivative.named) if plan.sight is not None else []
-    key = ("backward", frozenset(came), bool(named))
-    if key not in derivative.lowered:
-        derivative.lowered[key] = lowering.backward(derivative, states, frozenset(came), named, run.parts)
-    lowered: Lowered = derivative.lowered[key]
-    dx = torch.empty_like(run.x, memory_format=torch.contiguous_format)
-    found = run.given()
-    found |= {("kept", n): k for n, k in zip(derivative.kept, kept, strict=True)}
-    found |= {("after", n): o for n, o in zip(states, outputs, strict=True)}
-    found |= {("gradient", n): _dense(g) for n, g in came.items()}
-    slices = dict(zip(run.parts, dx.chunk(len(run.parts), -1), strict=True))
-    for part, block in slices.items():
-        if ("dx", part) in lowered.where:
-            found["dx", part] = block
+def _even(v: Tensor) -> Tensor:
+    """(T, B, size) with contiguous last axis and all rows evenly apart."""
+    v = _dense(v)
+    return v if v.stride(0) == v.shape[1] * v.stride(1) else v.contiguous()
+
+
+class _Backward:
+    """The backward program in reverse time, and the products that gather what it leaves."""
+
+    def __init__(
+        self,
+        call: _Call,
+        wanted: Sequence[bool],
+        outputs: Sequence[Tensor],
+        kept: Sequence[Tensor],
+        projected: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+    ) -> None:
+        self.call, self.wanted, self.plan = call, wanted, call.plan
+        self.derivative = call.plan.derivative
+        self.states = call.plan.cell.graph(call.plan.variant).states
+        self.outputs = dict(zip(self.states, outputs, strict=True))
+        came = {n: g for n, g in zip(self.states, gradients, strict=True) if g is not None}
+        self.named = list(self.derivative.named) if self.plan.sight is not None else []
+        key = ("backward", frozenset(came), bool(self.named))
+        if key not in self.derivative.lowered:
+            self.derivative.lowered[key] = lowering.backward(
+                self.derivative, self.states, frozenset(came), self.named, call.parts
+            )
+        self.lowered: Lowered = self.derivative.lowered[key]
+        self.found = call.given()
+        self.found |= {("kept", n): k for n, k in zip(self.derivative.kept, kept, strict=True)}
+        self.found |= {("after", n): o for n, o in self.outputs.items()}
+        self.found |= {("gradient", n): _dense(g) for n, g in came.items()}
+        x = projected[0] if projected else call.x.detach()
+        if call.at.weight is None or projected:
+            self.found |= {("x", p): v for p, v in zip(call.parts, x.chunk(len(call.parts), -1), strict=True)}
+        self.place: dict[int, tuple[int, int]] = {}  # window and column of a buffer
+        self.seen = {b for role, b in self.lowered.where.items() if role[0] in ("dinput", "dnamed")}
+        self.result: list[Tensor | None] = [None] * len(call.tensors)
+
+    def run(self) -> list[Tensor | None]:
+        """The gradients in the order of the tensors."""
+        call, at = self.call, self.call.at
+        self._input()
+        self._small_weights()
+        for outer in self.derivative.outers:
+            self._outer(outer)
+        call.execute(self.lowered, self.found, reverse=True)
+        if self.plan.sight is not None:
+            self.plan.sight.gradients.update({n: self._left(("dnamed", n)) for n in self.named})
+        last = call.steps & 1
+        for i, (name, before) in enumerate(call.before.items(), start=at.before.start):
+            flow = ("flow", name)
+            self.result[i] = self._left(flow)[last] if flow in self.lowered.where else torch.zeros_like(before)
+        for i, (name, tensor) in enumerate(call.inputs.items(), start=at.inputs.start):
+            if not tensor.is_floating_point():
+                continue
+            for role in (("dinput", name), ("dheld", name)):
+                if role in self.lowered.where:
+                    self.result[i] = self._left(role).expand_as(tensor).clone()
+        for place, node in self._vectors():
+            each = self.result[place]
+            if each is None:  # every sequence left its share
+                each = self._left(("dweight", node)).sum(0)
+            self.result[place] = each.expand(call.tensors[place].shape).clone()
+        return self.result
+
+    def _left(self, role: Role) -> Tensor:
+        return self.found[self.lowered.roles[self.lowered.where[role]]]
+
+    def _window(self, buffers: dict[int, int], width: int) -> int:
+        """A window; a whole tensor if a person, too, wants to see what lies in it."""
+        whole = None
+        if seen := self.seen & set(buffers):
+            whole = self.call.x.new_zeros(self.call.steps, self.call.batch, width)
+            for buffer in seen:
+                size, column = self.call.sizes[self.lowered.letter[buffer]], buffers[buffer]
+                self.found[self.lowered.roles[buffer]] = whole[..., column : column + size]
+        window = self.call.window(buffers, width, whole)
+        self.place.update({buffer: (window, column) for buffer, column in buffers.items()})
+        return window
+
+    def _input(self) -> None:
+        """The adjoint of the projected input: in a window, from which the gradients of x, W and b are gathered."""
+        call, at = self.call, self.call.at
+        columns = {
+            self.lowered.where["dx", part]: i * call.hidden
+            for i, part in enumerate(call.parts)
+            if ("dx", part) in self.lowered.where
+        }
+        if at.weight is None:
+            dx = call.x.new_zeros(call.x.shape)
+            window = call.window(columns, call.width, dx)
+            self.place.update({buffer: (window, column) for buffer, column in columns.items()})
+            for buffer, column in columns.items():
+                self.found[self.lowered.roles[buffer]] = dx[..., column : column + call.hidden]
+            self.result[at.x] = dx
         else:
-            block.zero_()
-    run.execute(lowered, found, initial=dict(zip(states, run.before, strict=True)), reverse=True)
+            window = self._window(columns, call.width)
+            weight = call.tensors[at.weight]
+            if self.wanted[at.x]:
+                dx = torch.empty_like(call.x, memory_format=torch.contiguous_format)
+                call.input_gradients.append((window, dx, _dense(weight)))
+                self.result[at.x] = dx
+            if self.wanted[at.weight]:
+                dw = torch.zeros_like(weight, memory_format=torch.contiguous_format)
+                call.weight_gradients.append((window, 0, dw, _even(call.x), None, -1, 0))
+                self.result[at.weight] = dw
+            if at.bias is not None and self.wanted[at.bias]:
+                self.result[at.bias] = call.x.new_zeros(call.width)
+                call.bias_gradients.append((window, 0, self.result[at.bias]))
 
-    def at(role: Role) -> Tensor:
-        return found[lowered.roles[lowered.where[role]]]
+    def _small_weights(self) -> None:
+        """Vectors' gradients: sums over steps and sequences of what each leaves in the window of the input."""
+        for place, node in self._vectors():
+            window, column = self.place.get(self.lowered.where["dweight", node], (-1, 0))
+            if window >= 0:
+                total = self.call.x.new_zeros(self.call.sizes[(node.shape or ("1",))[0]])
+                self.call.bias_gradients.append((window, column, total))
+                self.result[place] = total
 
-    if plan.sight is not None:
-        plan.sight.gradients.update({n: at(("dnamed", n)) for n in named})
-    result: list[Tensor | None] = [None] * len(run.tensors)
-    result[0] = dx
-    last = run.steps & 1
-    for i, (name, before) in enumerate(zip(states, run.before, strict=True), start=1):
-        flow = ("flow", name)
-        result[i] = at(flow)[last] if flow in lowered.where else torch.zeros_like(before)
-    for i, (name, tensor) in enumerate(run.inputs.items(), start=run.first_input):
-        if not tensor.is_floating_point():
-            continue
-        for role in (("dinput", name), ("dheld", name)):
-            if role in lowered.where:
-                result[i] = at(role).expand_as(tensor).clone()
-    place = run.first_weight
-    for node in plan.weights:
-        if node in plan.numbers:
-            continue
-        if ("dweight", node) in lowered.where:
-            each = at(("dweight", node))  # a sequence's share, or every step's
-            result[place] = each.flatten(0, -2).sum(0).expand(run.tensors[place].shape).clone()
-        place += 1
-    position = {blocks: i for i, blocks in enumerate(plan.matrices, start=place)}
-    for outer in derivative.outers:
-        share, i = _outer(run, outer, lowered, found, outputs), position[outer.blocks]
-        known = result[i]
-        result[i] = share if known is None else known + share
-    return result
+    def _vectors(self) -> list[tuple[int, Node]]:
+        """The weights that have a gradient and want it, by their place among the tensors."""
+        learned = (n for n in self.plan.weights if n not in self.plan.numbers)
+        numbered = enumerate(learned, start=self.call.at.weights.start)
+        return [(i, n) for i, n in numbered if ("dweight", n) in self.lowered.where and self.wanted[i]]
 
+    def _outer(self, outer: Outer) -> None:
+        """A packed matrix's gradient: all steps' adjoints transposed times all steps' operands."""
+        call = self.call
+        position = call.at.matrices.start + self.plan.matrices.index(outer.blocks)
+        if not self.wanted[position]:
+            return
+        heads = outer.blocks[0].heads
+        total = self.result[position]
+        if total is None:
+            total = self.result[position] = torch.zeros_like(
+                call.tensors[position], memory_format=torch.contiguous_format
+            )
+        operand, initial, operand_window, operand_column = self._operand(outer.operand)
+        row = 0
+        for window, column, size in self._adjoints(outer.adjoints, heads):
+            rows, columns = size // heads, total.shape[1]
+            for head in range(heads):
+                block = total[row + head * rows : row + (head + 1) * rows]
+                call.weight_gradients.append(
+                    (
+                        window,
+                        column + head * rows,
+                        block,
+                        operand,
+                        initial,
+                        operand_window,
+                        operand_column + head * columns,
+                    )
+                )
+            row += size
 
-def _outer(run: _Run, outer: Outer, lowered: Lowered, found: dict[Role, Tensor], outputs: Sequence[Tensor]) -> Tensor:
-    """A packed matrix's gradient: all steps' adjoints transposed times all steps' operands."""
+    def _operand(self, node: Node) -> tuple[Tensor | None, Tensor | None, int, int]:
+        """Where an operand lies: a tensor, the state before the first step, a window, a column of it."""
+        for name, state in self.states.items():
+            if node is state:
+                return self.outputs[name], _dense(self.call.before[name]), -1, 0
+        if ("kept", node) in self.found:
+            return self.found["kept", node], None, -1, 0
+        return None, None, *self._placed([node])[0][:2]
 
-    def value(node: Node) -> Tensor:
-        if ("kept", node) in found:
-            return found["kept", node]
-        return found[lowered.roles[lowered.where["outer", node]]]
+    def _adjoints(self, nodes: Sequence[Node], heads: int) -> list[tuple[int, int, int]]:
+        """Windows and columns of adjoints; those that lie side by side are taken together."""
+        together: list[tuple[int, int, int]] = []
+        for window, column, size in self._placed(nodes):
+            last = together[-1] if together else None
+            if last is not None and heads == 1 and last[0] == window and last[1] + last[2] == column:
+                together[-1] = (window, last[1], last[2] + size)
+            else:
+                together.append((window, column, size))
+        return together
 
-    states = {node: i for i, node in enumerate(run.plan.cell.graph(run.plan.variant).states.values())}
-    adjoints = [value(n) for n in outer.adjoints]
-    heads = outer.blocks[0].heads
-    if outer.operand in states:
-        i = states[outer.operand]
-        pairs = [(slice(1, None), outputs[i][:-1]), (slice(0, 1), run.before[i].unsqueeze(0))]
-    else:
-        pairs = [(slice(None), value(outer.operand))]
-    if heads > 1:
-        return sum(outer_by_heads([a[s].contiguous() for a in adjoints], v.contiguous(), heads) for s, v in pairs)  # type: ignore[return-value]
-    rows = [a.shape[-1] for a in adjoints]
-    result = run.x.new_empty(sum(rows), run.sizes[outer.operand.shape[0]])
-    for adjoint, block in zip(*_joined(adjoints, result), strict=True):
-        for number, (steps, operand) in enumerate(pairs):
-            a, v = adjoint[steps].flatten(0, 1), _dense(operand.detach()).flatten(0, 1)
-            _native.multiply(a.mT, v, block, number > 0, None, torch.get_num_threads())
-    return result
-
-
-def _joined(adjoints: list[Tensor], result: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Adjoints that lie side by side in one tensor as one, with their rows of the result."""
-    groups: list[list[Tensor]] = []
-    for a in adjoints:
-        last = groups[-1][-1] if groups else None
-        beside = (
-            last is not None
-            and a.untyped_storage().data_ptr() == last.untyped_storage().data_ptr()
-            and a.storage_offset() == last.storage_offset() + last.shape[-1]
-            and a.stride() == last.stride()
-            and a.stride(-1) == 1
-        )
-        if beside:
-            groups[-1].append(a)
-        else:
-            groups.append([a])
-    joined = [g[0].as_strided((*g[0].shape[:2], sum(a.shape[-1] for a in g)), g[0].stride()) for g in groups]
-    return joined, list(torch.split(result, [j.shape[-1] for j in joined]))
+    def _placed(self, nodes: Sequence[Node]) -> list[tuple[int, int, int]]:
+        """Window, column and size of each; those that are in no window yet get one, side by side."""
+        sizes = [self.call.sizes[n.shape[0]] for n in nodes]
+        buffers = [self.lowered.where["outer", n] for n in nodes]
+        fresh: dict[int, int] = {}
+        width = 0
+        for buffer, size in zip(buffers, sizes, strict=True):
+            if buffer not in self.place and buffer not in fresh:
+                fresh[buffer] = width
+                width += size
+        if fresh:
+            self._window(fresh, width)
+        return [(*self.place[b], size) for b, size in zip(buffers, sizes, strict=True)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pellucid.cells import Cell
 from pellucid.cells.derivative import Derivative
@@ -29,9 +30,33 @@ class Sight:
     gradients: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where each kind of tensor stands among those of a call."""
+
+    x: int
+    weight: int | None
+    bias: int | None
+    before: slice
+    inputs: slice
+    parameters: slice
+    weights: slice
+    matrices: slice
+
+
 @dataclass
 class Plan:
-    """One call's programs, and where each tensor goes in them."""
+    """One call's programs, and where each tensor goes in them.
+
+    The tensors of a call, in this order: x; W and b of its projection, if the engine is to project it; the states
+    before the first step; the inputs; the parameters; and, computed from these, the weights and the matrices.
+
+    Attributes:
+        keeps: whether a backward pass may follow (an autograd function is not told under ``torch.no_grad``).
+        projects: whether W is among the tensors.
+        has_bias: whether b is.
+        numbers: weights that are plain numbers.
+    """
 
     cell: Cell
     variant: Variant
@@ -39,6 +64,9 @@ class Plan:
     inputs: tuple[str, ...]
     parameters: tuple[str, ...]
     sight: Sight | None
+    keeps: bool = True
+    projects: bool = False
+    has_bias: bool = False
     numbers: dict[Node, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,25 +79,43 @@ class Plan:
             dict.fromkeys([*(m for p in both for m in p.matrices), *(o.blocks for o in self.derivative.outers)])
         )
 
+    @property
+    def reads_projection(self) -> bool:
+        """Whether the backward program reads the projected input."""
+        backward = self.derivative.backward
+        return any(backward.registers[r].op == "projection" for r in backward.inputs)
+
+    def places(self, count: int) -> Places:
+        """The order of a call's ``count`` tensors."""
+        weight = 1 if self.projects else None
+        bias = 2 if self.has_bias else None
+        ends = [1 + self.projects + self.has_bias]
+        learned = len(self.weights) - len(self.numbers)
+        for size in (len(self.cell.states), len(self.inputs), len(self.parameters), learned):
+            ends.append(ends[-1] + size)
+        slices = [slice(a, b) for a, b in zip(ends, [*ends[1:], count], strict=True)]
+        return Places(0, weight, bias, *slices)
+
     def differentiable_backward(
         self, tensors: Sequence[Tensor], outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
-    ) -> tuple[Tensor | None, ...]:
+    ) -> list[Tensor | None]:
         """The backward pass of the reference, which torch can differentiate again."""
         given = [torch.zeros_like(o) if g is None else g for o, g in zip(outputs, gradients, strict=True)]
-        states, inputs = len(self.cell.states), len(self.inputs)
-        x, before, rest = tensors[0], tensors[1 : 1 + states], tensors[1 + states :]
-        parameters = dict(zip(self.parameters, rest[inputs : inputs + len(self.parameters)], strict=True))
-        by_name = dict(zip(self.inputs, rest[:inputs], strict=True))
-        again = reference(self.cell, self.variant, parameters, x, before, by_name)
-        first = tensors[: 1 + states + inputs + len(self.parameters)]
-        wanted = [i for i, t in enumerate(first) if t.requires_grad]
+        at = self.places(len(tensors))
+        x = tensors[0]
+        if at.weight is not None:
+            x = F.linear(x, tensors[at.weight], None if at.bias is None else tensors[at.bias])
+        parameters = dict(zip(self.parameters, tensors[at.parameters], strict=True))
+        by_name = dict(zip(self.inputs, tensors[at.inputs], strict=True))
+        again = reference(self.cell, self.variant, parameters, x, tensors[at.before], by_name)
+        wanted = [i for i, t in enumerate(tensors[: at.parameters.stop]) if t.requires_grad]
         found = torch.autograd.grad(
-            list(again.values()), [first[i] for i in wanted], given, create_graph=True, allow_unused=True
+            list(again.values()), [tensors[i] for i in wanted], given, create_graph=True, allow_unused=True
         )
-        result: list[Tensor | None] = [None] * (2 + len(tensors))
+        result: list[Tensor | None] = [None] * len(tensors)
         for i, gradient in zip(wanted, found, strict=True):
-            result[2 + i] = gradient
-        return tuple(result)
+            result[i] = gradient
+        return result
 
     def fixed_leaves(self, parameters: Mapping[str, Tensor], hidden_size: int) -> dict[Node, Any]:
         """What the leaves that do not vary stand for."""

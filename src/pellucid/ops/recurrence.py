@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn import functional as F
 
 from pellucid.cells import Cell
 from pellucid.cells.graph import Node
@@ -35,6 +36,7 @@ def recurrence(
     before: Sequence[Tensor],
     inputs: Mapping[str, Tensor],
     *,
+    projection: tuple[Tensor, Tensor | None] | None = None,
     sight: Sight | None = None,
 ) -> dict[str, Tensor]:
     """Every state after every step.
@@ -44,18 +46,21 @@ def recurrence(
         variant: what surrounds its equations.
         parameters: by declared name, parts stacked: ``"U"`` (parts * H, columns / heads), ``"b"`` (parts * H,), the
             cell's constants, and ``"initial.STATE"`` (size,), which resets return to.
-        x: (T, B, parts * H), the projected input of all steps, with its bias.
+        x: (T, B, parts * H), the projected input of all steps, with its bias; or (T, B, I) with a projection.
         before: the states before the first step, (B, size) each, in the cell's order.
         inputs: the cell's step inputs (T, B, size); masks ``"reset"`` and ``"alive"`` (T, B, 1) and
             ``"zoneout.STATE"`` (T, B, size), all bool; ``"dropout.LETTER"`` (B, size), already scaled.
+        projection: W (parts * H, I) and b (parts * H,) or None, by which x is projected first.
         sight: filled for a trace, if one is asked for.
 
     Returns:
         (T, B, size) by state, differentiable in every tensor that was given.
     """
-    if sight is None and _beyond_programs([x, *before, *inputs.values(), *parameters.values()]):
-        return reference(cell, variant, parameters, x, before, inputs)
-    return _run(cell, variant, parameters, x, before, inputs, sight)
+    given = [x, *before, *inputs.values(), *parameters.values(), *(projection or ())]
+    if sight is None and _beyond_programs([t for t in given if t is not None]):
+        projected = x if projection is None else F.linear(x, *projection)
+        return reference(cell, variant, parameters, projected, before, inputs)
+    return _run(cell, variant, parameters, x, before, inputs, projection, sight)
 
 
 def _beyond_programs(tensors: Sequence[Tensor]) -> bool:
@@ -74,17 +79,27 @@ def _run(
     x: Tensor,
     before: Sequence[Tensor],
     inputs: Mapping[str, Tensor],
+    projection: tuple[Tensor, Tensor | None] | None,
     sight: Sight | None,
 ) -> dict[str, Tensor]:
+    takes = _engine_takes(x)
+    if projection is not None and not takes:
+        x, projection = F.linear(x, *projection), None
     plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), sight)
-    leaves = plan.fixed_leaves(parameters, x.shape[-1] // max(len(cell.input[1].parts), 1))
+    rows = x.shape[-1] if projection is None else projection[0].shape[0]
+    leaves = plan.fixed_leaves(parameters, rows // max(len(cell.input[1].parts), 1))
     weights = evaluate(plan.weights, leaves)
     matrices = [_packed(evaluate(blocks, leaves), leaves) for blocks in plan.matrices]
     plan.numbers = {n: w for n, w in zip(plan.weights, weights, strict=True) if not isinstance(w, Tensor)}
     tensors = [w for w in weights if isinstance(w, Tensor)]
-    given = (x, *before, *inputs.values(), *parameters.values())
-    function = Engine if _engine_takes(x) else Twin
-    outputs = function.apply(plan, len(tensors), *given, *tensors, *matrices)  # type: ignore[no-untyped-call]
+    given = [*before, *inputs.values(), *parameters.values(), *tensors, *matrices]
+    projecting = () if projection is None else tuple(p for p in projection if p is not None)
+    plan.keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *projecting, *given))
+    if takes:
+        plan.projects, plan.has_bias = bool(projecting), len(projecting) == 2
+        outputs = Engine.apply(plan, x, *projecting, *given)  # type: ignore[no-untyped-call]
+    else:
+        outputs = Twin.apply(plan, len(tensors), x, *given)  # type: ignore[no-untyped-call]
     return dict(zip(cell.states, outputs, strict=True))
 
 

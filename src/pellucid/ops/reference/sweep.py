@@ -27,7 +27,7 @@ class Twin(torch.autograd.Function):
         kept_registers = [program.outputs[f"#{n.index}"] for n in plan.derivative.kept]
         named = plan.cell.graph(plan.variant).named if plan.sight is not None else {}
         watched = {name: program.outputs[name] for name, node in named.items() if node.varies}
-        keep = any(ctx.needs_input_grad)
+        keep = plan.keeps
         states = sweep.before
         history: list[list[Tensor]] = [[] for _ in states]
         kept: list[list[Tensor]] = [[] for _ in kept_registers]
@@ -62,7 +62,7 @@ class Twin(torch.autograd.Function):
         outputs = saved[len(saved) - len(kept) - len(plan.cell.states) : len(saved) - len(kept)]
         tensors = saved[: len(saved) - len(kept) - len(outputs)]
         if torch.is_grad_enabled():
-            return plan.differentiable_backward(tensors, outputs, gradients)
+            return (None, None, *plan.differentiable_backward(tensors, outputs, gradients))
         return (None, None, *_reverse(_Sweep(plan, ctx.weights, tensors), outputs, kept, gradients))
 
 

@@ -1,0 +1,109 @@
+// The large matrix product, and the right-hand matrix in the order in which the kernel reads it.
+
+#pragma once
+
+#include <algorithm>
+
+#include "isa.h"
+#include "memory.h"
+
+namespace pellucid {
+
+// c (+)= a b, where a is m x k, b is k x n.
+template <class T>
+struct Gemm {
+    long m = 0, n = 0, k = 0;
+    const T* a = nullptr;
+    long a_row = 0, a_column = 0;       // one of them is 1
+    const T* b = nullptr;
+    long b_row = 0, b_column = 0;
+    T* c = nullptr;
+    long c_row = 0;
+    bool add = false;
+    const T* bias = nullptr;            // of n numbers, what each row of c starts from
+};
+
+// What part of the result one thread makes: rows and panels, never a part of a sum, whose order stays the same.
+struct Share {
+    long row0, row1, panel0, panel1;
+};
+
+// b is cut into panels of some vectors' width, and these into slices of k, so that a slice stays in the nearest cache.
+template <class T>
+struct Panels {
+    static constexpr long slice = 256;
+    long vectors, wide, count;
+
+    Panels(const Kernels<T>& kernels, long n)
+        : vectors(kernels.vectors == 4 ? 3 : 2), wide(vectors * kernels.lanes), count((n + wide - 1) / wide) {}
+
+    // Numbers of one panel over all of k.
+    long size(long k) const { return k * wide; }
+
+    // One panel's rows k0 ... k0 + depth - 1.
+    void pack(const Gemm<T>& g, long panel, long k0, long depth, T* to) const {
+        const long width = std::min(wide, g.n - panel * wide);
+        const T* from = g.b + k0 * g.b_row + panel * wide * g.b_column;
+        for (long k = 0; k < depth; ++k, to += wide, from += g.b_row) {
+            if (g.b_column == 1) std::copy_n(from, width, to);
+            else for (long i = 0; i < width; ++i) to[i] = from[i * g.b_column];
+            std::fill(to + width, to + wide, T(0));
+        }
+    }
+
+    Share share(const Gemm<T>& g, int index, int threads) const {
+        if (g.m >= g.n) return {g.m * index / threads, g.m * (index + 1) / threads, 0, count};
+        return {0, g.m, count * index / threads, count * (index + 1) / threads};
+    }
+};
+
+// One thread's share. `packed` holds all panels of b, one after the other; where it is null, b is packed into `scratch`
+// (numbers: scratch_size) piece by piece.
+template <class T>
+void multiply_share(const Gemm<T>& g, const Share& share, const T* packed, T* scratch, const Kernels<T>& kernels) {
+    const Panels<T> panels(kernels, g.n);
+    const long slice = panels.slice, wide = panels.wide, best = kernels.rows[panels.vectors - 1];
+    const long together = packed ? panels.count : std::max<long>(1, (256 * 1024 / (long)sizeof(T)) / (slice * wide));
+    for (long first = share.panel0; first < share.panel1; first += together) {
+        const long last = std::min(first + together, share.panel1);
+        for (long k0 = 0; k0 < std::max<long>(g.k, 1); k0 += slice) {
+            const long depth = std::min(slice, g.k - k0);
+            if (!packed)
+                for (long p = first; p < last; ++p) panels.pack(g, p, k0, depth, scratch + (p - first) * slice * wide);
+            for (long m = share.row0; m < share.row1; m += best) {
+                const long rows = std::min(best, share.row1 - m);
+                for (long p = first; p < last; ++p) {
+                    ProductCall<T> call{};
+                    call.a = g.a + m * g.a_row + k0 * g.a_column;
+                    call.a_row = g.a_row;
+                    call.a_step = g.a_column;
+                    call.w = packed ? packed + p * panels.size(g.k) + k0 * wide : scratch + (p - first) * slice * wide;
+                    call.depth = depth;
+                    call.add = k0 > 0 || g.add || g.bias;
+                    for (long j = 0; j < panels.vectors; ++j) {
+                        const long column = p * wide + j * kernels.lanes;
+                        call.out[j] = g.c + m * g.c_row + column;
+                        call.out_row[j] = g.c_row;
+                        call.valid[j] = (int)std::max<long>(0, std::min<long>(kernels.lanes, g.n - column));
+                    }
+                    if (g.bias && k0 == 0)
+                        for (long r = 0; r < rows; ++r)
+                            std::copy_n(g.bias + p * wide, std::min(wide, g.n - p * wide), g.c + (m + r) * g.c_row + p * wide);
+                    kernels.product[rows - 1][panels.vectors - 1](call);
+                }
+            }
+        }
+    }
+}
+
+// Numbers of scratch that a thread needs where b is not packed beforehand.
+template <class T>
+long scratch_size(const Kernels<T>& kernels) {
+    const Panels<T> panels(kernels, 1);
+    return std::max<long>(panels.slice * panels.wide, 256 * 1024 / (long)sizeof(T));
+}
+
+template <class T>
+void multiply(const Gemm<T>& gemm, const Isa& isa, int threads);
+
+}  // namespace pellucid
