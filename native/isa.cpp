@@ -9,6 +9,7 @@ namespace PELLUCID_ISA {
 
 using pellucid::Call;
 using pellucid::Kernels;
+using pellucid::op_named;
 using pellucid::ProductCall;
 
 // Pointwise operations
@@ -47,6 +48,10 @@ PELLUCID_OP(Cos, cos(a))
 PELLUCID_OP(Select, choose<T>(a != T(0), b, c))
 PELLUCID_OP(Greater, as_number<T>(a > b))
 PELLUCID_OP(GreaterEqual, as_number<T>(a >= b))
+PELLUCID_OP(MulAdd, a * b + c)
+PELLUCID_OP(SubMul, a - b * c)
+PELLUCID_OP(DifMul, (a - b) * c)
+PELLUCID_OP(MulMul, a * b * c)
 PELLUCID_OP(Copy, a)
 PELLUCID_OP(Accumulate, a)
 #undef PELLUCID_OP
@@ -113,9 +118,12 @@ void product(const ProductCall<T>& c) {
     Vec<T> sums[Rows][Vectors];
     for (int r = 0; r < Rows; ++r)
         for (int j = 0; j < Vectors; ++j) {
-            if (!c.add) sums[r][j] = Vec<T>{};
-            else if (c.valid[j] == lanes<T>) sums[r][j] = load(c.out[j] + r * c.out_row[j]);
-            else sums[r][j] = c.valid[j] > 0 ? load(c.out[j] + r * c.out_row[j], c.valid[j]) : Vec<T>{};
+            sums[r][j] = Vec<T>{};
+            for (int i = 0; i < 2; ++i) {
+                const T* from = c.start[i][j] + r * c.start_row[i][j];
+                if (!c.start[i][j] || c.valid[j] <= 0) continue;
+                sums[r][j] += c.valid[j] == lanes<T> ? load(from) : load(from, c.valid[j]);
+            }
         }
     const T* w = c.w;
     auto step = [&](auto at) __attribute__((always_inline)) {
@@ -175,30 +183,34 @@ void build(Kernels<T>& k) {
         const int rows[] = {8, 6, 4, 3};
         for (int i = 0; i < 4; ++i) k.rows[i] = rows[i];
     }
-    fill<T, Add, 2>(k.pointwise[0]);
-    fill<T, Sub, 2>(k.pointwise[1]);
-    fill<T, Mul, 2>(k.pointwise[2]);
-    fill<T, Div, 2>(k.pointwise[3]);
-    fill<T, Neg, 1>(k.pointwise[4]);
-    fill<T, Abs, 1>(k.pointwise[5]);
-    fill<T, Sign, 1>(k.pointwise[6]);
-    fill<T, Maximum, 2>(k.pointwise[7]);
-    fill<T, Minimum, 2>(k.pointwise[8]);
-    fill<T, Exp, 1>(k.pointwise[9]);
-    fill<T, Log, 1>(k.pointwise[10]);
-    fill<T, Sqrt, 1>(k.pointwise[11]);
-    fill<T, Tanh, 1>(k.pointwise[12]);
-    fill<T, Sigmoid, 1>(k.pointwise[13]);
-    fill<T, Relu, 1>(k.pointwise[14]);
-    fill<T, Softplus, 1>(k.pointwise[15]);
-    fill<T, Erf, 1>(k.pointwise[16]);
-    fill<T, Sin, 1>(k.pointwise[17]);
-    fill<T, Cos, 1>(k.pointwise[18]);
-    fill<T, Select, 3>(k.pointwise[19]);
-    fill<T, Greater, 2>(k.pointwise[20]);
-    fill<T, GreaterEqual, 2>(k.pointwise[21]);
-    fill<T, Copy, 1>(k.pointwise[22]);
-    fill<T, Accumulate, 1, true>(k.pointwise[23]);
+    fill<T, Add, 2>(k.pointwise[op_named("add")]);
+    fill<T, Sub, 2>(k.pointwise[op_named("sub")]);
+    fill<T, Mul, 2>(k.pointwise[op_named("mul")]);
+    fill<T, Div, 2>(k.pointwise[op_named("div")]);
+    fill<T, Neg, 1>(k.pointwise[op_named("neg")]);
+    fill<T, Abs, 1>(k.pointwise[op_named("abs")]);
+    fill<T, Sign, 1>(k.pointwise[op_named("sign")]);
+    fill<T, Maximum, 2>(k.pointwise[op_named("maximum")]);
+    fill<T, Minimum, 2>(k.pointwise[op_named("minimum")]);
+    fill<T, Exp, 1>(k.pointwise[op_named("exp")]);
+    fill<T, Log, 1>(k.pointwise[op_named("log")]);
+    fill<T, Sqrt, 1>(k.pointwise[op_named("sqrt")]);
+    fill<T, Tanh, 1>(k.pointwise[op_named("tanh")]);
+    fill<T, Sigmoid, 1>(k.pointwise[op_named("sigmoid")]);
+    fill<T, Relu, 1>(k.pointwise[op_named("relu")]);
+    fill<T, Softplus, 1>(k.pointwise[op_named("softplus")]);
+    fill<T, Erf, 1>(k.pointwise[op_named("erf")]);
+    fill<T, Sin, 1>(k.pointwise[op_named("sin")]);
+    fill<T, Cos, 1>(k.pointwise[op_named("cos")]);
+    fill<T, Select, 3>(k.pointwise[op_named("select")]);
+    fill<T, Greater, 2>(k.pointwise[op_named("greater")]);
+    fill<T, GreaterEqual, 2>(k.pointwise[op_named("greater_equal")]);
+    fill<T, MulAdd, 3>(k.pointwise[op_named("muladd")]);
+    fill<T, SubMul, 3>(k.pointwise[op_named("submul")]);
+    fill<T, DifMul, 3>(k.pointwise[op_named("difmul")]);
+    fill<T, MulMul, 3>(k.pointwise[op_named("mulmul")]);
+    fill<T, Copy, 1>(k.pointwise[op_named("copy")]);
+    fill<T, Accumulate, 1, true>(k.pointwise[op_named("accumulate")]);
     fill_products<T, 1>(k.product[0]);
     fill_products<T, 2>(k.product[1]);
     fill_products<T, 3>(k.product[2]);

@@ -7,10 +7,20 @@ namespace pellucid {
 // The pointwise operations, in the order of every table of them.
 inline constexpr const char* op_names[] = {
     "add", "sub", "mul", "div",  "neg",  "abs",     "sign",     "maximum", "minimum", "exp",     "log",           "sqrt",
-    "tanh", "sigmoid", "relu", "softplus", "erf", "sin", "cos", "select", "greater", "greater_equal", "copy", "accumulate",
+    "tanh", "sigmoid", "relu", "softplus", "erf", "sin", "cos", "select", "greater", "greater_equal",
+    "muladd", "submul", "difmul", "mulmul", "copy", "accumulate",
 };
-inline constexpr int op_arity[] = {2, 2, 2, 2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 2, 2, 1, 1};
+inline constexpr int op_arity[] = {2, 2, 2, 2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 2, 2, 3, 3, 3, 3, 1, 1};
 inline constexpr int op_count = sizeof op_arity / sizeof *op_arity;
+
+constexpr int op_named(const char* name) {
+    for (int op = 0; op < op_count; ++op) {
+        const char *a = op_names[op], *b = name;
+        while (*a && *a == *b) ++a, ++b;
+        if (*a == *b) return op;
+    }
+    return -1;
+}
 
 // One operation on a tile of rows x width. An operand is a row of `width` numbers for each row, or one number for it.
 template <class T>
@@ -23,7 +33,7 @@ struct Call {
     int width;
 };
 
-// `groups` vectors of outputs, for `rows` rows: out[j][r] (+)= sum over k of a[r][k] * w[k][j].
+// `groups` vectors of outputs, for `rows` rows: out[j][r] = start[0][j][r] + start[1][j][r] + sum over k of a[r][k] * w[k][j].
 template <class T>
 struct ProductCall {
     const T* a;
@@ -33,7 +43,8 @@ struct ProductCall {
     T* out[4];              // for each vector
     long out_row[4];
     int valid[4];           // lanes that are written
-    bool add;
+    const T* start[2][4];   // what sums begin with; null: 0
+    long start_row[2][4];
 };
 
 inline constexpr int most_rows = 8;

@@ -20,7 +20,7 @@ struct Gemm {
     T* c = nullptr;
     long c_row = 0;
     bool add = false;
-    const T* bias = nullptr;            // of n numbers, what each row of c starts from
+    const T* bias = nullptr;            // of n numbers, added to each row of c
 };
 
 // What part of the result one thread makes: rows and panels, never a part of a sum, whose order stays the same.
@@ -79,16 +79,15 @@ void multiply_share(const Gemm<T>& g, const Share& share, const T* packed, T* sc
                     call.a_step = g.a_column;
                     call.w = packed ? packed + p * panels.size(g.k) + k0 * wide : scratch + (p - first) * slice * wide;
                     call.depth = depth;
-                    call.add = k0 > 0 || g.add || g.bias;
+                    const bool add = k0 > 0 || g.add;
                     for (long j = 0; j < panels.vectors; ++j) {
                         const long column = p * wide + j * kernels.lanes;
                         call.out[j] = g.c + m * g.c_row + column;
                         call.out_row[j] = g.c_row;
                         call.valid[j] = (int)std::max<long>(0, std::min<long>(kernels.lanes, g.n - column));
+                        if (add) call.start[0][j] = call.out[j], call.start_row[0][j] = g.c_row;
+                        if (g.bias && k0 == 0) call.start[1][j] = g.bias + column;
                     }
-                    if (g.bias && k0 == 0)
-                        for (long r = 0; r < rows; ++r)
-                            std::copy_n(g.bias + p * wide, std::min(wide, g.n - p * wide), g.c + (m + r) * g.c_row + p * wide);
                     kernels.product[rows - 1][panels.vectors - 1](call);
                 }
             }

@@ -78,6 +78,7 @@ void check(const Program& p) {
 
 Plan::Plan(Program given) : program(std::move(given)) {
     check(program);
+    fuse(program);
     const int count = (int)program.sizes.size();
     input_of.assign(count, -1);
     outputs_of.assign(count, {});

@@ -23,6 +23,7 @@ struct Product {
     int matrix, parts, heads;
     bool transposed;
     std::vector<int> sources, destinations;
+    std::vector<std::vector<int>> starts = {};     // of each destination: given registers that are added to it
 };
 
 struct Reduce {
@@ -70,6 +71,10 @@ struct Stage {
 
 // Where a computed register lives while a step runs.
 enum class Home { given, scratch, full };
+
+// Rewrites a checked program into one that does the same in fewer instructions: a sum of a product and given registers
+// becomes what the product starts from, and a product, difference or sum of a product becomes one instruction.
+void fuse(Program& program);
 
 struct Plan {
     Program program;

@@ -14,7 +14,7 @@ namespace pellucid {
 
 namespace {
 
-constexpr int accumulate_op = op_count - 1, copy_op = op_count - 2;
+constexpr int accumulate_op = op_named("accumulate"), copy_op = op_named("copy");
 
 // Where a register's numbers for a tile are: `row` is the distance between rows, and 0 where all rows share them.
 template <class T>
@@ -29,7 +29,7 @@ long block_steps(const Sweep<T>& w) {
     long width = 0;
     for (const Window<T>& window : w.windows)
         if (!window.base) width += window.width;
-    const long cached = width ? (1 << 20) / (width * w.batch * (long)sizeof(T)) : 128;
+    const long cached = width ? (1 << 18) / (width * w.batch * (long)sizeof(T)) : 128;
     return std::clamp<long>(std::max(cached, 96 / w.batch), 1, std::min<long>(128, w.steps));
 }
 
@@ -351,12 +351,23 @@ private:
                     call.out_row[j] = out.row;
                     call.valid[j] = (int)std::min<long>(k_.lanes, within + width - lane.unit);
                 }
+                for (int j = 0; j < group.count; ++j) {
+                    const std::vector<int>& starts = product.starts[group.lane[j].part];
+                    for (size_t i = 0; i < starts.size(); ++i) {
+                        const Spot<T> start = at(starts[i], row + from, unit + group.lane[j].unit - within);
+                        call.start[i][j] = start.at, call.start_row[i][j] = start.row;
+                    }
+                }
                 for (int segment = 0; segment < packed.segments; ++segment) {
                     const Spot<T> a = at(product.sources[segment], row + from, head * packed.depth);
                     call.a = a.at;
                     call.a_row = a.row;
                     call.w = packed.panel(head, group, segment, k_.lanes);
-                    call.add = segment > 0;
+                    if (segment == 1)
+                        for (int j = 0; j < group.count; ++j) {
+                            call.start[0][j] = call.out[j], call.start_row[0][j] = call.out_row[j];
+                            call.start[1][j] = nullptr;
+                        }
                     k_.product[upto - from - 1][group.count - 1](call);
                 }
             }

@@ -180,6 +180,20 @@ def test_projection_in_blocks_of_steps(name: str, path: str, monkeypatch: pytest
                 torch.testing.assert_close(f, t, **TOLERANCE)
 
 
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("steps", [1, 4])
+def test_without_gradients_the_last_step_is_the_same(name: str, steps: int) -> None:
+    run = random_run(CELLS[name], steps=steps, resets=True, ragged=True)
+    arguments = run.variant, run.parameters, run.x, run.before, run.inputs
+    right = ops.recurrence(CELLS[name], *arguments)
+    with torch.no_grad():
+        for passing in (frozenset(), frozenset([*CELLS[name].states][1:]), frozenset(CELLS[name].states)):
+            found = ops.recurrence(CELLS[name], *arguments, passing=passing)
+            for state, value in found.items():
+                assert value.shape[0] == (1 if state in passing else steps)
+                assert torch.equal(value[-1], right[state][-1])
+
+
 def test_only_what_is_wanted_is_computed() -> None:
     """A layer whose input or weights want no gradient gives none, and the others are right."""
     layer, x = pnn.LSTM(3, 5), torch.randn(7, 2, 3)

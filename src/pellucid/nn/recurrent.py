@@ -252,7 +252,17 @@ class Recurrent(nn.Module):
         projection = getattr(self, f"weight_ih_{place}"), bias
         start = before if before is not None else self._fresh_states(place, x.shape[1])
         sight = Sight() if observe.active() else None
-        states = recurrence(self.cell, variant, parameters, x, start, inputs, projection=projection, sight=sight)
+        states = recurrence(
+            self.cell,
+            variant,
+            parameters,
+            x,
+            start,
+            inputs,
+            projection=projection,
+            passing=frozenset([*self.cell.states][1:]),
+            sight=sight,
+        )
         if sight is not None:
             self._show(place, sight, alive, reverse=reverse)
         return {name: v.flip(0) for name, v in states.items()} if reverse else states

@@ -30,12 +30,22 @@ class Engine(torch.autograd.Function):
         derivative, graph = plan.derivative, plan.cell.graph(plan.variant)
         named = [n for n, node in graph.named.items() if node.varies] if plan.sight is not None else []
         keep = plan.keeps
-        key = ("forward", keep, bool(named))
+        passing = frozenset() if keep else plan.passing
+        key = ("forward", keep, passing, bool(named))
         if key not in derivative.lowered:
-            derivative.lowered[key] = lowering.forward(derivative, graph.states, named, keep=keep)
+            derivative.lowered[key] = lowering.forward(derivative, graph.states, passing, named, keep=keep)
         program: Lowered = derivative.lowered[key]
-        outputs = [call.x.new_empty(call.steps, call.batch, call.sizes[s.shape[0]]) for s in graph.states.values()]
-        found = call.given() | {("after", n): o for n, o in zip(graph.states, outputs, strict=True)}
+        outputs = {}
+        found = call.given()
+        for name, state in graph.states.items():
+            size = call.sizes[state.shape[0]]
+            if name in passing:
+                flow = found["flow", name] = call.x.new_empty(2, call.batch, size)
+                flow[0] = call.before[name]
+                last = call.steps & 1
+                outputs[name] = flow[last : last + 1]
+            else:
+                outputs[name] = found["after", name] = call.x.new_empty(call.steps, call.batch, size)
         projected = _project(call, program, found, keep=keep and plan.reads_projection)
         call.execute(program, found)
         if plan.sight is not None:
@@ -43,8 +53,8 @@ class Engine(torch.autograd.Function):
         if keep:
             kept = [found[program.roles[program.where["kept", n]]] for n in derivative.kept]
             ctx.plan, ctx.count = plan, len(tensors)
-            ctx.save_for_backward(*tensors, *outputs, *kept, *projected)
-        return tuple(outputs)
+            ctx.save_for_backward(*tensors, *outputs.values(), *kept, *projected)
+        return tuple(outputs.values())
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -142,11 +142,14 @@ def _leaf(build: _Builder, register: int, node: Node) -> None:
         build.input(("weight", node), register, "held")
 
 
-def forward(derivative: Derivative, states: dict[str, Node], watched: Iterable[str], *, keep: bool) -> Lowered:
+def forward(
+    derivative: Derivative, states: dict[str, Node], passing: frozenset[str], watched: Iterable[str], *, keep: bool
+) -> Lowered:
     """A step forward.
 
     Roles: ``("x", part)``, ``("input", name)``, ``("weight", node)`` are given; ``("after", state)``, ``("kept", node)``
-    and ``("named", name)`` are left. A state's buffer holds all its steps, and is where the next step finds it.
+    and ``("named", name)`` are left. A state's buffer holds all its steps, and is where the next step finds it; those of
+    which only the last step is wanted are ``passing``, and ``("flow", state)`` holds two steps of them in turn.
     """
     program = derivative.forward
     build = _Builder(program)
@@ -158,11 +161,16 @@ def forward(derivative: Derivative, states: dict[str, Node], watched: Iterable[s
         if any(register == other for other, _, _ in build.outputs):  # two states with one value
             build.given.add(register)
             register = build.computed(register, letter)
-        build.output(("after", name), register, "step")
+        if name in passing:
+            build.output(("flow", name), register, "swing")
+        else:
+            build.output(("after", name), register, "step")
     by_node = {node: name for name, node in states.items()}
     for register in program.inputs:
         node = program.registers[register]
-        if node.op == "state":
+        if node.op == "state" and by_node[node] in passing:
+            build.input(("before", node.key), register, "swing", build.where["flow", by_node[node]])
+        elif node.op == "state":
             build.input(("before", node.key), register, "shifted", build.where["after", by_node[node]])
         else:
             _leaf(build, register, node)

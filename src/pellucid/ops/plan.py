@@ -53,6 +53,7 @@ class Plan:
 
     Attributes:
         keeps: whether a backward pass may follow (an autograd function is not told under ``torch.no_grad``).
+        passing: the states of which the last step is enough.
         projects: whether W is among the tensors.
         has_bias: whether b is.
         numbers: weights that are plain numbers.
@@ -65,6 +66,7 @@ class Plan:
     parameters: tuple[str, ...]
     sight: Sight | None
     keeps: bool = True
+    passing: frozenset[str] = frozenset()
     projects: bool = False
     has_bias: bool = False
     numbers: dict[Node, float] = field(default_factory=dict)

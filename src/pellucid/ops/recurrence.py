@@ -37,6 +37,7 @@ def recurrence(
     inputs: Mapping[str, Tensor],
     *,
     projection: tuple[Tensor, Tensor | None] | None = None,
+    passing: frozenset[str] = frozenset(),
     sight: Sight | None = None,
 ) -> dict[str, Tensor]:
     """Every state after every step.
@@ -51,16 +52,17 @@ def recurrence(
         inputs: the cell's step inputs (T, B, size); masks ``"reset"`` and ``"alive"`` (T, B, 1) and
             ``"zoneout.STATE"`` (T, B, size), all bool; ``"dropout.LETTER"`` (B, size), already scaled.
         projection: W (parts * H, I) and b (parts * H,) or None, by which x is projected first.
+        passing: states of which the last step is enough.
         sight: filled for a trace, if one is asked for.
 
     Returns:
-        (T, B, size) by state, differentiable in every tensor that was given.
+        (T, B, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in every tensor that was given.
     """
     given = [x, *before, *inputs.values(), *parameters.values(), *(projection or ())]
     if sight is None and _beyond_programs([t for t in given if t is not None]):
         projected = x if projection is None else F.linear(x, *projection)
         return reference(cell, variant, parameters, projected, before, inputs)
-    return _run(cell, variant, parameters, x, before, inputs, projection, sight)
+    return _run(cell, variant, parameters, x, before, inputs, projection, passing, sight)
 
 
 def _beyond_programs(tensors: Sequence[Tensor]) -> bool:
@@ -80,6 +82,7 @@ def _run(
     before: Sequence[Tensor],
     inputs: Mapping[str, Tensor],
     projection: tuple[Tensor, Tensor | None] | None,
+    passing: frozenset[str],
     sight: Sight | None,
 ) -> dict[str, Tensor]:
     takes = _engine_takes(x)
@@ -96,6 +99,7 @@ def _run(
     projecting = () if projection is None else tuple(p for p in projection if p is not None)
     plan.keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *projecting, *given))
     if takes:
+        plan.passing = passing
         plan.projects, plan.has_bias = bool(projecting), len(projecting) == 2
         outputs = Engine.apply(plan, x, *projecting, *given)  # type: ignore[no-untyped-call]
     else:
