@@ -191,7 +191,7 @@ def test_without_gradients_the_last_step_is_the_same(name: str, steps: int) -> N
             found = ops.recurrence(CELLS[name], *arguments, passing=passing)
             for state, value in found.items():
                 assert value.shape[0] == (1 if state in passing else steps)
-                assert torch.equal(value[-1], right[state][-1])
+                torch.testing.assert_close(value[-1], right[state][-1], **TOLERANCE)  # fused where nothing is kept
 
 
 def test_only_what_is_wanted_is_computed() -> None:
