@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import linecache
 import traceback
@@ -176,6 +177,17 @@ class Cell:
         if variant not in self._derivatives:
             self._derivatives[variant] = differentiate(self.graph(variant))
         return self._derivatives[variant]
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The class's name and a digest of the equations and sizes: the same for cells that compute the same."""
+        from pellucid.cells.graph import ancestors
+        from pellucid.cells.sequence import Variant
+
+        nodes = ancestors(self.graph(Variant(given=frozenset(self.step_inputs))).after.values())
+        lines = [f"{n.index} {n.op} {n.key} {n.shape} {n.heads} {[a.index for a in n.args]}" for n in nodes]
+        lines += [f"{name} {size}" for name, size in self.sizes.items()]
+        return f"{self.name}-{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:16]}"
 
     def parameters_count(self, input_size: int, hidden_size: int, *, bias: bool = True) -> int:
         """Learnable numbers of one layer: the input projection and all that the cell declares."""

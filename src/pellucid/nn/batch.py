@@ -105,6 +105,8 @@ def _lengths(layer: str, x: Tensor, given: Tensor | Sequence[int]) -> Tensor:
             f"{layer}: lengths has shape {tuple(lengths.shape)} and dtype {lengths.dtype}, and the batch has {count} "
             "sequences; give one whole number for each"
         )
+    if torch.compiler.is_compiling():  # a graph does not look into tensors
+        return lengths
     if count and (int(lengths.min()) < 0 or int(lengths.max()) > steps):
         raise SizeError(
             f"{layer}: lengths run from {int(lengths.min())} to {int(lengths.max())}, and the input has {steps} steps; "

@@ -18,7 +18,7 @@ from pellucid.cells.sequence import Variant
 from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.nn import batch as batches
 from pellucid.nn import initialise
-from pellucid.ops import observe
+from pellucid.ops import library, observe
 from pellucid.ops.recurrence import Sight, recurrence
 
 States = Tensor | tuple[Tensor, ...]
@@ -90,6 +90,7 @@ class Recurrent(nn.Module):
             )
         self.directions = ("", "_reverse") if bidirectional else ("",)
         self.cell.derivative()
+        library.register(self.cell)
         for name, constant in self.cell.constants.items():
             values = torch.as_tensor(constant.values, device=device, dtype=dtype or torch.get_default_dtype())
             self.register_buffer(name, self._check_constant(name, values, constant.shape))
@@ -100,6 +101,11 @@ class Recurrent(nn.Module):
                         f"{key}_l{layer}{direction}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                     )
         self.reset_parameters()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy or a layer that was read from a file."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        library.register(self.cell)
 
     # Parameters
 
@@ -205,7 +211,7 @@ class Recurrent(nn.Module):
                 for collected, sequence, start in zip(
                     last, states.values(), before or self._fresh_states(f"l{layer}{suffix}", x.shape[1]), strict=True
                 ):
-                    ends = sequence[0 if direction == 1 else -1] if len(sequence) else start
+                    ends = sequence[0 if direction == 1 else -1] if sequence.shape[0] else start
                     collected.append(ends)
             x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
             if self.dropout and layer < self.num_layers - 1:

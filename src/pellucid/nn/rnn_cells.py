@@ -12,6 +12,7 @@ from pellucid import cells
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
 from pellucid.errors import ArgumentError, SizeError
+from pellucid.ops import library
 from pellucid.ops.recurrence import recurrence
 
 
@@ -26,6 +27,7 @@ class _OneStep(nn.Module):
     def __init__(self, cell: Cell, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any) -> None:
         super().__init__()
         self.cell, self.input_size, self.hidden_size, self.bias = cell, input_size, hidden_size, bias
+        library.register(cell)
         rows = max(len(cell.input[1].parts), 1) * hidden_size
         shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         for key, shape in shapes.items():
@@ -34,6 +36,11 @@ class _OneStep(nn.Module):
             value = nn.Parameter(torch.empty(rows, device=device, dtype=dtype)) if bias else None
             self.register_parameter(key, value)
         self.reset_parameters()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy or a layer that was read from a file."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        library.register(self.cell)
 
     def reset_parameters(self) -> None:
         """U(-1/sqrt(H), 1/sqrt(H)) for all, as in torch."""

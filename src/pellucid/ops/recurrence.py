@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from pellucid.cells import Cell
 from pellucid.cells.graph import Node
 from pellucid.cells.sequence import Variant
+from pellucid.ops import library
 from pellucid.ops.engine import Engine
 from pellucid.ops.plan import Plan, Sight
 from pellucid.ops.reference.program import evaluate
@@ -56,8 +57,12 @@ def recurrence(
         sight: filled for a trace, if one is asked for.
 
     Returns:
-        (T, B, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in every tensor that was given.
+        (T, B, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in every
+        tensor that was given.
     """
+    if sight is None and (torch.compiler.is_compiling() or torch.jit.is_tracing()):  # type: ignore[attr-defined,no-untyped-call]
+        found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection)
+        return dict(zip(cell.states, found, strict=True))
     given = [x, *before, *inputs.values(), *parameters.values(), *(projection or ())]
     if sight is None and _beyond_programs([t for t in given if t is not None]):
         projected = x if projection is None else F.linear(x, *projection)
