@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import pellucid.cells
+from pellucid.ops import library
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, method: str, right: str, wrong: str) -> None:
@@ -18,3 +19,5 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, method: str, right: str, w
     planted: dict[str, Any] = {}
     exec(source.replace(right, wrong), function.__globals__, planted)
     monkeypatch.setattr(cell, method, planted[method])
+    # Cells made while the mistake stands are not to be found by graphs of later tests.
+    monkeypatch.setattr(library, "_cells", dict(library._cells))

@@ -13,6 +13,7 @@ from tests.ops.cells_under_test import CELLS
 from torch import Tensor
 
 from pellucid import nn
+from pellucid.cells import Matrix
 from pellucid.errors import ArgumentError
 from pellucid.ops import library
 
@@ -114,6 +115,9 @@ def test_a_key_says_which_equations() -> None:
     keys = {name: cell.key for name, cell in CELLS.items()}
     assert len(set(keys.values())) == len(keys)
     assert keys["lstm"] == type(CELLS["lstm"])().key
+    stacked_otherwise = type(CELLS["gru"])()
+    stacked_otherwise.U = Matrix("z r n")
+    assert stacked_otherwise.key != keys["gru"]
 
 
 def test_a_copy_is_known_to_graphs() -> None:

@@ -180,12 +180,15 @@ class Cell:
 
     @functools.cached_property
     def key(self) -> str:
-        """The class's name and a digest of the equations and sizes: the same for cells that compute the same."""
+        """The class's name and a digest of equations, declarations and sizes: the same for cells that compute the same."""
         from pellucid.cells.graph import ancestors
         from pellucid.cells.sequence import Variant
 
         nodes = ancestors(self.graph(Variant(given=frozenset(self.step_inputs))).after.values())
         lines = [f"{n.index} {n.op} {n.key} {n.shape} {n.heads} {[a.index for a in n.args]}" for n in nodes]
+        lines += [
+            f"{name} {type(d).__name__} {d.parts}" for name, d in self.declarations.items()
+        ]  # parts lie in their order
         lines += [f"{name} {size}" for name, size in self.sizes.items()]
         return f"{self.name}-{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:16]}"
 
