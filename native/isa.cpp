@@ -11,6 +11,7 @@ using pellucid::Call;
 using pellucid::Kernels;
 using pellucid::op_named;
 using pellucid::ProductCall;
+using pellucid::TurnCall;
 
 // Pointwise operations
 
@@ -158,6 +159,34 @@ void fill_products(void (*(&row)[4])(const ProductCall<T>&)) {
     row[3] = product<T, Rows, 4>;
 }
 
+// Turns a square of lanes x lanes in registers: in the round of `Apart`, blocks of that size change places across the
+// diagonal of squares twice as large.
+template <class T, int Apart, int... I>
+inline void turn_round(Vec<T>* square, Indices<I...>) {
+    for (int i = 0; i < lanes<T>; ++i) {
+        if (i & Apart) continue;
+        const Vec<T> a = square[i], b = square[i + Apart];
+        square[i] = __builtin_shufflevector(a, b, ((I & Apart) ? lanes<T> + I - Apart : I)...);
+        square[i + Apart] = __builtin_shufflevector(a, b, ((I & Apart) ? lanes<T> + I : I + Apart)...);
+    }
+    if constexpr (2 * Apart < lanes<T>) turn_round<T, 2 * Apart>(square, Indices<I...>{});
+}
+
+template <class T>
+void turn(const TurnCall<T>& c) {
+    for (long k = 0; k < c.depth; k += lanes<T>) {
+        const int columns = c.depth - k < lanes<T> ? (int)(c.depth - k) : lanes<T>;
+        Vec<T> square[lanes<T>];
+        for (int i = 0; i < lanes<T>; ++i) {
+            const T* from = c.from + i * c.from_row + k;
+            if (i >= c.rows) square[i] = Vec<T>{};
+            else square[i] = columns == lanes<T> ? load(from) : load(from, columns);
+        }
+        turn_round<T, 1>(square, FirstIndices<lanes<T>>{});
+        for (int i = 0; i < columns; ++i) store(c.to + (k + i) * c.to_row, square[i]);
+    }
+}
+
 // A sum in a fixed order: lane by lane over the vectors, then the lanes.
 template <class T>
 T sum(const T* from, long count) {
@@ -219,6 +248,7 @@ void build(Kernels<T>& k) {
     fill_products<T, 6>(k.product[5]);
     fill_products<T, 7>(k.product[6]);
     fill_products<T, 8>(k.product[7]);
+    k.turn = turn<T>;
     k.sum = sum<T>;
 }
 

@@ -47,6 +47,17 @@ struct ProductCall {
     long start_row[2][4];
 };
 
+// A square of a matrix turned: to[k][i] = from[i][k] for k < depth and i < rows, and 0 for the other lanes of to[k].
+template <class T>
+struct TurnCall {
+    const T* from;
+    long from_row;
+    int rows;               // at most the lanes
+    long depth;
+    T* to;
+    long to_row;
+};
+
 inline constexpr int most_rows = 8;
 inline constexpr int most_vectors = 4;
 
@@ -57,6 +68,7 @@ struct Kernels {
     int rows[most_vectors];                             // best rows for a group of 1, 2, ... vectors
     void (*pointwise[op_count][8])(const Call<T>&);     // bit i: operand i is one number a row
     void (*product[most_rows][most_vectors])(const ProductCall<T>&);
+    void (*turn)(const TurnCall<T>&);
     T (*sum)(const T*, long);
 };
 

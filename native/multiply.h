@@ -31,7 +31,7 @@ struct Share {
 // b is cut into panels of some vectors' width, and these into slices of k, so that a slice stays in the nearest cache.
 template <class T>
 struct Panels {
-    static constexpr long slice = 256;
+    static constexpr long slice = 256, row_block = 16;
     long vectors, wide, count;
 
     Panels(const Kernels<T>& kernels, long n)
@@ -41,9 +41,16 @@ struct Panels {
     long size(long k) const { return k * wide; }
 
     // One panel's rows k0 ... k0 + depth - 1.
-    void pack(const Gemm<T>& g, long panel, long k0, long depth, T* to) const {
+    void pack(const Gemm<T>& g, long panel, long k0, long depth, T* to, const Kernels<T>& kernels) const {
         const long width = std::min(wide, g.n - panel * wide);
         const T* from = g.b + k0 * g.b_row + panel * wide * g.b_column;
+        if (g.b_row == 1 && g.b_column != 1) {
+            for (long i = 0; i < wide; i += kernels.lanes) {
+                const int rows = (int)std::clamp<long>(width - i, 0, kernels.lanes);
+                kernels.turn({from + i * g.b_column, g.b_column, rows, depth, to + i, wide});
+            }
+            return;
+        }
         for (long k = 0; k < depth; ++k, to += wide, from += g.b_row) {
             if (g.b_column == 1) std::copy_n(from, width, to);
             else for (long i = 0; i < width; ++i) to[i] = from[i * g.b_column];
@@ -62,37 +69,53 @@ struct Panels {
 template <class T>
 void multiply_share(const Gemm<T>& g, const Share& share, const T* packed, T* scratch, const Kernels<T>& kernels) {
     const Panels<T> panels(kernels, g.n);
-    const long slice = panels.slice, wide = panels.wide, best = kernels.rows[panels.vectors - 1];
+    const long slice = panels.slice, wide = panels.wide, best = kernels.rows[panels.vectors - 1], row_block = panels.row_block;
     const long together = packed ? panels.count : std::max<long>(1, (256 * 1024 / (long)sizeof(T)) / (slice * wide));
     for (long first = share.panel0; first < share.panel1; first += together) {
         const long last = std::min(first + together, share.panel1);
         for (long k0 = 0; k0 < std::max<long>(g.k, 1); k0 += slice) {
             const long depth = std::min(slice, g.k - k0);
             if (!packed)
-                for (long p = first; p < last; ++p) panels.pack(g, p, k0, depth, scratch + (p - first) * slice * wide);
-            for (long m = share.row0; m < share.row1; m += best) {
-                const long rows = std::min(best, share.row1 - m);
-                for (long p = first; p < last; ++p) {
-                    ProductCall<T> call{};
-                    call.a = g.a + m * g.a_row + k0 * g.a_column;
-                    call.a_row = g.a_row;
-                    call.a_step = g.a_column;
-                    call.w = packed ? packed + p * panels.size(g.k) + k0 * wide : scratch + (p - first) * slice * wide;
-                    call.depth = depth;
-                    const bool add = k0 > 0 || g.add;
-                    for (long j = 0; j < panels.vectors; ++j) {
-                        const long column = p * wide + j * kernels.lanes;
-                        call.out[j] = g.c + m * g.c_row + column;
-                        call.out_row[j] = g.c_row;
-                        call.valid[j] = (int)std::max<long>(0, std::min<long>(kernels.lanes, g.n - column));
-                        if (add) call.start[0][j] = call.out[j], call.start_row[0][j] = g.c_row;
-                        if (g.bias && k0 == 0) call.start[1][j] = g.bias + column;
+                for (long p = first; p < last; ++p) panels.pack(g, p, k0, depth, scratch + (p - first) * slice * wide, kernels);
+            // A panel's slice is read by all rows of a block while it is in the nearest cache, and the block by all panels.
+            for (long block = share.row0; block < share.row1; block += best * row_block)
+                for (long p = first; p < last; ++p)
+                    for (long m = block; m < std::min(block + best * row_block, share.row1); m += best) {
+                        const long rows = std::min(best, share.row1 - m);
+                        ProductCall<T> call{};
+                        call.a = g.a + m * g.a_row + k0 * g.a_column;
+                        call.a_row = g.a_row;
+                        call.a_step = g.a_column;
+                        call.w = packed ? packed + p * panels.size(g.k) + k0 * wide : scratch + (p - first) * slice * wide;
+                        call.depth = depth;
+                        const bool add = k0 > 0 || g.add;
+                        for (long j = 0; j < panels.vectors; ++j) {
+                            const long column = p * wide + j * kernels.lanes;
+                            call.out[j] = g.c + m * g.c_row + column;
+                            call.out_row[j] = g.c_row;
+                            call.valid[j] = (int)std::max<long>(0, std::min<long>(kernels.lanes, g.n - column));
+                            if (add) call.start[0][j] = call.out[j], call.start_row[0][j] = g.c_row;
+                            if (g.bias && k0 == 0) call.start[1][j] = g.bias + column;
+                        }
+                        kernels.product[rows - 1][panels.vectors - 1](call);
                     }
-                    kernels.product[rows - 1][panels.vectors - 1](call);
-                }
-            }
         }
     }
+}
+
+// All panels of a product's right-hand side, for many products with it: the numbers they take, and one thread's share of
+// bringing them there.
+template <class T>
+size_t panels_size(const Kernels<T>& kernels, const Gemm<T>& g) {
+    const Panels<T> panels(kernels, g.n);
+    return (size_t)panels.count * panels.size(g.k);
+}
+
+template <class T>
+void pack_panels(const Gemm<T>& g, T* to, const Kernels<T>& kernels, int index, int count) {
+    const Panels<T> panels(kernels, g.n);
+    for (long p = panels.count * index / count; p < panels.count * (index + 1) / count; ++p)
+        panels.pack(g, p, 0, g.k, to + p * panels.size(g.k), kernels);
 }
 
 // Numbers of scratch that a thread needs where b is not packed beforehand.

@@ -42,11 +42,11 @@ struct Packed {
     }
 };
 
+// The layout, with room for the numbers that pack_share brings.
 template <class T>
-Packed<T> pack(const Product& product, const Matrix<T>& m, const Kernels<T>& kernels, Arena& arena) {
+Packed<T> lay_out(const Product& product, const Matrix<T>& m, const Kernels<T>& kernels, Arena& arena) {
     Packed<T> p;
     const long rows = m.rows / product.parts / product.heads;   // of a part of a head
-    const long part_rows = m.rows / product.parts;
     p.parts = product.transposed ? 1 : product.parts;
     p.segments = product.transposed ? product.parts : 1;
     p.units = product.transposed ? m.columns : rows;
@@ -70,26 +70,34 @@ Packed<T> pack(const Product& product, const Matrix<T>& m, const Kernels<T>& ker
     p.per_block = (std::min(together, blocks) * p.parts + vectors - 1) / vectors;
     p.head_size = offset;
     p.data = arena.take<T>(offset * product.heads);
-    for (int head = 0; head < product.heads; ++head)
-        for (const PackedGroup& g : p.groups)
-            for (int segment = 0; segment < p.segments; ++segment) {
-                T* to = const_cast<T*>(p.panel(head, g, segment, lanes));
-                const long step = (long)g.count * lanes;
-                for (int j = 0; j < g.count; ++j) {
-                    const long unit = g.lane[j].unit, valid = std::min<long>(lanes, p.units - unit);
-                    // Element (k, i) of the panel: unit + i of the output, k of the operand.
-                    const T* from = product.transposed
-                                        ? m.data + (segment * part_rows + head * rows) * m.row + unit
-                                        : m.data + (g.lane[j].part * part_rows + head * rows + unit) * m.row;
-                    const long by_k = product.transposed ? m.row : 1, by_i = product.transposed ? 1 : m.row;
-                    for (long k0 = 0; k0 < p.depth; k0 += lanes) {      // squares, for the sake of the cache
-                        const long k1 = std::min(k0 + lanes, p.depth);
-                        for (long i = 0; i < lanes; ++i)
-                            for (long k = k0; k < k1; ++k) to[k * step + j * lanes + i] = i < valid ? from[k * by_k + i * by_i] : T(0);
-                    }
+    return p;
+}
+
+// One thread's share of the numbers.
+template <class T>
+void pack_share(const Packed<T>& p, const Product& product, const Matrix<T>& m, const Kernels<T>& kernels, int index, int count) {
+    const int lanes = kernels.lanes;
+    const long rows = m.rows / product.parts / product.heads, part_rows = m.rows / product.parts;
+    const size_t all = p.groups.size() * product.heads;
+    for (size_t each = all * index / count; each < all * (index + 1) / count; ++each) {
+        const int head = (int)(each / p.groups.size());
+        const PackedGroup& g = p.groups[each % p.groups.size()];
+        for (int segment = 0; segment < p.segments; ++segment)
+            for (int j = 0; j < g.count; ++j) {
+                T* to = const_cast<T*>(p.panel(head, g, segment, lanes)) + j * lanes;
+                const long step = (long)g.count * lanes, unit = g.lane[j].unit, valid = std::min<long>(lanes, p.units - unit);
+                if (!product.transposed) {
+                    const T* from = m.data + (g.lane[j].part * part_rows + head * rows + unit) * m.row;
+                    kernels.turn({from, m.row, (int)valid, p.depth, to, step});
+                    continue;
+                }
+                const T* from = m.data + (segment * part_rows + head * rows) * m.row + unit;
+                for (long k = 0; k < p.depth; ++k, to += step, from += m.row) {
+                    std::copy_n(from, valid, to);
+                    std::fill(to + valid, to + lanes, T(0));
                 }
             }
-    return p;
+    }
 }
 
 }  // namespace pellucid

@@ -48,6 +48,17 @@ using Mask = typename Types<T>::Mask;
 template <class T>
 inline constexpr int lanes = Types<T>::lanes;
 
+template <int... I>
+struct Indices {};
+template <int Count, int... I>
+struct IndicesUpTo : IndicesUpTo<Count - 1, Count - 1, I...> {};
+template <int... I>
+struct IndicesUpTo<0, I...> {
+    using All = Indices<I...>;
+};
+template <int Count>
+using FirstIndices = typename IndicesUpTo<Count>::All;      // 0 ... Count - 1
+
 template <class T>
 inline Vec<T> broadcast(T value) {
     return value - Vec<T>{};

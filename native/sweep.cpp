@@ -16,11 +16,11 @@ namespace {
 
 constexpr int accumulate_op = op_named("accumulate"), copy_op = op_named("copy");
 
-// Where a register's numbers for a tile are: `row` is the distance between rows, and 0 where all rows share them.
+// Where a register's numbers are: `row` is the distance between rows, and 0 where all rows share them.
 template <class T>
 struct Spot {
-    T* at;
-    long row;
+    T* at = nullptr;
+    long row = 0;
 };
 
 // Blocks of steps: long enough for the large products, short enough that windows stay in the cache and Ctrl-C is heard.
@@ -33,13 +33,23 @@ long block_steps(const Sweep<T>& w) {
     return std::clamp<long>(std::max(cached, 96 / w.batch), 1, std::min<long>(128, w.steps));
 }
 
+// A matrix, or its transpose, as the right-hand side of a large product.
+template <class T>
+Gemm<T> as_right(const Matrix<T>& m, bool transposed) {
+    Gemm<T> g;
+    g.b = m.data;
+    if (transposed) g.k = m.columns, g.n = m.rows, g.b_row = 1, g.b_column = m.row;
+    else g.k = m.rows, g.n = m.columns, g.b_row = m.row, g.b_column = 1;
+    return g;
+}
+
 // What all threads of a sweep work on.
 template <class T>
 struct Common {
     const Sweep<T>& sweep;
     const Kernels<T>& kernels;
     std::vector<std::vector<Packed<T>>> packed;     // of each stage's products
-    std::vector<const T*> projection_panels, input_gradient_panels;
+    std::vector<T*> projection_panels, input_gradient_panels;
     std::vector<Window<T>> windows;                 // all with a base
     std::vector<size_t> full_offset;                // of registers that live outside of tiles
     long block;                                     // steps
@@ -55,20 +65,27 @@ template <class T>
 class Worker {
 public:
     Worker(Common<T>& common, Arena& arena, T* full, int index)
-        : c_(common), w_(common.sweep), k_(common.kernels), p_(*w_.plan), index_(index), count_(common.threads), full_(full) {
+        : c_(common), w_(common.sweep), k_(common.kernels), p_(*w_.plan), index_(index), count_(common.threads) {
         const long share = (w_.batch + count_ - 1) / count_;
         first_row_ = c_.by_rows ? std::min<long>(index * share, w_.batch) : 0;
         rows_ = c_.by_rows ? std::min(share, w_.batch - first_row_) : w_.batch;
-        most_tile_rows_ = std::clamp<long>(rows_, 1, 12);
-        tile_width_ = tile_width();
-        slot_size_ = most_tile_rows_ * tile_width_;
-        scratch_ = arena.take<T>((size_t)std::max(p_.slots, 1) * slot_size_ + 16);
-        ones_ = arena.take<T>(p_.program.sizes.size() * (size_t)std::max<long>(rows_, 1));
+        choose_tile();
+        const long slot_size = most_tile_rows_ * tile_width_;
+        T* scratch = arena.take<T>((size_t)std::max(p_.slots, 1) * slot_size + 16);
+        T* ones = arena.take<T>(p_.program.sizes.size() * (size_t)std::max<long>(rows_, 1));
+        spots_.resize(p_.program.sizes.size());
+        for (size_t reg = 0; reg < spots_.size(); ++reg) {
+            if (p_.home[reg] == Home::scratch) spots_[reg] = {scratch + (size_t)p_.slot[reg] * slot_size, tile_width_};
+            else if (p_.home[reg] == Home::given) continue;
+            else if (p_.program.sizes[reg] <= one) spots_[reg] = {ones + reg * rows_ - first_row_, 1};
+            else spots_[reg] = {full + c_.full_offset[reg] - (c_.by_rows ? first_row_ * size_of((int)reg) : 0), size_of((int)reg)};
+        }
         gathers_ = !w_.input_gradients.empty() || !w_.weight_gradients.empty() || !w_.bias_gradients.empty();
         if (!w_.weight_gradients.empty()) multiply_scratch_ = arena.take<T>(scratch_size(k_));
     }
 
     void run() {
+        pack();
         auto checked = std::chrono::steady_clock::now();
         long number = 0;
         for (long done = 0; done < w_.steps; done += c_.block, ++number) {
@@ -77,6 +94,7 @@ public:
             project(count);
             for (step_ = done; step_ < done + count; ++step_) {
                 time_ = w_.reverse ? w_.steps - 1 - step_ : step_;
+                find_spots();
                 for (size_t s = 0; s < p_.stages.size(); ++s) {
                     if (rows_ > 0) run_stage(p_.stages[s], c_.packed[s]);
                     if (!c_.by_rows) c_.barrier.wait();
@@ -103,22 +121,36 @@ private:
     const Kernels<T>& k_;
     const Plan& p_;
     const int index_, count_;
-    long first_row_ = 0, rows_ = 0, most_tile_rows_ = 0, tile_width_ = 0, slot_size_ = 0;
+    long first_row_ = 0, rows_ = 0, most_tile_rows_ = 0, tile_width_ = 0;
     long first_time_ = 0, step_ = 0, time_ = 0;
-    T* full_ = nullptr;
-    T* scratch_ = nullptr;
-    T* ones_ = nullptr;
+    std::vector<Spot<T>> spots_;    // of each register, in this step: from row 0 and unit 0 on, or from the tile's beginning
     T* multiply_scratch_ = nullptr;
     bool gathers_ = false;
 
-    // Units of a tile: few rows are wide, many are narrow, so that a tile's registers stay in the nearest cache.
-    long tile_width() const {
+    void pack() {
+        for (size_t s = 0; s < p_.stages.size(); ++s)
+            for (size_t i = 0; i < p_.stages[s].products.size(); ++i) {
+                const Product& q = p_.stages[s].products[i];
+                pack_share(c_.packed[s][i], q, w_.matrices[q.matrix], k_, index_, count_);
+            }
+        for (size_t i = 0; i < w_.projections.size(); ++i)
+            pack_panels(as_right(w_.projections[i].matrix, true), c_.projection_panels[i], k_, index_, count_);
+        for (size_t i = 0; i < w_.input_gradients.size(); ++i)
+            pack_panels(as_right(w_.input_gradients[i].matrix, false), c_.input_gradient_panels[i], k_, index_, count_);
+        c_.barrier.wait();
+    }
+
+    // Few rows are wide tiles, many are narrow, so that a tile's registers stay in the nearest cache; where units are few,
+    // tiles have all of them and more rows.
+    void choose_tile() {
+        constexpr long numbers = 768, rows = 12;    // a multiple of the rows of one kernel call
         const long unit = (long)most_vectors * k_.lanes;
-        long longest = unit;
+        long longest = 1;
         for (long size : w_.sizes) longest = std::max(longest, size);
-        long width = std::max(unit, 768 / most_tile_rows_ / unit * unit);
-        if (!c_.by_rows) width = std::min(width, std::max(unit, (longest / count_ + unit - 1) / unit * unit));
-        return std::min(width, (longest + unit - 1) / unit * unit);
+        most_tile_rows_ = std::clamp<long>(rows_, 1, std::max(rows, numbers / longest / rows * rows));
+        tile_width_ = std::max(unit, numbers / most_tile_rows_ / unit * unit);
+        if (!c_.by_rows) tile_width_ = std::min(tile_width_, std::max(unit, (longest / count_ + unit - 1) / unit * unit));
+        tile_width_ = std::min(tile_width_, longest);
     }
 
     T* window_rows(int window, long time) const {
@@ -222,25 +254,24 @@ private:
         return -1;
     }
 
-    // A vector register from a row and unit on; within a tile, scratch begins at the tile.
-    Spot<T> at(int reg, long row, long unit) const {
-        switch (p_.home[reg]) {
-            case Home::given:
-                return at_port(p_.program.inputs[p_.input_of[reg]], false, row, unit);
-            case Home::scratch:
-                return {scratch_ + (size_t)p_.slot[reg] * slot_size_, tile_width_};
-            case Home::full:
-                if (const int o = direct(reg); o >= 0) return at_port(p_.program.outputs[o], true, row, unit);
-                const long own = !c_.by_rows ? row : row - first_row_;
-                return {full_ + c_.full_offset[reg] + own * size_of(reg) + unit, size_of(reg)};
+    void find_spots() {
+        for (size_t reg = 0; reg < spots_.size(); ++reg) {
+            if (p_.home[reg] == Home::given) spots_[reg] = at_port(p_.program.inputs[p_.input_of[reg]], false, 0, 0);
+            else if (p_.home[reg] == Home::full && p_.program.sizes[reg] > one)
+                if (const int o = direct((int)reg); o >= 0) spots_[reg] = at_port(p_.program.outputs[o], true, 0, 0);
         }
-        return {nullptr, 0};
+    }
+
+    // A vector register from a row and unit on.
+    Spot<T> at(int reg, long row, long unit) const {
+        const Spot<T>& spot = spots_[reg];
+        return {p_.home[reg] == Home::scratch ? spot.at : spot.at + row * spot.row + unit, spot.row};
     }
 
     // A register of one number a row (or for all rows).
     Spot<T> one_at(int reg, long row) const {
-        if (p_.home[reg] == Home::given) return at_port(p_.program.inputs[p_.input_of[reg]], false, row, 0);
-        return {ones_ + (size_t)reg * rows_ + (row - first_row_), 1};
+        const Spot<T>& spot = spots_[reg];
+        return {spot.at + row * spot.row, spot.row};
     }
 
     void run_stage(const Stage& stage, const std::vector<Packed<T>>& packed) {
@@ -308,13 +339,16 @@ private:
                     const Spot<T> out = at(q.out, row, unit);
                     Call<T> call{out.at, out.row, {}, {}, (int)rows, (int)width};
                     int ones = 0;
+                    bool dense = out.row == width;
                     for (size_t i = 0; i < q.in.size(); ++i) {
                         const bool vector = p_.program.sizes[q.in[i]] > one;
                         const Spot<T> from = vector ? at(q.in[i], row, unit) : one_at(q.in[i], row);
                         call.in[i] = from.at;
                         call.in_row[i] = from.row;
                         if (!vector) ones |= 1 << i;
+                        dense = dense && (vector ? from.row == width : from.row == 0);
                     }
+                    if (dense) call.width *= call.rows, call.rows = 1;
                     k_.pointwise[q.op][ones](call);
                     if (!p_.outputs_of[q.out].empty()) emit(q.out, row, rows, unit, width);
                 }
@@ -375,17 +409,6 @@ private:
     }
 };
 
-// Panels of a matrix that many blocks are multiplied with.
-template <class T>
-const T* packed_panels(const Kernels<T>& kernels, const T* b, long b_row, long b_column, long k, long n, Arena& arena) {
-    Gemm<T> g;
-    g.n = n, g.k = k, g.b = b, g.b_row = b_row, g.b_column = b_column;
-    const Panels<T> panels(kernels, n);
-    T* to = arena.take<T>((size_t)panels.count * panels.size(k));
-    for (long p = 0; p < panels.count; ++p) panels.pack(g, p, 0, k, to + p * panels.size(k));
-    return to;
-}
-
 // Nothing where the threads were not to be had; otherwise whether it ran to the end.
 template <class T>
 std::optional<bool> run_on(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows) {
@@ -394,12 +417,11 @@ std::optional<bool> run_on(const Sweep<T>& sweep, const Kernels<T>& kernels, int
     Common<T> common{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, by_rows, Barrier(threads)};
     for (const Stage& stage : plan.stages) {
         common.packed.emplace_back();
-        for (const Product& q : stage.products) common.packed.back().push_back(pack(q, sweep.matrices[q.matrix], kernels, arena));
+        for (const Product& q : stage.products) common.packed.back().push_back(lay_out(q, sweep.matrices[q.matrix], kernels, arena));
     }
-    for (const Projection<T>& q : sweep.projections)
-        common.projection_panels.push_back(packed_panels(kernels, q.matrix.data, 1, q.matrix.row, q.matrix.columns, q.matrix.rows, arena));
+    for (const Projection<T>& q : sweep.projections) common.projection_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, true))));
     for (const InputGradient<T>& q : sweep.input_gradients)
-        common.input_gradient_panels.push_back(packed_panels(kernels, q.matrix.data, q.matrix.row, 1, q.matrix.rows, q.matrix.columns, arena));
+        common.input_gradient_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, false))));
     for (Window<T>& window : common.windows)
         if (!window.base) {
             const size_t count = (size_t)common.block * sweep.batch * window.width;
