@@ -118,13 +118,13 @@ template <class T, int Rows, int Vectors>
 void product(const ProductCall<T>& c) {
     Vec<T> sums[Rows][Vectors];
     for (int r = 0; r < Rows; ++r)
-        for (int j = 0; j < Vectors; ++j) {
-            sums[r][j] = Vec<T>{};
-            for (int i = 0; i < 2; ++i) {
-                const T* from = c.start[i][j] + r * c.start_row[i][j];
-                if (!c.start[i][j] || c.valid[j] <= 0) continue;
-                sums[r][j] += c.valid[j] == lanes<T> ? load(from) : load(from, c.valid[j]);
-            }
+        for (int j = 0; j < Vectors; ++j) sums[r][j] = Vec<T>{};
+    for (int j = 0; j < Vectors; ++j)
+        for (int i = 0; i < 2; ++i) {
+            const T* from = c.start[i][j];
+            if (!from || c.valid[j] <= 0) continue;
+            if (c.valid[j] == lanes<T>) for (int r = 0; r < Rows; ++r) sums[r][j] += load(from + r * c.start_row[i][j]);
+            else for (int r = 0; r < Rows; ++r) sums[r][j] += load(from + r * c.start_row[i][j], c.valid[j]);
         }
     const T* w = c.w;
     auto step = [&](auto at) __attribute__((always_inline)) {
@@ -144,11 +144,11 @@ void product(const ProductCall<T>& c) {
         const T* a = c.a;
         for (long k = 0; k < c.depth; ++k, a += c.a_step) step([&](int r) __attribute__((always_inline)) { return a[r]; });
     }
-    for (int r = 0; r < Rows; ++r)
-        for (int j = 0; j < Vectors; ++j) {
-            if (c.valid[j] == lanes<T>) store(c.out[j] + r * c.out_row[j], sums[r][j]);
-            else if (c.valid[j] > 0) store(c.out[j] + r * c.out_row[j], sums[r][j], c.valid[j]);
-        }
+    for (int j = 0; j < Vectors; ++j) {
+        T* to = c.out[j];
+        if (c.valid[j] == lanes<T>) for (int r = 0; r < Rows; ++r) store(to + r * c.out_row[j], sums[r][j]);
+        else if (c.valid[j] > 0) for (int r = 0; r < Rows; ++r) store(to + r * c.out_row[j], sums[r][j], c.valid[j]);
+    }
 }
 
 template <class T, int Rows>

@@ -45,6 +45,16 @@ struct ProductCall {
     int valid[4];           // lanes that are written
     const T* start[2][4];   // what sums begin with; null: 0
     long start_row[2][4];
+
+    // The same for the rows that come `rows` later.
+    void forward(long rows, int vectors) {
+        a += rows * a_row;
+        for (int j = 0; j < vectors; ++j) {
+            out[j] += rows * out_row[j];
+            for (int i = 0; i < 2; ++i)
+                if (start[i][j]) start[i][j] += rows * start_row[i][j];
+        }
+    }
 };
 
 // A square of a matrix turned: to[k][i] = from[i][k] for k < depth and i < rows, and 0 for the other lanes of to[k].

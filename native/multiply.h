@@ -35,7 +35,16 @@ struct Panels {
     long vectors, wide, count;
 
     Panels(const Kernels<T>& kernels, long n)
-        : vectors(kernels.vectors == 4 ? 3 : 2), wide(vectors * kernels.lanes), count((n + wide - 1) / wide) {}
+        : vectors(vectors_for(kernels, n)), wide(vectors * kernels.lanes), count((n + wide - 1) / wide) {}
+
+    // As wide as the registers allow with eight or so rows, but not with lanes that compute nothing.
+    static long vectors_for(const Kernels<T>& kernels, long n) {
+        const long most = kernels.vectors == 4 ? 3 : 2, needed = (n + kernels.lanes - 1) / kernels.lanes;
+        long best = most;
+        for (long v = most - 1; v >= 1; --v)
+            if ((needed + v - 1) / v * v * 16 < (needed + best - 1) / best * best * 15) best = v;
+        return best;
+    }
 
     // Numbers of one panel over all of k.
     long size(long k) const { return k * wide; }
@@ -79,26 +88,27 @@ void multiply_share(const Gemm<T>& g, const Share& share, const T* packed, T* sc
                 for (long p = first; p < last; ++p) panels.pack(g, p, k0, depth, scratch + (p - first) * slice * wide, kernels);
             // A panel's slice is read by all rows of a block while it is in the nearest cache, and the block by all panels.
             for (long block = share.row0; block < share.row1; block += best * row_block)
-                for (long p = first; p < last; ++p)
-                    for (long m = block; m < std::min(block + best * row_block, share.row1); m += best) {
-                        const long rows = std::min(best, share.row1 - m);
-                        ProductCall<T> call{};
-                        call.a = g.a + m * g.a_row + k0 * g.a_column;
-                        call.a_row = g.a_row;
-                        call.a_step = g.a_column;
-                        call.w = packed ? packed + p * panels.size(g.k) + k0 * wide : scratch + (p - first) * slice * wide;
-                        call.depth = depth;
-                        const bool add = k0 > 0 || g.add;
-                        for (long j = 0; j < panels.vectors; ++j) {
-                            const long column = p * wide + j * kernels.lanes;
-                            call.out[j] = g.c + m * g.c_row + column;
-                            call.out_row[j] = g.c_row;
-                            call.valid[j] = (int)std::max<long>(0, std::min<long>(kernels.lanes, g.n - column));
-                            if (add) call.start[0][j] = call.out[j], call.start_row[0][j] = g.c_row;
-                            if (g.bias && k0 == 0) call.start[1][j] = g.bias + column;
-                        }
-                        kernels.product[rows - 1][panels.vectors - 1](call);
+                for (long p = first; p < last; ++p) {
+                    ProductCall<T> call{};
+                    call.a = g.a + block * g.a_row + k0 * g.a_column;
+                    call.a_row = g.a_row;
+                    call.a_step = g.a_column;
+                    call.w = packed ? packed + p * panels.size(g.k) + k0 * wide : scratch + (p - first) * slice * wide;
+                    call.depth = depth;
+                    const bool add = k0 > 0 || g.add;
+                    for (long j = 0; j < panels.vectors; ++j) {
+                        const long column = p * wide + j * kernels.lanes;
+                        call.out[j] = g.c + block * g.c_row + column;
+                        call.out_row[j] = g.c_row;
+                        call.valid[j] = (int)std::max<long>(0, std::min<long>(kernels.lanes, g.n - column));
+                        if (add) call.start[0][j] = call.out[j], call.start_row[0][j] = g.c_row;
+                        if (g.bias && k0 == 0) call.start[1][j] = g.bias + column;
                     }
+                    for (long m = block, upto = std::min(block + best * row_block, share.row1); m < upto; m += best) {
+                        kernels.product[std::min(best, upto - m) - 1][panels.vectors - 1](call);
+                        call.forward(best, (int)panels.vectors);
+                    }
+                }
         }
     }
 }
@@ -121,8 +131,7 @@ void pack_panels(const Gemm<T>& g, T* to, const Kernels<T>& kernels, int index, 
 // Numbers of scratch that a thread needs where b is not packed beforehand.
 template <class T>
 long scratch_size(const Kernels<T>& kernels) {
-    const Panels<T> panels(kernels, 1);
-    return std::max<long>(panels.slice * panels.wide, 256 * 1024 / (long)sizeof(T));
+    return std::max<long>(Panels<T>::slice * most_vectors * kernels.lanes, 256 * 1024 / (long)sizeof(T));
 }
 
 template <class T>

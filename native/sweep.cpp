@@ -372,39 +372,45 @@ private:
         const size_t first = (size_t)(within / packed.units_per_step * packed.per_block);
         for (size_t g = first; g < packed.groups.size() && packed.groups[g].lane[0].unit < within + width; ++g) {
             const PackedGroup& group = packed.groups[g];
-            const long best = k_.rows[group.count - 1], chunks = (rows + best - 1) / best;
-            for (long c = 0; c < chunks; ++c) {
-                const long from = rows * c / chunks, upto = rows * (c + 1) / chunks;
-                ProductCall<T> call{};
-                call.depth = packed.depth;
-                call.a_step = 1;
-                for (int j = 0; j < group.count; ++j) {
-                    const Lane& lane = group.lane[j];
-                    const Spot<T> out = at(product.destinations[lane.part], row, unit);
-                    call.out[j] = out.at + from * out.row + (lane.unit - within);
-                    call.out_row[j] = out.row;
-                    call.valid[j] = (int)std::min<long>(k_.lanes, within + width - lane.unit);
-                }
-                for (int j = 0; j < group.count; ++j) {
-                    const std::vector<int>& starts = product.starts[group.lane[j].part];
-                    for (size_t i = 0; i < starts.size(); ++i) {
-                        const Spot<T> start = at(starts[i], row + from, unit + group.lane[j].unit - within);
-                        call.start[i][j] = start.at, call.start_row[i][j] = start.row;
-                    }
-                }
-                for (int segment = 0; segment < packed.segments; ++segment) {
-                    const Spot<T> a = at(product.sources[segment], row + from, head * packed.depth);
-                    call.a = a.at;
-                    call.a_row = a.row;
-                    call.w = packed.panel(head, group, segment, k_.lanes);
-                    if (segment == 1)
-                        for (int j = 0; j < group.count; ++j) {
-                            call.start[0][j] = call.out[j], call.start_row[0][j] = call.out_row[j];
-                            call.start[1][j] = nullptr;
-                        }
-                    k_.product[upto - from - 1][group.count - 1](call);
+            ProductCall<T> call{};
+            call.depth = packed.depth;
+            call.a_step = 1;
+            for (int j = 0; j < group.count; ++j) {
+                const Lane& lane = group.lane[j];
+                const long apart = lane.unit - within;
+                const Spot<T> out = at(product.destinations[lane.part], row, unit);
+                call.out[j] = out.at + apart;
+                call.out_row[j] = out.row;
+                call.valid[j] = (int)std::min<long>(k_.lanes, width - apart);
+                const std::vector<int>& starts = product.starts[lane.part];
+                for (size_t i = 0; i < starts.size(); ++i) {
+                    const Spot<T> start = at(starts[i], row, unit + apart);
+                    call.start[i][j] = start.at, call.start_row[i][j] = start.row;
                 }
             }
+            for (int segment = 0; segment < packed.segments; ++segment) {
+                const Spot<T> a = at(product.sources[segment], row, head * packed.depth);
+                call.a = a.at;
+                call.a_row = a.row;
+                call.w = packed.panel(head, group, segment, k_.lanes);
+                if (segment == 1)
+                    for (int j = 0; j < group.count; ++j) {
+                        call.start[0][j] = call.out[j], call.start_row[0][j] = call.out_row[j];
+                        call.start[1][j] = nullptr;
+                    }
+                run_rows(call, rows, group.count);
+            }
+        }
+    }
+
+    // In even pieces of at most as many rows as the registers hold.
+    void run_rows(ProductCall<T> call, long rows, int vectors) const {
+        const long best = k_.rows[vectors - 1];
+        for (long chunks = (rows + best - 1) / best; chunks > 0; --chunks) {
+            const long now = rows / chunks;
+            k_.product[now - 1][vectors - 1](call);
+            call.forward(now, vectors);
+            rows -= now;
         }
     }
 };
