@@ -2,7 +2,6 @@
 // here, so that the rest may trust its sizes.
 
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -12,6 +11,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "array.h"
 #include "isa.h"
 #include "multiply.h"
 #include "program.h"
@@ -25,8 +25,6 @@ namespace baseline { extern const pellucid::Isa& isa(); }
 
 namespace pellucid {
 namespace {
-
-using Array = nb::ndarray<nb::device::cpu>;
 
 bool available(const std::string& name) {
 #if defined(PELLUCID_X86)
@@ -71,7 +69,7 @@ void require(bool condition, const std::string& what) {
 
 template <class T>
 T* checked(const Array& a, const std::vector<long>& shape, const char* what) {
-    require(a.dtype() == nb::dtype<T>(), std::string(what) + " has another number type than the rest");
+    require(a.holds<T>(), std::string(what) + " has another number type than the rest");
     require(a.ndim() == shape.size(), std::string(what) + " has a wrong number of axes");
     bool empty = false;
     for (size_t i = 0; i < shape.size(); ++i) {
@@ -80,7 +78,7 @@ T* checked(const Array& a, const std::vector<long>& shape, const char* what) {
     }
     require(empty || a.stride(shape.size() - 1) == 1 || shape.back() == 1, std::string(what) + " is not contiguous along its last axis");
     for (size_t i = 0; i < shape.size(); ++i) require(a.stride(i) >= 0, std::string(what) + " has a negative stride");
-    return static_cast<T*>(const_cast<void*>(static_cast<const void*>(a.data())));
+    return static_cast<T*>(a.data());
 }
 
 // kinds as Python writes them
@@ -320,7 +318,7 @@ template <class T>
 void multiply_typed(const Array& a, const Array& b, const Array& c, bool add, const std::optional<Array>& bias, int threads) {
     require(a.ndim() == 2 && b.ndim() == 2 && c.ndim() == 2, "a product takes matrices");
     for (const Array* x : {&a, &b, &c}) {
-        require(x->dtype() == nb::dtype<T>(), "matrices have different number types");
+        require(x->holds<T>(), "matrices have different number types");
         require(x->stride(0) >= 0 && x->stride(1) >= 0, "a matrix has a negative stride");
     }
     Gemm<T> g;
@@ -328,7 +326,7 @@ void multiply_typed(const Array& a, const Array& b, const Array& c, bool add, co
     require((long)b.shape(0) == g.k && (long)c.shape(0) == g.m && (long)c.shape(1) == g.n, "shapes of a product do not fit");
     g.a = (const T*)a.data(), g.a_row = a.stride(0), g.a_column = a.stride(1);
     g.b = (const T*)b.data(), g.b_row = b.stride(0), g.b_column = b.stride(1);
-    g.c = (T*)const_cast<void*>((const void*)c.data()), g.c_row = c.stride(0);
+    g.c = (T*)c.data(), g.c_row = c.stride(0);
     if (g.k == 1 && g.a_column != 1) g.a_column = 1;
     if (g.m == 1 && g.a_column != 1) g.a_row = 1;
     require(g.a_column == 1 || g.a_row == 1, "the left matrix is contiguous along neither axis");
@@ -341,7 +339,7 @@ void multiply_typed(const Array& a, const Array& b, const Array& c, bool add, co
 }
 
 void multiply_any(const Array& a, const Array& b, const Array& c, bool add, const std::optional<Array>& bias, int threads) {
-    if (a.dtype() == nb::dtype<float>()) multiply_typed<float>(a, b, c, add, bias, threads);
+    if (a.holds<float>()) multiply_typed<float>(a, b, c, add, bias, threads);
     else multiply_typed<double>(a, b, c, add, bias, threads);
 }
 
@@ -356,7 +354,7 @@ void apply_typed(const std::string& op, const Array& in, const Array& out) {
 }
 
 void apply(const std::string& op, const Array& in, const Array& out) {
-    if (in.dtype() == nb::dtype<float>()) apply_typed<float>(op, in, out);
+    if (in.holds<float>()) apply_typed<float>(op, in, out);
     else apply_typed<double>(op, in, out);
 }
 

@@ -177,13 +177,16 @@ def compile_program(outputs: dict[str, Node], given: frozenset[Node] = frozenset
 
 
 def packed(nodes: Iterable[Node], level: dict[Node, int]) -> list[tuple[Node, ...]]:
-    """The products among the nodes, grouped into packed ones: same phase, same operand, blocks of one kind."""
+    """The products among the nodes, grouped into packed ones: same phase, same operand, blocks of one kind.
+
+    The blocks of a group are in the order of their declaration, in which a parameter holds them.
+    """
     groups: dict[tuple[object, ...], list[Node]] = {}
     for n in sorted(nodes, key=lambda n: n.index):
         if n.op == "product" and n.varies:
             matrix, operand = n.args
             groups.setdefault((level[n], operand, matrix.shape, matrix.heads), []).append(n)
-    return [tuple(group) for group in groups.values()]
+    return [tuple(sorted(group, key=lambda n: n.args[0].index)) for group in groups.values()]
 
 
 def _register_operands(node: Node) -> tuple[Node, ...]:

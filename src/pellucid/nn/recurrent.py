@@ -208,15 +208,12 @@ class Recurrent(nn.Module):
                 own = {n: (v[place] if v.dim() == 4 else v) for n, v in step_inputs.items()}
                 states = self._one(f"l{layer}{suffix}", x, before, batch.alive, reset, own, reverse=direction == 1)
                 outputs.append(next(iter(states.values())))
-                for collected, sequence, start in zip(
-                    last, states.values(), before or self._fresh_states(f"l{layer}{suffix}", x.shape[1]), strict=True
-                ):
-                    ends = sequence[0 if direction == 1 else -1] if sequence.shape[0] else start
-                    collected.append(ends)
+                for each, sequence in zip(last, states.values(), strict=True):
+                    each.append(sequence[0 if direction == 1 else -1])
             x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
             if self.dropout and layer < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, self.training)
-        states_out = tuple(batch.state_out(torch.stack(collected)) for collected in last)
+        states_out = tuple(batch.state_out(torch.stack(each)) for each in last)
         return batch.output(x), states_out if len(states_out) > 1 else states_out[0]
 
     def _one(
@@ -242,9 +239,11 @@ class Recurrent(nn.Module):
         if reverse:
             x, inputs = x.flip(0), {name: v.flip(0) for name, v in inputs.items()}
         inputs |= self._masks(x)
-        fresh = self._fresh(place)
+        fresh = self._fresh(place) if before is None or reset is not None else {}
         parameters = {name: getattr(self, f"{key}_{place}") for name, key in self._keys().items()}
-        parameters |= {name: getattr(self, name) for name in self.cell.constants} | fresh
+        parameters |= {name: getattr(self, name) for name in self.cell.constants}
+        if reset is not None:
+            parameters |= fresh
         variant = Variant(
             bias=self.bias,
             given=frozenset(step_inputs),
@@ -256,7 +255,7 @@ class Recurrent(nn.Module):
         )
         bias = getattr(self, f"bias_ih_{place}") if self.bias else None
         projection = getattr(self, f"weight_ih_{place}"), bias
-        start = before if before is not None else self._fresh_states(place, x.shape[1])
+        start = before if before is not None else [v.expand(x.shape[1], -1) for v in fresh.values()]
         sight = Sight() if observe.active() else None
         states = recurrence(
             self.cell,
@@ -312,9 +311,6 @@ class Recurrent(nn.Module):
             else weight.new_full((self._sizes(state.size),), state.initial)
             for name, state in self.cell.states.items()
         }
-
-    def _fresh_states(self, place: str, count: int) -> list[Tensor]:
-        return [v.expand(count, -1) for v in self._fresh(place).values()]
 
     def _given_states(self, batch: batches.Batch, hx: States | None) -> list[Tensor] | None:
         if hx is None:

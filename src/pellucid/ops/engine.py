@@ -26,35 +26,10 @@ class Engine(torch.autograd.Function):
     def forward(ctx: Any, plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
         """All states after all steps; ``tensors`` in the plan's order."""
         ctx.set_materialize_grads(False)
-        call = _Call(plan, tensors)
-        derivative, graph = plan.derivative, plan.cell.graph(plan.variant)
-        named = [n for n, node in graph.named.items() if node.varies] if plan.sight is not None else []
-        keep = plan.keeps
-        passing = frozenset() if keep else plan.passing
-        key = ("forward", keep, passing, bool(named))
-        if key not in derivative.lowered:
-            derivative.lowered[key] = lowering.forward(derivative, graph.states, passing, named, keep=keep)
-        program: Lowered = derivative.lowered[key]
-        outputs = {}
-        found = call.given()
-        for name, state in graph.states.items():
-            size = call.sizes[state.shape[0]]
-            if name in passing:
-                flow = found["flow", name] = call.x.new_empty(2, call.batch, size)
-                flow[0] = call.before[name]
-                last = call.steps & 1
-                outputs[name] = flow[last : last + 1]
-            else:
-                outputs[name] = found["after", name] = call.x.new_empty(call.steps, call.batch, size)
-        projected = _project(call, program, found, keep=keep and plan.reads_projection)
-        call.execute(program, found)
-        if plan.sight is not None:
-            plan.sight.values.update({n: found[program.roles[program.where["named", n]]] for n in named})
-        if keep:
-            kept = [found[program.roles[program.where["kept", n]]] for n in derivative.kept]
-            ctx.plan, ctx.count = plan, len(tensors)
-            ctx.save_for_backward(*tensors, *outputs.values(), *kept, *projected)
-        return tuple(outputs.values())
+        outputs, kept = run_forward(plan, tensors)
+        ctx.plan, ctx.count = plan, len(tensors)
+        ctx.save_for_backward(*tensors, *outputs, *kept)
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -68,6 +43,35 @@ class Engine(torch.autograd.Function):
             return (None, *plan.differentiable_backward(tensors, outputs, gradients))
         backward = _Backward(_Call(plan, tensors), ctx.needs_input_grad[1:], outputs, kept, projected, gradients)
         return (None, *backward.run())
+
+
+def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+    """All states after all steps, and what the backward pass reads besides; ``tensors`` in the plan's order."""
+    call = _Call(plan, tensors)
+    derivative, graph, keep = plan.derivative, plan.cell.graph(plan.variant), plan.keeps
+    named = [n for n, node in graph.named.items() if node.varies] if plan.sight is not None else []
+    passing = frozenset() if keep else plan.passing
+    key = ("forward", keep, passing, bool(named))
+    if key not in derivative.lowered:
+        derivative.lowered[key] = lowering.forward(derivative, graph.states, passing, named, keep=keep)
+    program: Lowered = derivative.lowered[key]
+    outputs = {}
+    found = call.given()
+    for name, state in graph.states.items():
+        size = call.sizes[state.shape[0]]
+        if name in passing:
+            flow = found["flow", name] = call.x.new_empty(2, call.batch, size)
+            flow[0] = call.before[name]
+            last = call.steps & 1
+            outputs[name] = flow[last : last + 1]
+        else:
+            outputs[name] = found["after", name] = call.x.new_empty(call.steps, call.batch, size)
+    projected = _project(call, program, found, keep=keep and plan.reads_projection)
+    call.execute(program, found)
+    if plan.sight is not None:
+        plan.sight.values.update({n: found[program.roles[program.where["named", n]]] for n in named})
+    kept = [found[program.roles[program.where["kept", n]]] for n in derivative.kept] if keep else []
+    return tuple(outputs.values()), [*kept, *projected]
 
 
 class _Call:
@@ -166,8 +170,7 @@ def _project(call: _Call, lowered: Lowered, found: dict[Role, Tensor], *, keep: 
 
 
 def _dense(v: Tensor) -> Tensor:
-    """A tensor whose last axis is contiguous, detached from autograd as the engine wants it."""
-    v = v.detach()
+    """A tensor whose last axis is contiguous."""
     return v if v.stride(-1) == 1 and v.shape[-1] != 1 else v.contiguous()
 
 

@@ -14,6 +14,7 @@ from pellucid.cells import Cell
 from pellucid.cells.derivative import Derivative
 from pellucid.cells.graph import Node, ancestors
 from pellucid.cells.sequence import Variant
+from pellucid.ops.reference.program import evaluate
 from pellucid.ops.reference.recurrence import recurrence as reference
 
 
@@ -44,6 +45,48 @@ class Places:
     matrices: slice
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """What the programs read that is the same in every step; found once for a derivative.
+
+    Attributes:
+        weights: numbers and vectors.
+        matrices: of products, by their blocks of rows.
+        whole: the matrices that are a parameter as it lies, with its name.
+        order: all nodes that the others are computed from, operands first.
+    """
+
+    weights: tuple[Node, ...]
+    matrices: tuple[tuple[Node, ...], ...]
+    whole: dict[tuple[Node, ...], str]
+    order: tuple[Node, ...]
+
+    @classmethod
+    def of(cls, cell: Cell, derivative: Derivative) -> Fixed:
+        """Those of a derivative."""
+        if "fixed" not in derivative.lowered:
+            both = (derivative.forward, derivative.backward)
+            weights = [p.registers[r] for p in both for r in p.weights]
+            weights += [n for n in derivative.adjoints if not n.varies]
+            matrices = [*(m for p in both for m in p.matrices), *(o.blocks for o in derivative.outers)]
+            whole = {blocks: blocks[0].key[0] for blocks in matrices if _is_whole(cell, blocks)}
+            computed = [n for blocks in matrices if blocks not in whole for n in blocks]
+            derivative.lowered["fixed"] = cls(
+                tuple(dict.fromkeys(weights)),
+                tuple(dict.fromkeys(matrices)),
+                whole,
+                tuple(ancestors([*weights, *computed])),
+            )
+        found: Fixed = derivative.lowered["fixed"]
+        return found
+
+
+def _is_whole(cell: Cell, blocks: tuple[Node, ...]) -> bool:
+    if any(n.op != "parameter" or n.key[0] != blocks[0].key[0] for n in blocks):
+        return False
+    return tuple(n.key[1] for n in blocks) == (cell.declarations[blocks[0].key[0]].parts or ("",))
+
+
 @dataclass
 class Plan:
     """One call's programs, and where each tensor goes in them.
@@ -72,14 +115,8 @@ class Plan:
     numbers: dict[Node, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        both = (self.derivative.forward, self.derivative.backward)
-        weights = [p.registers[r] for p in both for r in p.weights] + [
-            n for n in self.derivative.adjoints if not n.varies
-        ]
-        self.weights = tuple(dict.fromkeys(weights))
-        self.matrices = tuple(
-            dict.fromkeys([*(m for p in both for m in p.matrices), *(o.blocks for o in self.derivative.outers)])
-        )
+        self.fixed = Fixed.of(self.cell, self.derivative)
+        self.weights, self.matrices = self.fixed.weights, self.fixed.matrices
 
     @property
     def reads_projection(self) -> bool:
@@ -119,11 +156,11 @@ class Plan:
             result[i] = gradient
         return result
 
-    def fixed_leaves(self, parameters: Mapping[str, Tensor], hidden_size: int) -> dict[Node, Any]:
-        """What the leaves that do not vary stand for."""
+    def evaluate(self, parameters: Mapping[str, Tensor], hidden_size: int) -> tuple[list[Tensor], list[Tensor]]:
+        """The weights that are tensors (``numbers`` are the others) and the matrices, under autograd."""
+        parts: dict[str, dict[str, Tensor]] = {}
         leaves: dict[Node, Any] = {}
-        wanted = [n for group in (self.weights, *self.matrices) for n in group]
-        for node in ancestors(wanted):
+        for node in self.fixed.order:
             if node.op == "number":
                 leaves[node] = node.key
             elif node.op == "reciprocal_size":
@@ -132,7 +169,15 @@ class Plan:
                 leaves[node] = parameters[node.key[0]]
             elif node.op == "parameter":
                 name, part = node.key
-                parts = self.cell.declarations[name].parts if part else ()
-                tensor = parameters[name]
-                leaves[node] = tensor.chunk(len(parts))[parts.index(part)] if parts else tensor
-        return leaves
+                if part and name not in parts:
+                    names = self.cell.declarations[name].parts
+                    parts[name] = dict(zip(names, parameters[name].chunk(len(names)), strict=True))
+                leaves[node] = parts[name][part] if part else parameters[name]
+        values = evaluate(self.fixed.order, leaves)
+        self.numbers = {n: values[n] for n in self.weights if not isinstance(values[n], Tensor)}
+        weights = [values[n] for n in self.weights if n not in self.numbers]
+        whole = self.fixed.whole
+        return weights, [
+            parameters[whole[blocks]] if blocks in whole else torch.cat([values[n] for n in blocks])
+            for blocks in self.matrices
+        ]

@@ -9,7 +9,6 @@ reference does the work: the cell's own equations under torch's autograd.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,12 +16,10 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from pellucid.cells import Cell
-from pellucid.cells.graph import Node
 from pellucid.cells.sequence import Variant
 from pellucid.ops import library
-from pellucid.ops.engine import Engine
+from pellucid.ops.engine import Engine, run_forward
 from pellucid.ops.plan import Plan, Sight
-from pellucid.ops.reference.program import evaluate
 from pellucid.ops.reference.recurrence import recurrence as reference
 from pellucid.ops.reference.sweep import Twin
 
@@ -95,33 +92,20 @@ def _run(
         x, projection = F.linear(x, *projection), None
     plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), sight)
     rows = x.shape[-1] if projection is None else projection[0].shape[0]
-    leaves = plan.fixed_leaves(parameters, rows // max(len(cell.input[1].parts), 1))
-    weights = evaluate(plan.weights, leaves)
-    matrices = [_packed(evaluate(blocks, leaves), leaves) for blocks in plan.matrices]
-    plan.numbers = {n: w for n, w in zip(plan.weights, weights, strict=True) if not isinstance(w, Tensor)}
-    tensors = [w for w in weights if isinstance(w, Tensor)]
-    given = [*before, *inputs.values(), *parameters.values(), *tensors, *matrices]
+    weights, matrices = plan.evaluate(parameters, rows // max(len(cell.input[1].parts), 1))
+    given = [*before, *inputs.values(), *parameters.values(), *weights, *matrices]
     projecting = () if projection is None else tuple(p for p in projection if p is not None)
     plan.keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *projecting, *given))
     if takes:
         plan.passing = passing
         plan.projects, plan.has_bias = bool(projecting), len(projecting) == 2
-        outputs = Engine.apply(plan, x, *projecting, *given)  # type: ignore[no-untyped-call]
+        tensors = (x, *projecting, *given)
+        outputs = Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0]  # type: ignore[no-untyped-call]
     else:
-        outputs = Twin.apply(plan, len(tensors), x, *given)  # type: ignore[no-untyped-call]
+        outputs = Twin.apply(plan, len(weights), x, *given)  # type: ignore[no-untyped-call]
     return dict(zip(cell.states, outputs, strict=True))
 
 
 def _engine_takes(x: Tensor) -> bool:
     """Whether the native engine has this number type, on this device."""
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.shape[0] > 0
-
-
-def _packed(blocks: list[Tensor], leaves: Mapping[Node, Any]) -> Tensor:
-    """Blocks of rows as one matrix; a whole parameter is taken as it lies, without a copy."""
-    whole = blocks[0]._base
-    if whole is not None and sum(b.shape[0] for b in blocks) == whole.shape[0]:
-        at = [b.storage_offset() for b in blocks]
-        if all(b._base is whole for b in blocks) and at == sorted(at) and whole.is_contiguous():
-            return whole
-    return torch.cat(blocks)

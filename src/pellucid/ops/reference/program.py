@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pellucid.cells.graph import Node, ancestors
+from pellucid.cells.graph import Node
 from pellucid.cells.program import Instruction, Pointwise, Product, Program, Reduce, TransposedProduct
 from pellucid.ops.reference.values import POINTWISE, product
 
@@ -84,10 +84,10 @@ def outer(adjoints: list[Tensor], operand: Tensor, heads: int) -> Tensor:
     return torch.einsum("knhr,nhc->khrc", stacked, flat.reshape(count, heads, columns)).flatten(0, 2)
 
 
-def evaluate(nodes: tuple[Node, ...], leaves: Mapping[Node, Any]) -> list[Any]:
-    """What does not vary, once before the first step, in plain PyTorch under autograd."""
+def evaluate(order: Iterable[Node], leaves: Mapping[Node, Any]) -> dict[Node, Any]:
+    """What does not vary, once before the first step, in plain PyTorch under autograd; operands come first in ``order``."""
     values: dict[Node, Any] = dict(leaves)
-    for node in ancestors(nodes, stop=frozenset(leaves)):
+    for node in order:
         if node in values:
             continue
         operands = [values[arg] for arg in node.args]
@@ -97,4 +97,4 @@ def evaluate(nodes: tuple[Node, ...], leaves: Mapping[Node, Any]) -> list[Any]:
             values[node] = operands[0].sum(-1, keepdim=True)
         else:
             values[node] = POINTWISE[node.op](*operands)
-    return [values[node] for node in nodes]
+    return values
