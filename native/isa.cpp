@@ -151,12 +151,13 @@ void product(const ProductCall<T>& c) {
     }
 }
 
+// Only what the registers hold is called, see build.
 template <class T, int Rows>
 void fill_products(void (*(&row)[4])(const ProductCall<T>&)) {
     row[0] = product<T, Rows, 1>;
     row[1] = product<T, Rows, 2>;
-    row[2] = product<T, Rows, 3>;
-    row[3] = product<T, Rows, 4>;
+    if constexpr (Rows <= 8) row[2] = product<T, Rows, 3>;
+    if constexpr (Rows <= 6) row[3] = product<T, Rows, 4>;
 }
 
 // Turns a square of lanes x lanes in registers: in the round of `Apart`, blocks of that size change places across the
@@ -205,7 +206,7 @@ void build(Kernels<T>& k) {
     // As many accumulators as registers allow, beside the weights and one broadcast number.
     if (vector_bytes == 64) {
         k.vectors = 4;
-        const int rows[] = {8, 8, 8, 6};
+        const int rows[] = {12, 12, 8, 6};
         for (int i = 0; i < 4; ++i) k.rows[i] = rows[i];
     } else {
         k.vectors = 2;
@@ -248,6 +249,10 @@ void build(Kernels<T>& k) {
     fill_products<T, 6>(k.product[5]);
     fill_products<T, 7>(k.product[6]);
     fill_products<T, 8>(k.product[7]);
+    fill_products<T, 9>(k.product[8]);
+    fill_products<T, 10>(k.product[9]);
+    fill_products<T, 11>(k.product[10]);
+    fill_products<T, 12>(k.product[11]);
     k.turn = turn<T>;
     k.sum = sum<T>;
 }

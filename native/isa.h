@@ -68,14 +68,14 @@ struct TurnCall {
     long to_row;
 };
 
-inline constexpr int most_rows = 8;
+inline constexpr int most_rows = 12;
 inline constexpr int most_vectors = 4;
 
 template <class T>
 struct Kernels {
     int lanes;
     int vectors;                                        // of a group, at most
-    int rows[most_vectors];                             // best rows for a group of 1, 2, ... vectors
+    int rows[most_vectors];                             // of one kernel call, at most, for 1, 2, ... vectors
     void (*pointwise[op_count][8])(const Call<T>&);     // bit i: operand i is one number a row
     void (*product[most_rows][most_vectors])(const ProductCall<T>&);
     void (*turn)(const TurnCall<T>&);

@@ -42,16 +42,24 @@ struct Packed {
     }
 };
 
-// The layout, with room for the numbers that pack_share brings.
+// Vectors of a group: with many rows each weight is used often, and few vectors cut the units finely; with few rows the
+// processor needs more sums at a time to be busy.
 template <class T>
-Packed<T> lay_out(const Product& product, const Matrix<T>& m, const Kernels<T>& kernels, Arena& arena) {
+int vectors_of_group(const Kernels<T>& kernels, int parts, long rows) {
+    if (rows < 8) return kernels.vectors;
+    return std::min(kernels.vectors, parts % 2 == 0 || parts == 1 ? 2 : 3);
+}
+
+// The layout for products of so many rows, with room for the numbers that pack_share brings.
+template <class T>
+Packed<T> lay_out(const Product& product, const Matrix<T>& m, long row_count, const Kernels<T>& kernels, Arena& arena) {
     Packed<T> p;
     const long rows = m.rows / product.parts / product.heads;   // of a part of a head
     p.parts = product.transposed ? 1 : product.parts;
     p.segments = product.transposed ? product.parts : 1;
     p.units = product.transposed ? m.columns : rows;
     p.depth = product.transposed ? rows : m.columns;
-    const int lanes = kernels.lanes, vectors = kernels.vectors;
+    const int lanes = kernels.lanes, vectors = vectors_of_group(kernels, p.parts, row_count);
     const long blocks = (p.units + lanes - 1) / lanes;
     const long together = std::max(1, vectors / p.parts);       // blocks of units in a group
     p.units_per_step = together * lanes;

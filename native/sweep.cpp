@@ -140,17 +140,26 @@ private:
         c_.barrier.wait();
     }
 
-    // Few rows are wide tiles, many are narrow, so that a tile's registers stay in the nearest cache; where units are few,
-    // tiles have all of them and more rows.
+    // A tile's registers stay in the nearest cache. Its weights are read again for every tile of rows: where they are many,
+    // tiles are tall and narrow, so that those of a tile stay near, too.
     void choose_tile() {
-        constexpr long numbers = 768, rows = 12;    // a multiple of the rows of one kernel call
-        const long unit = (long)most_vectors * k_.lanes;
-        long longest = 1;
+        constexpr long numbers = 768, rows = 12, near_bytes = 384 * 1024;    // rows: of one kernel call
+        long longest = 1, unit = k_.lanes, weights = 0;
         for (long size : w_.sizes) longest = std::max(longest, size);
-        most_tile_rows_ = std::clamp<long>(rows_, 1, std::max(rows, numbers / longest / rows * rows));
-        tile_width_ = std::max(unit, numbers / most_tile_rows_ / unit * unit);
-        if (!c_.by_rows) tile_width_ = std::min(tile_width_, std::max(unit, (longest / count_ + unit - 1) / unit * unit));
-        tile_width_ = std::min(tile_width_, longest);
+        for (const std::vector<Packed<T>>& stage : c_.packed) {
+            long of_unit = 0;
+            for (const Packed<T>& q : stage) unit = std::max(unit, q.units_per_step), of_unit += q.depth * q.parts * q.segments;
+            weights = std::max(weights, of_unit);
+        }
+        const auto whole_units = [&](long width) { return std::max(unit, width / unit * unit); };
+        most_tile_rows_ = rows * std::max(1L, numbers / longest / rows);
+        if (rows_ > 24 && whole_units(numbers / most_tile_rows_) * weights * (long)sizeof(T) > near_bytes)
+            most_tile_rows_ = numbers / whole_units(near_bytes / (weights * (long)sizeof(T)));
+        else if (rows_ <= 24) most_tile_rows_ = std::max(most_tile_rows_, rows_);
+        most_tile_rows_ = std::clamp<long>(rows_, 1, most_tile_rows_);
+        const long tiles = (rows_ + most_tile_rows_ - 1) / most_tile_rows_;
+        if (tiles > 0) most_tile_rows_ = (rows_ + tiles - 1) / tiles;
+        tile_width_ = std::min(whole_units(numbers / most_tile_rows_), longest);
     }
 
     T* window_rows(int window, long time) const {
@@ -318,17 +327,18 @@ private:
     void run_vectors(const Stage& stage, const Group& group, const std::vector<Packed<T>>& packed) {
         const long size = w_.sizes[group.size];
         const int heads = group.products.empty() ? 1 : stage.heads;
-        const long per_head = size / heads, tiles_per_head = (per_head + tile_width_ - 1) / tile_width_;
-        const long tiles = heads * tiles_per_head;
-        long first = 0, last = tiles;
-        if (!c_.by_rows) {
-            first = tiles * index_ / count_;
-            last = tiles * (index_ + 1) / count_;
-        }
-        for (long tile = first; tile < last; ++tile) {
-            const int head = (int)(tile / tiles_per_head);
-            const long within = tile % tiles_per_head * tile_width_;
-            const long width = std::min(tile_width_, per_head - within), unit = head * per_head + within;
+        const long per_head = size / heads;
+        long unit_step = k_.lanes;      // tiles begin at multiples of it
+        for (int q : group.products) unit_step = std::max(unit_step, packed[q].units_per_step);
+        const long steps_per_head = (per_head + unit_step - 1) / unit_step;
+        long first = 0, last = heads * steps_per_head;
+        if (!c_.by_rows) last = heads * steps_per_head * (index_ + 1) / count_, first = heads * steps_per_head * index_ / count_;
+        const long wide = (tile_width_ + unit_step - 1) / unit_step;
+        for (long next = first, upto; next < last; next = upto) {
+            const int head = (int)(next / steps_per_head);
+            upto = std::min({next + wide, last, (head + 1) * steps_per_head});
+            const long within = next % steps_per_head * unit_step;
+            const long width = std::min((upto - next) * unit_step, per_head - within), unit = head * per_head + within;
             for (long r = 0; r < rows_; r += most_tile_rows_) {
                 const long row = first_row_ + r, rows = std::min(most_tile_rows_, rows_ - r);
                 for (int q : group.products) {
@@ -421,9 +431,10 @@ std::optional<bool> run_on(const Sweep<T>& sweep, const Kernels<T>& kernels, int
     const Plan& plan = *sweep.plan;
     Arena arena;
     Common<T> common{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, by_rows, Barrier(threads)};
+    const long share = by_rows ? (sweep.batch + threads - 1) / threads : sweep.batch;
     for (const Stage& stage : plan.stages) {
         common.packed.emplace_back();
-        for (const Product& q : stage.products) common.packed.back().push_back(lay_out(q, sweep.matrices[q.matrix], kernels, arena));
+        for (const Product& q : stage.products) common.packed.back().push_back(lay_out(q, sweep.matrices[q.matrix], share, kernels, arena));
     }
     for (const Projection<T>& q : sweep.projections) common.projection_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, true))));
     for (const InputGradient<T>& q : sweep.input_gradients)
@@ -435,7 +446,6 @@ std::optional<bool> run_on(const Sweep<T>& sweep, const Kernels<T>& kernels, int
             window.row = window.width;
             std::fill_n(window.base, count, T(0));
         }
-    const long share = by_rows ? (sweep.batch + threads - 1) / threads : sweep.batch;
     common.full_offset.assign(plan.program.sizes.size(), 0);
     size_t total = 0;
     for (size_t r = 0; r < plan.program.sizes.size(); ++r)
@@ -462,7 +472,10 @@ bool run(const Sweep<T>& sweep, const Isa& isa) {
     bytes = work * sizeof(T);
     for (const Projection<T>& q : sweep.projections) work += (double)q.matrix.rows * q.matrix.columns;
     int threads = sweep.threads;
-    bool by_rows = sweep.batch >= 4 * threads && bytes <= 768 * 1024;    // so that they stay in a core's own cache
+    // Rows of its own spare a thread the waiting, but each thread then reads all weights in every step: from its own cache if
+    // they fit, or from the shared one if each is used for rows enough to hide it.
+    const bool near = bytes <= 768 * 1024 && sweep.batch >= 4 * threads, shared = bytes <= (8 << 20) && sweep.batch >= 16 * threads;
+    const bool by_rows = near || shared;
     if (!by_rows && work * sweep.batch < 100e3) threads = 1;            // not worth a barrier
     if (by_rows && work * sweep.batch * sweep.steps < 100e3) threads = 1;
     threads = team_size(threads);
