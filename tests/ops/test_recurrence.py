@@ -120,6 +120,24 @@ def test_strided_memory() -> None:
     assert_same(CELLS["lstm"], run)
 
 
+@pytest.mark.parametrize("way", ["transposed", "of a wider one", "of a flat one"])
+def test_a_parameter_may_be_a_view(way: str) -> None:
+    """The numbers of the view count, not the memory behind it, and the gradient is the view's."""
+    run = random_run(CELLS["rnn"])
+    u = run.parameters["U"].detach()
+    view = {
+        "transposed": lambda: u.mT.contiguous().mT,
+        "of a wider one": lambda: torch.cat([u, u], -1)[:, :4],
+        "of a flat one": lambda: u.flatten().view(4, 4),
+    }[way]()
+    assert view._base is not None
+    run.parameters["U"] = view.requires_grad_()
+    assert_same(CELLS["rnn"], run)
+    weights = torch.eye(4, dtype=u.dtype).mul(2).requires_grad_()
+    run.parameters["U"] = (weights.mT if way == "transposed" else weights).view(4, 4)  # not a leaf
+    assert_same(CELLS["rnn"], run)
+
+
 def test_derivative_of_a_derivative() -> None:
     cell = CELLS["gru"]
     run = random_run(cell, steps=2, batch=2, hidden=2)
