@@ -156,7 +156,7 @@ def _project(call: _Call, lowered: Lowered, found: dict[Role, Tensor], *, keep: 
         The projection of all steps, if it is to be kept.
     """
     if call.at.weight is None:
-        found.update({("x", p): v for p, v in zip(call.parts, call.x.detach().chunk(len(call.parts), -1), strict=True)})
+        found.update({("x", p): v for p, v in zip(call.parts, _dense(call.x).chunk(len(call.parts), -1), strict=True)})
         return []
     columns = {
         lowered.where["x", part]: i * call.hidden for i, part in enumerate(call.parts) if ("x", part) in lowered.where
@@ -208,7 +208,7 @@ class _Backward:
         self.found |= {("kept", n): k for n, k in zip(self.derivative.kept, kept, strict=True)}
         self.found |= {("after", n): o for n, o in self.outputs.items()}
         self.found |= {("gradient", n): _dense(g) for n, g in came.items()}
-        x = projected[0] if projected else call.x.detach()
+        x = projected[0] if projected else _dense(call.x)
         if call.at.weight is None or projected:
             self.found |= {("x", p): v for p, v in zip(call.parts, x.chunk(len(call.parts), -1), strict=True)}
         self.place: dict[int, tuple[int, int]] = {}  # window and column of a buffer
