@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <stdexcept>
 
 #include "array.h"
@@ -268,7 +269,7 @@ void add_products(Sweep<T>& sweep, const PyRun& given) {
 }
 
 template <class T>
-bool run_typed(const Plan& plan, const PyRun& given) {
+Sweep<T> checked_sweep(const Plan& plan, const PyRun& given) {
     const Program& p = plan.program;
     Sweep<T> sweep;
     sweep.plan = &plan;
@@ -292,6 +293,22 @@ bool run_typed(const Plan& plan, const PyRun& given) {
             require(m.rows == rows * q.parts && m.columns * q.heads == columns && rows % q.heads == 0, "a matrix has a wrong shape");
         }
     add_products(sweep, given);
+    return sweep;
+}
+
+void check_counts(const Plan& plan, const PyRun& given) {
+    const Program& p = plan.program;
+    require(given.steps >= 0 && given.batch >= 0, "steps or batch is negative");
+    require((int)given.sizes.size() == p.size_letters && given.sizes[number] == 1 && given.sizes[one] == 1, "sizes do not fit the program");
+    for (long s : given.sizes) require(s >= 1, "a size is not positive");
+    require((int)given.buffers.size() == p.buffers && given.initials.size() == given.buffers.size(), "a wrong number of buffers");
+    require((int)given.matrices.size() == p.matrices, "a wrong number of matrices");
+    require(given.before == 1 || given.before == -1, "before must be 1 or -1");
+}
+
+template <class T>
+bool run_typed(const Plan& plan, const PyRun& given) {
+    const Sweep<T> sweep = checked_sweep<T>(plan, given);
     nb::gil_scoped_release release;
     return run<T>(sweep, *chosen);
 }
@@ -300,19 +317,56 @@ void run_any(const Plan& plan, long steps, long batch, std::vector<long> sizes, 
              std::vector<MaybeArray> buffers, std::vector<MaybeArray> initials, std::vector<Array> matrices,
              std::vector<PyWindow> windows, std::vector<PyProjection> projections, std::vector<PyInputGradient> input_gradients,
              std::vector<PyWeightGradient> weight_gradients, std::vector<PyBiasGradient> bias_gradients, bool twice, int threads) {
-    const Program& p = plan.program;
-    require(steps >= 0 && batch >= 0, "steps or batch is negative");
-    require((int)sizes.size() == p.size_letters && sizes[number] == 1 && sizes[one] == 1, "sizes do not fit the program");
-    for (long s : sizes) require(s >= 1, "a size is not positive");
-    require((int)buffers.size() == p.buffers && initials.size() == buffers.size(), "a wrong number of buffers");
-    require((int)matrices.size() == p.matrices, "a wrong number of matrices");
-    require(before == 1 || before == -1, "before must be 1 or -1");
     const PyRun given{steps, batch, std::move(sizes), reverse, before, std::move(buffers), std::move(initials), std::move(matrices),
                       std::move(windows), std::move(projections), std::move(input_gradients), std::move(weight_gradients),
                       std::move(bias_gradients), threads};
+    check_counts(plan, given);
     const bool ended = twice ? run_typed<double>(plan, given) : run_typed<float>(plan, given);
     if (!ended) throw nb::python_error();
 }
+
+// One step at a time. The arrays must outlive it.
+class PyStepper {
+public:
+    PyStepper(const Plan& plan, long batch, std::vector<long> sizes, std::vector<MaybeArray> buffers, std::vector<Array> matrices,
+              std::vector<PyWindow> windows, std::vector<PyProjection> projections, bool twice, int threads)
+        : batch_(batch) {
+        require(batch >= 1, "a stream has no sequences");
+        require(projections.size() == 1, "a stream has another number of projections than one");
+        for (const auto* ports : {&plan.program.inputs, &plan.program.outputs})
+            for (const Port& port : *ports) require(port.kind != Kind::shifted, "a stream's states do not swing");
+        std::vector<MaybeArray> initials(buffers.size());
+        const PyRun given{1, batch, std::move(sizes), false, -1, std::move(buffers), std::move(initials), std::move(matrices),
+                          std::move(windows), std::move(projections), {}, {}, {}, threads};
+        check_counts(plan, given);
+        if (twice) make(twice_, plan, given);
+        else make(single_, plan, given);
+    }
+
+    // x (batch, columns); returns the plane in which the states now are.
+    long step(const Array& x) { return twice_ ? step_typed(*twice_, x) : step_typed(*single_, x); }
+
+private:
+    long batch_, columns_ = 0;
+    std::unique_ptr<Stepper<float>> single_;
+    std::unique_ptr<Stepper<double>> twice_;
+
+    template <class T>
+    void make(std::unique_ptr<Stepper<T>>& stepper, const Plan& plan, const PyRun& given) {
+        const Sweep<T> sweep = checked_sweep<T>(plan, given);
+        columns_ = sweep.projections[0].matrix.columns;
+        nb::gil_scoped_release release;
+        stepper = std::make_unique<Stepper<T>>(sweep, *chosen);
+    }
+
+    template <class T>
+    long step_typed(Stepper<T>& stepper, const Array& x) {
+        const Rows<const T> rows{checked<T>(x, {batch_, columns_}, "an input"), x.stride(0)};
+        nb::gil_scoped_release release;
+        stepper.step(rows);
+        return stepper.done() & 1;
+    }
+};
 
 template <class T>
 void multiply_typed(const Array& a, const Array& b, const Array& c, bool add, const std::optional<Array>& bias, int threads) {
@@ -376,6 +430,11 @@ NB_MODULE(_native, m) {
         .def("run", &run_any, nb::arg("steps"), nb::arg("batch"), nb::arg("sizes"), nb::arg("reverse"), nb::arg("before"),
              nb::arg("buffers"), nb::arg("initials"), nb::arg("matrices"), nb::arg("windows"), nb::arg("projections"),
              nb::arg("input_gradients"), nb::arg("weight_gradients"), nb::arg("bias_gradients"), nb::arg("twice"), nb::arg("threads"));
+    nb::class_<PyStepper>(m, "Stepper")
+        .def(nb::init<const Plan&, long, std::vector<long>, std::vector<MaybeArray>, std::vector<Array>, std::vector<PyWindow>,
+                      std::vector<PyProjection>, bool, int>(),
+             nb::keep_alive<1, 2>())
+        .def("step", &PyStepper::step);
     m.def("multiply", &multiply_any, nb::arg("a"), nb::arg("b"), nb::arg("c"), nb::arg("add") = false,
           nb::arg("bias") = nb::none(), nb::arg("threads") = 1);
     m.def("apply", &apply, "One pointwise operation on a vector; for measuring its error.");

@@ -12,14 +12,15 @@
 namespace pellucid {
 
 // Hands out pieces that begin at a cache line, all from one slab that the thread keeps; what does not fit is allocated,
-// and the slab grows to the need at the end of the call. One arena at a time on a thread.
+// and the slab grows to the need at the end of the call. One such arena at a time on a thread; one that is to outlive a
+// call has its memory for itself.
 class Arena {
 public:
-    Arena() = default;
+    explicit Arena(bool for_itself = false) : for_itself_(for_itself) {}
     Arena(const Arena&) = delete;
     ~Arena() {
         Slab& slab = kept();
-        if (need_ <= slab.size || need_ > most_kept) return;
+        if (for_itself_ || need_ <= slab.size || need_ > most_kept) return;
         extra_.clear();
         slab.memory.reset();
         slab.memory = allocate(need_);
@@ -31,7 +32,7 @@ public:
         const size_t bytes = (count * sizeof(T) + 2 * line - 1) / line * line;
         Slab& slab = kept();
         std::byte* at;
-        if (need_ + bytes <= slab.size) {
+        if (!for_itself_ && need_ + bytes <= slab.size) {
             at = slab.memory.get() + need_;
         } else {
             extra_.push_back(allocate(bytes));
@@ -65,6 +66,7 @@ private:
         return Memory(p);
     }
 
+    const bool for_itself_;
     size_t need_ = 0;
     std::vector<Memory> extra_;
 };

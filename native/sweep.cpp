@@ -84,6 +84,13 @@ public:
         if (!w_.weight_gradients.empty()) multiply_scratch_ = arena.take<T>(scratch_size(k_));
     }
 
+    void step(long done) {
+        step_ = done;
+        first_time_ = time_ = 0;
+        project(1);
+        run_step();
+    }
+
     void run() {
         pack();
         auto checked = std::chrono::steady_clock::now();
@@ -94,11 +101,7 @@ public:
             project(count);
             for (step_ = done; step_ < done + count; ++step_) {
                 time_ = w_.reverse ? w_.steps - 1 - step_ : step_;
-                find_spots();
-                for (size_t s = 0; s < p_.stages.size(); ++s) {
-                    if (rows_ > 0) run_stage(p_.stages[s], c_.packed[s]);
-                    if (!c_.by_rows) c_.barrier.wait();
-                }
+                run_step();
             }
             if (w_.interrupted && index_ == 0) {
                 const auto now = std::chrono::steady_clock::now();
@@ -115,18 +118,6 @@ public:
         }
     }
 
-private:
-    Common<T>& c_;
-    const Sweep<T>& w_;
-    const Kernels<T>& k_;
-    const Plan& p_;
-    const int index_, count_;
-    long first_row_ = 0, rows_ = 0, most_tile_rows_ = 0, tile_width_ = 0;
-    long first_time_ = 0, step_ = 0, time_ = 0;
-    std::vector<Spot<T>> spots_;    // of each register, in this step: from row 0 and unit 0 on, or from the tile's beginning
-    T* multiply_scratch_ = nullptr;
-    bool gathers_ = false;
-
     void pack() {
         for (size_t s = 0; s < p_.stages.size(); ++s)
             for (size_t i = 0; i < p_.stages[s].products.size(); ++i) {
@@ -139,6 +130,18 @@ private:
             pack_panels(as_right(w_.input_gradients[i].matrix, false), c_.input_gradient_panels[i], k_, index_, count_);
         c_.barrier.wait();
     }
+
+private:
+    Common<T>& c_;
+    const Sweep<T>& w_;
+    const Kernels<T>& k_;
+    const Plan& p_;
+    const int index_, count_;
+    long first_row_ = 0, rows_ = 0, most_tile_rows_ = 0, tile_width_ = 0;
+    long first_time_ = 0, step_ = 0, time_ = 0;
+    std::vector<Spot<T>> spots_;    // of each register, in this step: from row 0 and unit 0 on, or from the tile's beginning
+    T* multiply_scratch_ = nullptr;
+    bool gathers_ = false;
 
     // A tile's registers stay in the nearest cache. Its weights are read again for every tile of rows: where they are many,
     // tiles are tall and narrow, so that those of a tile stay near, too.
@@ -179,7 +182,9 @@ private:
             const auto rows = [&](long from, long upto) {
                 multiply_share<T>(g, {from, upto, 0, panels}, c_.projection_panels[i], nullptr, k_);
             };
-            if (!c_.by_rows) rows(g.m * index_ / count_, g.m * (index_ + 1) / count_);
+            if (!c_.by_rows && g.m < 8 * count_)
+                multiply_share<T>(g, {0, g.m, panels * index_ / count_, panels * (index_ + 1) / count_}, c_.projection_panels[i], nullptr, k_);
+            else if (!c_.by_rows) rows(g.m * index_ / count_, g.m * (index_ + 1) / count_);
             else if (count_ == 1) rows(0, g.m);
             else for (long t = 0; t < count && rows_ > 0; ++t) rows(t * w_.batch + first_row_, t * w_.batch + first_row_ + rows_);
         }
@@ -281,6 +286,14 @@ private:
     Spot<T> one_at(int reg, long row) const {
         const Spot<T>& spot = spots_[reg];
         return {spot.at + row * spot.row, spot.row};
+    }
+
+    void run_step() {
+        find_spots();
+        for (size_t s = 0; s < p_.stages.size(); ++s) {
+            if (rows_ > 0) run_stage(p_.stages[s], c_.packed[s]);
+            if (!c_.by_rows) c_.barrier.wait();
+        }
     }
 
     void run_stage(const Stage& stage, const std::vector<Packed<T>>& packed) {
@@ -425,40 +438,73 @@ private:
     }
 };
 
+// A sweep with all that its threads need.
+template <class T>
+class Prepared {
+public:
+    Prepared(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows, Arena& arena)
+        : common_{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, by_rows, Barrier(threads)} {
+        const Plan& plan = *sweep.plan;
+        const long share = by_rows ? (sweep.batch + threads - 1) / threads : sweep.batch;
+        for (const Stage& stage : plan.stages) {
+            common_.packed.emplace_back();
+            for (const Product& q : stage.products)
+                common_.packed.back().push_back(lay_out(q, sweep.matrices[q.matrix], share, kernels, arena));
+        }
+        for (const Projection<T>& q : sweep.projections)
+            common_.projection_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, true))));
+        for (const InputGradient<T>& q : sweep.input_gradients)
+            common_.input_gradient_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, false))));
+        for (Window<T>& window : common_.windows)
+            if (!window.base) {
+                const size_t count = (size_t)common_.block * sweep.batch * window.width;
+                window.base = arena.take<T>(count);
+                window.row = window.width;
+                std::fill_n(window.base, count, T(0));
+            }
+        common_.full_offset.assign(plan.program.sizes.size(), 0);
+        size_t total = 0;
+        for (size_t r = 0; r < plan.program.sizes.size(); ++r)
+            if (plan.home[r] == Home::full && plan.program.sizes[r] > one) {
+                common_.full_offset[r] = total;
+                total += (size_t)share * sweep.sizes[plan.program.sizes[r]] + 32;
+            }
+        T* full = arena.take<T>(by_rows ? total * threads : total);
+        workers_.reserve(threads);
+        for (int i = 0; i < threads; ++i) workers_.emplace_back(common_, arena, full + (by_rows ? i * total : 0), i);
+    }
+    Prepared(const Prepared&) = delete;     // workers know where it lies
+
+    // False, and nothing was done, where the threads were not to be had.
+    template <class F>
+    bool each(const F& work) {
+        return on_team(common_.threads, [&](int i) { work(workers_[i]); });
+    }
+
+    bool ran_to_the_end() const { return common_.last_block.load() == LONG_MAX; }
+
+private:
+    Common<T> common_;
+    std::vector<Worker<T>> workers_;
+};
+
 // Nothing where the threads were not to be had; otherwise whether it ran to the end.
 template <class T>
 std::optional<bool> run_on(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows) {
-    const Plan& plan = *sweep.plan;
     Arena arena;
-    Common<T> common{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, by_rows, Barrier(threads)};
-    const long share = by_rows ? (sweep.batch + threads - 1) / threads : sweep.batch;
-    for (const Stage& stage : plan.stages) {
-        common.packed.emplace_back();
-        for (const Product& q : stage.products) common.packed.back().push_back(lay_out(q, sweep.matrices[q.matrix], share, kernels, arena));
-    }
-    for (const Projection<T>& q : sweep.projections) common.projection_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, true))));
-    for (const InputGradient<T>& q : sweep.input_gradients)
-        common.input_gradient_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, false))));
-    for (Window<T>& window : common.windows)
-        if (!window.base) {
-            const size_t count = (size_t)common.block * sweep.batch * window.width;
-            window.base = arena.take<T>(count);
-            window.row = window.width;
-            std::fill_n(window.base, count, T(0));
-        }
-    common.full_offset.assign(plan.program.sizes.size(), 0);
-    size_t total = 0;
-    for (size_t r = 0; r < plan.program.sizes.size(); ++r)
-        if (plan.home[r] == Home::full && plan.program.sizes[r] > one) {
-            common.full_offset[r] = total;
-            total += (size_t)share * sweep.sizes[plan.program.sizes[r]] + 32;
-        }
-    T* full = arena.take<T>(by_rows ? total * threads : total);
-    std::vector<Worker<T>> workers;
-    workers.reserve(threads);
-    for (int i = 0; i < threads; ++i) workers.emplace_back(common, arena, full + (by_rows ? i * total : 0), i);
-    if (!on_team(threads, [&](int i) { workers[i].run(); })) return std::nullopt;
-    return common.last_block.load() == LONG_MAX;
+    Prepared<T> prepared(sweep, kernels, threads, by_rows, arena);
+    if (!prepared.each([](Worker<T>& worker) { worker.run(); })) return std::nullopt;
+    return prepared.ran_to_the_end();
+}
+
+// Multiply-adds of a step and row, in products and in projections.
+template <class T>
+std::pair<double, double> work_of(const Sweep<T>& sweep) {
+    double products = 0, projections = 0;
+    for (const Stage& stage : sweep.plan->stages)
+        for (const Product& q : stage.products) products += (double)sweep.matrices[q.matrix].rows * sweep.matrices[q.matrix].columns;
+    for (const Projection<T>& q : sweep.projections) projections += (double)q.matrix.rows * q.matrix.columns;
+    return {products, projections};
 }
 
 }  // namespace
@@ -466,11 +512,8 @@ std::optional<bool> run_on(const Sweep<T>& sweep, const Kernels<T>& kernels, int
 template <class T>
 bool run(const Sweep<T>& sweep, const Isa& isa) {
     if (sweep.steps == 0 || sweep.batch == 0) return true;
-    double work = 0, bytes = 0;  // multiply-adds of a step and row; what every thread that has rows of its own reads in a step
-    for (const Stage& stage : sweep.plan->stages)
-        for (const Product& q : stage.products) work += (double)sweep.matrices[q.matrix].rows * sweep.matrices[q.matrix].columns;
-    bytes = work * sizeof(T);
-    for (const Projection<T>& q : sweep.projections) work += (double)q.matrix.rows * q.matrix.columns;
+    const auto [products, projections] = work_of(sweep);
+    const double work = products + projections, bytes = products * sizeof(T);    // bytes: what a thread with rows of its own reads in a step
     int threads = sweep.threads;
     // Rows of its own spare a thread the waiting, but each thread then reads all weights in every step: from its own cache if
     // they fit, or from the shared one if each is used for rows enough to hide it.
@@ -485,6 +528,54 @@ bool run(const Sweep<T>& sweep, const Isa& isa) {
     return *ended;
 }
 
+template <class T>
+struct Stepper<T>::Parts {
+    Sweep<T> sweep;
+    const Isa& isa;
+    long done = 0;
+    std::unique_ptr<Arena> arena = {};
+    std::unique_ptr<Prepared<T>> prepared = {};
+
+    void prepare(int threads) {
+        prepared.reset();
+        arena = std::make_unique<Arena>(true);
+        prepared = std::make_unique<Prepared<T>>(sweep, isa.kernels<T>(), threads, threads == 1, *arena);
+    }
+
+    // On the threads there are; after a fork they are fewer than before.
+    template <class F>
+    void each(const F& work) {
+        if (prepared->each(work)) return;
+        prepare(1);
+        prepared->each([](Worker<T>& worker) { worker.pack(); });
+        prepared->each(work);
+    }
+};
+
+template <class T>
+Stepper<T>::Stepper(const Sweep<T>& sweep, const Isa& isa) : parts_(new Parts{sweep, isa}) {
+    const auto [products, projections] = work_of(sweep);
+    parts_->prepare((products + projections) * sweep.batch < 1e6 ? 1 : team_size(sweep.threads));
+    parts_->each([](Worker<T>& worker) { worker.pack(); });
+}
+
+template <class T>
+Stepper<T>::~Stepper() = default;
+
+template <class T>
+void Stepper<T>::step(Rows<const T> x) {
+    parts_->sweep.projections[0].x = x;
+    parts_->each([done = parts_->done](Worker<T>& worker) { worker.step(done); });
+    ++parts_->done;
+}
+
+template <class T>
+long Stepper<T>::done() const {
+    return parts_->done;
+}
+
+template class Stepper<float>;
+template class Stepper<double>;
 template bool run<float>(const Sweep<float>&, const Isa&);
 template bool run<double>(const Sweep<double>&, const Isa&);
 

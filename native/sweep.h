@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "isa.h"
@@ -103,6 +104,21 @@ struct Sweep {
     std::vector<BiasGradient<T>> bias_gradients;
     int threads = 1;
     bool (*interrupted)() = nullptr;    // asked now and then; true ends the sweep early
+};
+
+// The same, one step at a time: matrices stay packed from step to step. What it reads and writes must outlive it. The sweep
+// is of one step, with one projection and without gradients; its states swing.
+template <class T>
+class Stepper {
+public:
+    Stepper(const Sweep<T>& sweep, const Isa& isa);
+    ~Stepper();
+    void step(Rows<const T> x);     // the projection's input, (batch, columns)
+    long done() const;
+
+private:
+    struct Parts;
+    std::unique_ptr<Parts> parts_;
 };
 
 // Returns false where it was interrupted.
