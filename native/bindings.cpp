@@ -7,6 +7,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -29,6 +31,7 @@ namespace {
 
 bool available(const std::string& name) {
 #if defined(PELLUCID_X86)
+    __builtin_cpu_init();   // not every compiler does so by itself
     if (name == "avx512")
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
@@ -68,6 +71,10 @@ void require(bool condition, const std::string& what) {
     if (!condition) throw std::invalid_argument(what);
 }
 
+// Counts of numbers are products of sizes: below this no product of what is checked leaves the range of `long`.
+constexpr long most = 1L << 40, most_batch = 1L << 24, most_size = 1L << 31;
+constexpr int most_threads = 1024;      // more are not started: OpenMP ends the process where the system has no more
+
 template <class T>
 T* checked(const Array& a, const std::vector<long>& shape, const char* what) {
     require(a.holds<T>(), std::string(what) + " has another number type than the rest");
@@ -79,6 +86,7 @@ T* checked(const Array& a, const std::vector<long>& shape, const char* what) {
     }
     require(empty || a.stride(shape.size() - 1) == 1 || shape.back() == 1, std::string(what) + " is not contiguous along its last axis");
     for (size_t i = 0; i < shape.size(); ++i) require(a.stride(i) >= 0, std::string(what) + " has a negative stride");
+    require(empty || (uintptr_t)a.data() % alignof(T) == 0, std::string(what) + " begins between two numbers of its type");
     return static_cast<T*>(a.data());
 }
 
@@ -157,6 +165,7 @@ Rows<T> checked_rows(const Array& a, long steps, long batch, long width, const c
 template <class T>
 Matrix<T> checked_matrix(const Array& a) {
     require(a.ndim() == 2, "a matrix has no two axes");
+    require((long)a.shape(0) < most_size && (long)a.shape(1) < most_size && (long)(a.shape(0) * a.shape(1)) < most, "a matrix is too large");
     const T* data = checked<T>(a, {(long)a.shape(0), (long)a.shape(1)}, "a matrix");
     return {data, (long)a.shape(0), (long)a.shape(1), (long)a.stride(0)};
 }
@@ -169,7 +178,7 @@ void place_port(Sweep<T>& sweep, const PyRun& given, const Port& port, bool outp
     const bool vector = p.sizes[port.reg] > one;
     if (to.window >= 0) {
         require(port.kind == Kind::step && vector, "a port in a window is of a wrong kind");
-        require(to.column >= 0 && to.column + size <= sweep.windows[to.window].width, "a port lies beside its window");
+        require(to.column >= 0 && to.column <= sweep.windows[to.window].width - size, "a port lies beside its window");
         return;
     }
     require(given.buffers[port.buffer].has_value(), "a buffer is missing");
@@ -201,13 +210,18 @@ void place_port(Sweep<T>& sweep, const PyRun& given, const Port& port, bool outp
     }
     if (!vector && !output) require(to.row == 0 || to.row == 1 || batch <= 1, "numbers of rows do not lie side by side");
     if (!vector && batch <= 1 && to.row > 1) to.row = 1;
-    if (output) require(to.row >= size || batch <= 1, "rows of an output lie on each other");
+    if (!output) return;
+    require(to.row >= size || batch <= 1, "rows of an output lie on each other");
+    if (port.kind == Kind::step && given.steps > 1)
+        require(to.time >= (batch - 1) * to.row + size || (to.time >= size && to.row >= (given.steps - 1) * to.time + size),
+                "steps of an output lie on each other");
 }
 
 template <class T>
 void add_windows(Sweep<T>& sweep, const PyRun& given) {
     for (const auto& [tensor, columns, width] : given.windows) {
         require(width >= 1, "a window has no width");
+        require(width < most_size && width * given.batch < most, "a window is too large");
         Window<T> window;
         window.width = window.row = width;
         if (tensor) {
@@ -229,7 +243,7 @@ template <class T>
 void add_products(Sweep<T>& sweep, const PyRun& given) {
     auto in_window = [&](int window, long column, long count) {
         require(window >= 0 && window < (int)sweep.windows.size(), "a window does not exist");
-        require(column >= 0 && column + count <= sweep.windows[window].width, "columns lie beside their window");
+        require(column >= 0 && column <= sweep.windows[window].width - count, "columns lie beside their window");
     };
     for (const auto& [window, x, matrix, bias] : given.projections) {
         const Matrix<T> m = checked_matrix<T>(matrix);
@@ -252,7 +266,7 @@ void add_products(Sweep<T>& sweep, const PyRun& given) {
         if (operand) {
             require(operand->ndim() == 3, "an operand has a wrong number of axes");
             const long width = operand->shape(2);
-            require(operand_column >= 0 && operand_column + m.columns <= width, "columns lie beside their operand");
+            require(operand_column >= 0 && operand_column <= width - m.columns, "columns lie beside their operand");
             q.operand = checked_rows<const T>(*operand, given.steps, given.batch, width, "an operand");
             if (initial) q.initial = checked<T>(*initial, {given.batch, width}, "an initial value"), q.initial_row = initial->stride(0);
         } else {
@@ -299,8 +313,13 @@ Sweep<T> checked_sweep(const Plan& plan, const PyRun& given) {
 void check_counts(const Plan& plan, const PyRun& given) {
     const Program& p = plan.program;
     require(given.steps >= 0 && given.batch >= 0, "steps or batch is negative");
+    require(given.batch < most_batch && given.steps < most_size, "there are more steps or sequences than the engine counts");
     require((int)given.sizes.size() == p.size_letters && given.sizes[number] == 1 && given.sizes[one] == 1, "sizes do not fit the program");
-    for (long s : given.sizes) require(s >= 1, "a size is not positive");
+    for (long s : given.sizes) {
+        require(s >= 1, "a size is not positive");
+        require(s < most_size && s * given.batch < most, "a size is too large");
+    }
+    require(given.threads >= 1, "at least one thread is needed");
     require((int)given.buffers.size() == p.buffers && given.initials.size() == given.buffers.size(), "a wrong number of buffers");
     require((int)given.matrices.size() == p.matrices, "a wrong number of matrices");
     require(given.before == 1 || given.before == -1, "before must be 1 or -1");
@@ -319,7 +338,7 @@ void run_any(const Plan& plan, long steps, long batch, std::vector<long> sizes, 
              std::vector<PyWeightGradient> weight_gradients, std::vector<PyBiasGradient> bias_gradients, bool twice, int threads) {
     const PyRun given{steps, batch, std::move(sizes), reverse, before, std::move(buffers), std::move(initials), std::move(matrices),
                       std::move(windows), std::move(projections), std::move(input_gradients), std::move(weight_gradients),
-                      std::move(bias_gradients), threads};
+                      std::move(bias_gradients), std::min(threads, most_threads)};
     check_counts(plan, given);
     const bool ended = twice ? run_typed<double>(plan, given) : run_typed<float>(plan, given);
     if (!ended) throw nb::python_error();
@@ -337,7 +356,7 @@ public:
             for (const Port& port : *ports) require(port.kind != Kind::shifted, "a stream's states do not swing");
         std::vector<MaybeArray> initials(buffers.size());
         const PyRun given{1, batch, std::move(sizes), false, -1, std::move(buffers), std::move(initials), std::move(matrices),
-                          std::move(windows), std::move(projections), {}, {}, {}, threads};
+                          std::move(windows), std::move(projections), {}, {}, {}, std::min(threads, most_threads)};
         check_counts(plan, given);
         if (twice) make(twice_, plan, given);
         else make(single_, plan, given);
@@ -372,6 +391,8 @@ template <class T>
 void multiply_typed(const Array& a, const Array& b, const Array& c, bool add, const std::optional<Array>& bias, int threads) {
     require(a.ndim() == 2 && b.ndim() == 2 && c.ndim() == 2, "a product takes matrices");
     for (const Array* x : {&a, &b, &c}) {
+        require(x->size() == 0 || (uintptr_t)x->data() % alignof(T) == 0, "a matrix begins between two numbers of its type");
+        require((long)x->shape(0) < most_size && (long)x->shape(1) < most_size, "a matrix is too large");
         require(x->holds<T>(), "matrices have different number types");
         require(x->stride(0) >= 0 && x->stride(1) >= 0, "a matrix has a negative stride");
     }
@@ -388,8 +409,9 @@ void multiply_typed(const Array& a, const Array& b, const Array& c, bool add, co
     require(g.m == 1 || g.c_row >= g.n, "rows of the result lie on each other");
     g.add = add;
     if (bias) g.bias = checked<T>(*bias, {g.n}, "a bias");
+    require(threads >= 1, "at least one thread is needed");
     nb::gil_scoped_release release;
-    multiply<T>(g, *chosen, threads);
+    multiply<T>(g, *chosen, std::min(threads, most_threads));
 }
 
 void multiply_any(const Array& a, const Array& b, const Array& c, bool add, const std::optional<Array>& bias, int threads) {
@@ -399,6 +421,7 @@ void multiply_any(const Array& a, const Array& b, const Array& c, bool add, cons
 
 template <class T>
 void apply_typed(const std::string& op, const Array& in, const Array& out) {
+    require((long)in.size() < most_size, "an operand is too large");
     const T* from = checked<T>(in, {(long)in.size()}, "an operand");
     T* to = checked<T>(out, {(long)in.size()}, "a result");
     const int number_of_op = op_of(op);

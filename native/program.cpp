@@ -58,11 +58,11 @@ void check(const Program& p) {
         for (const Instruction& q : phase.instructions) {
             require(q.op >= 0 && q.op < op_count, "an operation does not exist");
             require((int)q.in.size() == op_arity[q.op], "an operation has a wrong number of operands");
+            inside(q.out);
             for (int r : q.in) {
                 read(r);
                 require(p.sizes[r] == p.sizes[q.out] || p.sizes[r] <= one, "sizes do not fit");
             }
-            inside(q.out);
             require(p.sizes[q.out] >= one, "a number is computed in every step");
             write(q.out);
         }
