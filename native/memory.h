@@ -5,45 +5,58 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace pellucid {
 
 // Hands out pieces that begin at a cache line, all from one slab that the thread keeps; what does not fit is allocated,
-// and the slab grows to the need at the end of the call. One such arena at a time on a thread; one that is to outlive a
-// call has its memory for itself.
+// and the slab grows to the need at the end of the call. An arena takes the slab with it: another one on the same thread
+// (a signal handler that runs a layer while a layer runs) finds none and allocates all it needs. So does one that is to
+// outlive a call: it has its memory for itself.
 class Arena {
 public:
-    explicit Arena(bool for_itself = false) : for_itself_(for_itself) {}
+    explicit Arena(bool for_itself = false) : for_itself_(for_itself) {
+        if (!for_itself) slab_ = std::exchange(kept(), {});
+    }
     Arena(const Arena&) = delete;
     ~Arena() {
-        Slab& slab = kept();
-        if (for_itself_ || need_ <= slab.size || need_ > most_kept) return;
-        extra_.clear();
-        slab.memory.reset();
-        slab.memory = allocate(need_);
-        slab.size = need_;
+        if (for_itself_) return;
+        if (need_ > slab_.size && need_ <= most_kept) {
+            extra_.clear();
+            slab_ = {};
+            if (std::byte* p = allocate(need_)) slab_ = {Memory(p), need_};     // without one, the next call allocates
+        }
+        if (slab_.size > kept().size) kept() = std::move(slab_);
     }
 
     template <class T>
     T* take(size_t count) {
-        const size_t bytes = (count * sizeof(T) + 2 * line - 1) / line * line;
-        Slab& slab = kept();
+        const size_t bytes = watched ? std::max<size_t>(count, 1) * sizeof(T) : (count * sizeof(T) + 2 * line - 1) / line * line;
         std::byte* at;
-        if (!for_itself_ && need_ + bytes <= slab.size) {
-            at = slab.memory.get() + need_;
+        if (need_ + bytes <= slab_.size) {
+            at = slab_.memory.get() + need_;
         } else {
-            extra_.push_back(allocate(bytes));
-            at = extra_.back().get();
+            at = allocate(bytes);
+            if (!at) throw std::bad_alloc();
+            extra_.emplace_back(at);
+            if (watched) std::memset(at, 0xff, bytes);
         }
         need_ += bytes;
         return reinterpret_cast<T*>(at);
     }
 
 private:
-    static constexpr size_t line = 64, most_kept = 64u << 20;
+    // Under AddressSanitizer every piece is an allocation of its own, not a byte too long, and full of NaN.
+#if defined(__SANITIZE_ADDRESS__)
+    static constexpr bool watched = true;
+#else
+    static constexpr bool watched = false;
+#endif
+    static constexpr size_t line = 64, most_kept = watched ? 0 : 64u << 20;
 
     struct Free {
         void operator()(std::byte* p) const { std::free(p); }
@@ -60,13 +73,14 @@ private:
         return slab;
     }
 
-    static Memory allocate(size_t bytes) {
-        auto* p = static_cast<std::byte*>(std::aligned_alloc(line, bytes));
-        if (!p) throw std::bad_alloc();
-        return Memory(p);
+    // Null where there is not so much.
+    static std::byte* allocate(size_t bytes) {
+        void* p = nullptr;
+        return posix_memalign(&p, line, bytes) == 0 ? static_cast<std::byte*>(p) : nullptr;
     }
 
     const bool for_itself_;
+    Slab slab_;
     size_t need_ = 0;
     std::vector<Memory> extra_;
 };

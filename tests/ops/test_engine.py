@@ -379,6 +379,57 @@ def test_two_threads_at_once() -> None:
     assert wrong == []
 
 
+def test_two_threads_train_at_once() -> None:
+    torch.set_num_threads(2)
+    layers = [pnn.LSTM(20, 64), pnn.GRU(20, 64)]
+    inputs = [torch.randn(150, 8, 20) for _ in layers]  # longer than a block of steps
+
+    def gradients_of(i: int) -> list[Tensor]:
+        loss = layers[i](inputs[i])[0].square().sum()
+        return list(torch.autograd.grad(loss, list(layers[i].parameters())))
+
+    right = [gradients_of(i) for i in range(2)]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for _ in range(10):
+            if not all(torch.equal(a, b) for a, b in zip(gradients_of(i), right[i], strict=True)):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_signal_handler_may_run_a_layer() -> None:
+    """It runs on the thread that is inside a sweep, whose memory is not its own to take."""
+    torch.set_num_threads(1)
+    long, short = pnn.LSTM(8, 128), pnn.GRU(8, 96)
+    x, small = torch.randn(1500, 32, 8), torch.randn(40, 16, 8)
+    with torch.no_grad():
+        right, right_short = long(x)[0], short(small)[0]
+        found: list[bool] = []
+        inside: list[bool] = []
+
+        def handler(_: int, frame: Any) -> None:
+            inside.append(frame.f_code.co_name == "execute")
+            found.append(torch.equal(short(small)[0], right_short))
+
+        before = signal.signal(signal.SIGALRM, handler)
+        try:
+            for _ in range(20):
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
+                assert torch.equal(long(x)[0], right)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    assert all(found)
+    assert any(inside)
+
+
 def test_a_fork_after_use() -> None:
     torch.set_num_threads(2)
     layer, x = pnn.GRU(20, 64), torch.randn(30, 16, 20)
