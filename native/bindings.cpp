@@ -31,7 +31,6 @@ namespace {
 
 bool available(const std::string& name) {
 #if defined(PELLUCID_X86)
-    __builtin_cpu_init();   // not every compiler does so by itself
     if (name == "avx512")
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
