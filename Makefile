@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check sanitize fuzz cross clean
 
 demo: $(VENV)/ready
 	@$(BIN)/pellucid sample digits demo/digits
@@ -19,6 +19,34 @@ check: $(VENV)/ready
 	@$(BIN)/ruff check src tests
 	@$(BIN)/ruff format --check src tests
 	@$(BIN)/mypy
+
+# The native module with checks of memory and arithmetic (GCC's AddressSanitizer and UBSan), and the tests that exercise it.
+# The first finding ends the run. Leaks are not asked for: Python keeps much until its end.
+SANITIZED := LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2048 \
+	UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1
+NATIVE_TESTS := tests/ops/test_engine.py tests/ops/test_recurrence.py tests/ops/test_random_cells.py tests/ops/test_fuzz.py
+
+build/sanitize/ready: $(VENV)/ready CMakeLists.txt $(wildcard native/*)
+	@echo "Building the native module with sanitizers (a minute or two)"
+	@CXX=g++ $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps $(PIP_OPTIONS) -w build/sanitize/wheel \
+		-C build-dir=build/sanitize -C cmake.define.PELLUCID_SANITIZE=address,undefined .
+	@touch $@
+
+sanitize: build/sanitize/ready
+	@$(SANITIZED) $(BIN)/python -m pytest -p tests.sanitized $(NATIVE_TESTS)
+
+# Malformed programs and buffers for SECONDS, thrown at the sanitized module.
+SECONDS ?= 600
+fuzz: build/sanitize/ready
+	@$(SANITIZED) $(BIN)/python -m tests.sanitized tests.ops.fuzz $(SECONDS)
+
+# The native core by Clang and for 64-bit Arm, with warnings as errors, and its self-test. CLANG and AARCH64_CXX name the
+# compilers; where the system has none, zig brings both.
+cross: $(VENV)/ready
+	@test -n "$$CLANG$$AARCH64_CXX" || { command -v clang++ && command -v aarch64-linux-gnu-g++; } >/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ziglang
+	@PYTHON=$(BIN)/python native/tests/compilers
 
 # torch is installed by its exact version: another spelling may bring builds of several gigabytes.
 $(VENV)/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
