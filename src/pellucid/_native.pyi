@@ -57,6 +57,27 @@ class Program:
             threads: at most.
         """
 
+class Stepper:
+    """A program executed one step at a time, on matrices that it keeps packed; arguments as for :meth:`Program.run`.
+
+    The program's states swing; it has one projection. The buffers' memory must outlive it.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        batch: int,
+        sizes: Sequence[int],
+        buffers: Sequence[Tensor | None],
+        matrices: Sequence[Tensor],
+        windows: Sequence[tuple[Tensor | None, Sequence[tuple[int, int]], int]],
+        projections: Sequence[tuple[int, Tensor, Tensor, Tensor | None]],
+        twice: bool,
+        threads: int,
+    ) -> None: ...
+    def step(self, x: Tensor) -> int:
+        """(B, I) in, and out the plane of the states' buffers in which the states now lie."""
+
 def multiply(a: Tensor, b: Tensor, c: Tensor, add: bool = False, bias: Tensor | None = None, threads: int = 1) -> None:
     """c = a b, or c += a b; rows of c may start from a bias."""
 

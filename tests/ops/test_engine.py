@@ -39,7 +39,7 @@ def _as_before() -> Iterator[None]:
 
 def choose(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if path == "twin":
-        monkeypatch.setattr(ops, "_engine_takes", lambda _: False)
+        monkeypatch.setattr(ops, "engine_takes", lambda _: False)
     else:
         _native.choose(path)
 

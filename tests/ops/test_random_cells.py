@@ -275,7 +275,7 @@ def test_random_cells(
     event(path)
     with pytest.MonkeyPatch.context() as patch:
         if path == "twin":
-            patch.setattr(ops, "_engine_takes", lambda _: False)
+            patch.setattr(ops, "engine_takes", lambda _: False)
         else:
             _native.choose(path)
         found = of_program(cell, rearranged(run, choose, dtype))

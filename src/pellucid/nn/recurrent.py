@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -18,6 +18,7 @@ from pellucid.cells.sequence import Variant
 from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.nn import batch as batches
 from pellucid.nn import initialise
+from pellucid.nn.stream import Stream
 from pellucid.ops import library, observe
 from pellucid.ops.recurrence import Sight, recurrence
 
@@ -194,6 +195,18 @@ class Recurrent(nn.Module):
         with torch.autocast(batch.x.device.type, enabled=False):
             return self._run(batch, hx, *given)
 
+    def stream(self, batch: int = 1, hx: States | None = None) -> Stream:
+        """The layers one time step at a time, for input that comes as it comes.
+
+        Args:
+            batch: B, the sequences that step together.
+            hx: the states to start from, as for a whole sequence.
+
+        Raises:
+            ArgumentError: the layers are bidirectional.
+        """
+        return Stream(self, batch, hx)
+
     def _run(
         self, batch: batches.Batch, hx: States | None, reset: Tensor | None, step_inputs: dict[str, Tensor]
     ) -> tuple[Any, Any]:
@@ -240,21 +253,10 @@ class Recurrent(nn.Module):
             x, inputs = x.flip(0), {name: v.flip(0) for name, v in inputs.items()}
         inputs |= self._masks(x)
         fresh = self._fresh(place) if before is None or reset is not None else {}
-        parameters = {name: getattr(self, f"{key}_{place}") for name, key in self._keys().items()}
-        parameters |= {name: getattr(self, name) for name in self.cell.constants}
+        parameters = self._parameters_of(place)
         if reset is not None:
             parameters |= fresh
-        variant = Variant(
-            bias=self.bias,
-            given=frozenset(step_inputs),
-            resets=reset is not None,
-            ragged=alive is not None,
-            dropout=bool(self.recurrent_dropout) and self.training,
-            zoneout=self.zoneout,
-            sampled=self.training,
-        )
-        bias = getattr(self, f"bias_ih_{place}") if self.bias else None
-        projection = getattr(self, f"weight_ih_{place}"), bias
+        variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         start = before if before is not None else [v.expand(x.shape[1], -1) for v in fresh.values()]
         sight = Sight() if observe.active() else None
         states = recurrence(
@@ -264,13 +266,34 @@ class Recurrent(nn.Module):
             x,
             start,
             inputs,
-            projection=projection,
+            projection=self._projection(place),
             passing=frozenset([*self.cell.states][1:]),
             sight=sight,
         )
         if sight is not None:
             self._show(place, sight, alive, reverse=reverse)
         return {name: v.flip(0) for name, v in states.items()} if reverse else states
+
+    def _parameters_of(self, place: str) -> dict[str, Tensor]:
+        """By declared name, those of one direction of one layer."""
+        parameters = {name: getattr(self, f"{key}_{place}") for name, key in self._keys().items()}
+        return parameters | {name: getattr(self, name) for name in self.cell.constants}
+
+    def _projection(self, place: str) -> tuple[Tensor, Tensor | None]:
+        """W and b of one direction of one layer."""
+        return getattr(self, f"weight_ih_{place}"), getattr(self, f"bias_ih_{place}") if self.bias else None
+
+    def _variant(self, given: Iterable[str], *, resets: bool, ragged: bool, training: bool) -> Variant:
+        """What surrounds the cell's equations."""
+        return Variant(
+            bias=self.bias,
+            given=frozenset(given),
+            resets=resets,
+            ragged=ragged,
+            dropout=bool(self.recurrent_dropout) and training,
+            zoneout=self.zoneout,
+            sampled=training,
+        )
 
     def _show(self, place: str, sight: Sight, alive: Tensor | None, *, reverse: bool) -> None:
         """Hand what was seen to whoever is looking, in the input's order of time and zero where no step is."""

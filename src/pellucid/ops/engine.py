@@ -41,13 +41,13 @@ class Engine(torch.autograd.Function):
         outputs, kept, projected = rest[:states], rest[states:after_kept], rest[after_kept:]
         if torch.is_grad_enabled():
             return (None, *plan.differentiable_backward(tensors, outputs, gradients))
-        backward = _Backward(_Call(plan, tensors), ctx.needs_input_grad[1:], outputs, kept, projected, gradients)
+        backward = _Backward(Call(plan, tensors), ctx.needs_input_grad[1:], outputs, kept, projected, gradients)
         return (None, *backward.run())
 
 
 def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[Tensor]]:
     """All states after all steps, and what the backward pass reads besides; ``tensors`` in the plan's order."""
-    call = _Call(plan, tensors)
+    call = Call(plan, tensors)
     derivative, graph, keep = plan.derivative, plan.cell.graph(plan.variant), plan.keeps
     named = [n for n, node in graph.named.items() if node.varies] if plan.sight is not None else []
     passing = frozenset() if keep else plan.passing
@@ -66,7 +66,7 @@ def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ..
             outputs[name] = flow[last : last + 1]
         else:
             outputs[name] = found["after", name] = call.x.new_empty(call.steps, call.batch, size)
-    projected = _project(call, program, found, keep=keep and plan.reads_projection)
+    projected = project(call, program, found, keep=keep and plan.reads_projection)
     call.execute(program, found)
     if plan.sight is not None:
         plan.sight.values.update({n: found[program.roles[program.where["named", n]]] for n in named})
@@ -74,7 +74,7 @@ def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ..
     return tuple(outputs.values()), [*kept, *projected]
 
 
-class _Call:
+class Call:
     """The tensors of one call by what they are, and what the engine is told besides its buffers."""
 
     def __init__(self, plan: Plan, tensors: Sequence[Tensor]) -> None:
@@ -107,25 +107,16 @@ class _Call:
 
     def execute(self, lowered: Lowered, found: dict[Role, Tensor], *, reverse: bool = False) -> None:
         """Run the program; what is neither found nor in a window is made and added."""
-        in_window = {buffer for _, columns, _ in self.windows for buffer, _ in columns}
-        buffers: list[Tensor | None] = []
-        for i, (role, letter) in enumerate(zip(lowered.roles, lowered.letter, strict=True)):
-            if i in in_window:
-                buffers.append(None)
-                continue
-            if role not in found:
-                found[role] = self._made(role[0], letter)
-            buffers.append(found[role])
         first = [_dense(self.before[r[1]]) if r[0] == "after" else None for r in lowered.roles]
         lowered.program.run(
             self.steps,
             self.batch,
-            [self.sizes[letter] for letter in lowered.letters],
+            self.sizes_of(lowered),
             reverse,
             -1,
-            buffers,
+            self.buffers(lowered, found),
             first,
-            [_dense(self.matrices[m]) for m in lowered.matrices],
+            self.matrices_of(lowered),
             self.windows,
             self.projections,
             self.input_gradients,
@@ -134,6 +125,22 @@ class _Call:
             self.x.dtype == torch.float64,
             torch.get_num_threads(),
         )
+
+    def buffers(self, lowered: Lowered, found: dict[Role, Tensor]) -> list[Tensor | None]:
+        """What the program's ports read and write; what is neither found nor in a window is made and added."""
+        in_window = {buffer for _, columns, _ in self.windows for buffer, _ in columns}
+        for i, (role, letter) in enumerate(zip(lowered.roles, lowered.letter, strict=True)):
+            if i not in in_window and role not in found:
+                found[role] = self._made(role[0], letter)
+        return [None if i in in_window else found[role] for i, role in enumerate(lowered.roles)]
+
+    def sizes_of(self, lowered: Lowered) -> list[int]:
+        """Of the program's size letters."""
+        return [self.sizes[letter] for letter in lowered.letters]
+
+    def matrices_of(self, lowered: Lowered) -> list[Tensor]:
+        """Of the program's products."""
+        return [_dense(self.matrices[m]) for m in lowered.matrices]
 
     def _made(self, what: str, letter: str) -> Tensor:
         size = self.sizes[letter]
@@ -149,7 +156,7 @@ class _Call:
         return len(self.windows) - 1
 
 
-def _project(call: _Call, lowered: Lowered, found: dict[Role, Tensor], *, keep: bool) -> list[Tensor]:
+def project(call: Call, lowered: Lowered, found: dict[Role, Tensor], *, keep: bool) -> list[Tensor]:
     """The projected input: as it was given, or from a window that the engine fills before each block of steps.
 
     Returns:
@@ -185,7 +192,7 @@ class _Backward:
 
     def __init__(
         self,
-        call: _Call,
+        call: Call,
         wanted: Sequence[bool],
         outputs: Sequence[Tensor],
         kept: Sequence[Tensor],

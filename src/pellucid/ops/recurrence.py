@@ -87,7 +87,7 @@ def _run(
     passing: frozenset[str],
     sight: Sight | None,
 ) -> dict[str, Tensor]:
-    takes = _engine_takes(x)
+    takes = engine_takes(x)
     if projection is not None and not takes:
         x, projection = F.linear(x, *projection), None
     plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), sight)
@@ -106,6 +106,6 @@ def _run(
     return dict(zip(cell.states, outputs, strict=True))
 
 
-def _engine_takes(x: Tensor) -> bool:
+def engine_takes(x: Tensor) -> bool:
     """Whether the native engine has this number type, on this device."""
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.shape[0] > 0
