@@ -139,9 +139,8 @@ using PyBiasGradient = std::tuple<int, long, Array>;                            
 
 struct PyRun {
     long steps, batch;
-    std::vector<long> sizes;
+    std::vector<long> starts, sizes;
     bool reverse;
-    long before;
     std::vector<MaybeArray> buffers, initials;
     std::vector<Array> matrices;
     std::vector<PyWindow> windows;
@@ -152,13 +151,19 @@ struct PyRun {
     int threads;
 };
 
-// A tensor of all steps and sequences whose rows are evenly apart.
+// The axes of a tensor of all steps: (steps, batch, width), or (rows, width) of a ragged sweep.
+std::vector<long> steps_of(const PyRun& given, long width) {
+    if (given.starts.empty()) return {given.steps, given.batch, width};
+    return {given.starts.back(), width};
+}
+
+// A tensor of all steps whose rows are evenly apart.
 template <class T>
-Rows<T> checked_rows(const Array& a, long steps, long batch, long width, const char* what) {
-    Rows<T> rows{checked<T>(a, {steps, batch, width}, what), (long)a.stride(1)};
-    if (batch == 1) rows.row = a.stride(0);
-    require(steps <= 1 || batch <= 1 || a.stride(0) == batch * a.stride(1), std::string(what) + " has rows that are unevenly apart");
-    return rows;
+Rows<T> checked_rows(const Array& a, const PyRun& given, long width, const char* what) {
+    T* base = checked<T>(a, steps_of(given, width), what);
+    if (!given.starts.empty() || given.batch <= 1) return {base, (long)a.stride(0)};
+    require(given.steps <= 1 || a.stride(0) == given.batch * a.stride(1), std::string(what) + " has rows that are unevenly apart");
+    return {base, (long)a.stride(1)};
 }
 
 template <class T>
@@ -185,8 +190,8 @@ void place_port(Sweep<T>& sweep, const PyRun& given, const Port& port, bool outp
     switch (port.kind) {
         case Kind::step:
         case Kind::shifted:
-            to.base = checked<T>(a, {given.steps, batch, size}, "a buffer of steps");
-            to.time = a.stride(0), to.row = a.stride(1);
+            to.base = checked<T>(a, steps_of(given, size), "a buffer of steps");
+            to.time = a.stride(0), to.row = a.stride(given.starts.empty() ? 1 : 0);
             break;
         case Kind::swing:
             to.base = checked<T>(a, {2, batch, size}, "a swinging buffer");
@@ -211,7 +216,7 @@ void place_port(Sweep<T>& sweep, const PyRun& given, const Port& port, bool outp
     if (!vector && batch <= 1 && to.row > 1) to.row = 1;
     if (!output) return;
     require(to.row >= size || batch <= 1, "rows of an output lie on each other");
-    if (port.kind == Kind::step && given.steps > 1)
+    if (port.kind == Kind::step && given.steps > 1 && given.starts.empty())
         require(to.time >= (batch - 1) * to.row + size || (to.time >= size && to.row >= (given.steps - 1) * to.time + size),
                 "steps of an output lie on each other");
 }
@@ -224,7 +229,7 @@ void add_windows(Sweep<T>& sweep, const PyRun& given) {
         Window<T> window;
         window.width = window.row = width;
         if (tensor) {
-            const Rows<T> rows = checked_rows<T>(*tensor, given.steps, given.batch, width, "a window");
+            const Rows<T> rows = checked_rows<T>(*tensor, given, width, "a window");
             require(rows.row >= width, "rows of a window lie on each other");
             window.base = rows.base, window.row = rows.row;
         }
@@ -247,13 +252,13 @@ void add_products(Sweep<T>& sweep, const PyRun& given) {
     for (const auto& [window, x, matrix, bias] : given.projections) {
         const Matrix<T> m = checked_matrix<T>(matrix);
         in_window(window, 0, m.rows);
-        sweep.projections.push_back({window, checked_rows<const T>(x, given.steps, given.batch, m.columns, "an input"), m,
+        sweep.projections.push_back({window, checked_rows<const T>(x, given, m.columns, "an input"), m,
                                      bias ? checked<T>(*bias, {m.rows}, "a bias") : nullptr});
     }
     for (const auto& [window, dx, matrix] : given.input_gradients) {
         const Matrix<T> m = checked_matrix<T>(matrix);
         in_window(window, 0, m.rows);
-        const Rows<T> rows = checked_rows<T>(dx, given.steps, given.batch, m.columns, "an input's gradient");
+        const Rows<T> rows = checked_rows<T>(dx, given, m.columns, "an input's gradient");
         require(rows.row >= m.columns || given.steps * given.batch <= 1, "rows of an input's gradient lie on each other");
         sweep.input_gradients.push_back({window, rows, m});
     }
@@ -263,10 +268,10 @@ void add_products(Sweep<T>& sweep, const PyRun& given) {
         require(m.rows <= 1 || m.row >= m.columns, "rows of a weight's gradient lie on each other");
         WeightGradient<T> q{window, column, const_cast<T*>(m.data), m.rows, m.columns, m.row, {}, nullptr, 0, -1, operand_column};
         if (operand) {
-            require(operand->ndim() == 3, "an operand has a wrong number of axes");
-            const long width = operand->shape(2);
+            require(operand->ndim() >= 1, "an operand has a wrong number of axes");
+            const long width = operand->shape(operand->ndim() - 1);
             require(operand_column >= 0 && operand_column <= width - m.columns, "columns lie beside their operand");
-            q.operand = checked_rows<const T>(*operand, given.steps, given.batch, width, "an operand");
+            q.operand = checked_rows<const T>(*operand, given, width, "an operand");
             if (initial) q.initial = checked<T>(*initial, {given.batch, width}, "an initial value"), q.initial_row = initial->stride(0);
         } else {
             in_window(operand_window, operand_column, m.columns);
@@ -290,7 +295,7 @@ Sweep<T> checked_sweep(const Plan& plan, const PyRun& given) {
     sweep.batch = given.batch;
     sweep.sizes = given.sizes;
     sweep.reverse = given.reverse;
-    sweep.before = given.before;
+    sweep.starts = given.starts;
     sweep.threads = given.threads;
     sweep.interrupted = python_interrupted;
     sweep.buffers.resize(given.buffers.size());
@@ -321,7 +326,10 @@ void check_counts(const Plan& plan, const PyRun& given) {
     require(given.threads >= 1, "at least one thread is needed");
     require((int)given.buffers.size() == p.buffers && given.initials.size() == given.buffers.size(), "a wrong number of buffers");
     require((int)given.matrices.size() == p.matrices, "a wrong number of matrices");
-    require(given.before == 1 || given.before == -1, "before must be 1 or -1");
+    if (given.starts.empty()) return;
+    require((long)given.starts.size() == given.steps + 1 && given.starts[0] == 0, "the rows' starts do not fit the steps");
+    for (long t = 0, most_rows = given.batch; t < given.steps; most_rows = given.starts[t + 1] - given.starts[t], ++t)
+        require(given.starts[t + 1] >= given.starts[t] && given.starts[t + 1] - given.starts[t] <= most_rows, "a step has more rows than the one before");
 }
 
 template <class T>
@@ -331,11 +339,11 @@ bool run_typed(const Plan& plan, const PyRun& given) {
     return run<T>(sweep, *chosen);
 }
 
-void run_any(const Plan& plan, long steps, long batch, std::vector<long> sizes, bool reverse, long before,
+void run_any(const Plan& plan, long steps, long batch, std::vector<long> starts, std::vector<long> sizes, bool reverse,
              std::vector<MaybeArray> buffers, std::vector<MaybeArray> initials, std::vector<Array> matrices,
              std::vector<PyWindow> windows, std::vector<PyProjection> projections, std::vector<PyInputGradient> input_gradients,
              std::vector<PyWeightGradient> weight_gradients, std::vector<PyBiasGradient> bias_gradients, bool twice, int threads) {
-    const PyRun given{steps, batch, std::move(sizes), reverse, before, std::move(buffers), std::move(initials), std::move(matrices),
+    const PyRun given{steps, batch, std::move(starts), std::move(sizes), reverse, std::move(buffers), std::move(initials), std::move(matrices),
                       std::move(windows), std::move(projections), std::move(input_gradients), std::move(weight_gradients),
                       std::move(bias_gradients), std::min(threads, most_threads)};
     check_counts(plan, given);
@@ -354,7 +362,7 @@ public:
         for (const auto* ports : {&plan.program.inputs, &plan.program.outputs})
             for (const Port& port : *ports) require(port.kind != Kind::shifted, "a stream's states do not swing");
         std::vector<MaybeArray> initials(buffers.size());
-        const PyRun given{1, batch, std::move(sizes), false, -1, std::move(buffers), std::move(initials), std::move(matrices),
+        const PyRun given{1, batch, {}, std::move(sizes), false, std::move(buffers), std::move(initials), std::move(matrices),
                           std::move(windows), std::move(projections), {}, {}, {}, std::min(threads, most_threads)};
         check_counts(plan, given);
         if (twice) make(twice_, plan, given);
@@ -449,7 +457,7 @@ NB_MODULE(_native, m) {
                             const std::vector<PyPort>& outputs) {
             new (self) Plan(make(sizes, letters, buffers, matrices, inputs, phases, outputs));
         })
-        .def("run", &run_any, nb::arg("steps"), nb::arg("batch"), nb::arg("sizes"), nb::arg("reverse"), nb::arg("before"),
+        .def("run", &run_any, nb::arg("steps"), nb::arg("batch"), nb::arg("starts"), nb::arg("sizes"), nb::arg("reverse"),
              nb::arg("buffers"), nb::arg("initials"), nb::arg("matrices"), nb::arg("windows"), nb::arg("projections"),
              nb::arg("input_gradients"), nb::arg("weight_gradients"), nb::arg("bias_gradients"), nb::arg("twice"), nb::arg("threads"));
     nb::class_<PyStepper>(m, "Stepper")

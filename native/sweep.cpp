@@ -1,5 +1,6 @@
 #include "sweep.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <climits>
@@ -43,6 +44,26 @@ Gemm<T> as_right(const Matrix<T>& m, bool transposed) {
     return g;
 }
 
+// Rows for each thread so that all have as many steps to do.
+template <class T>
+std::vector<long> even_shares(const Sweep<T>& w, int threads) {
+    std::vector<long> shares{0};
+    if (w.starts.empty()) {
+        const long share = (w.batch + threads - 1) / threads;
+        while ((int)shares.size() <= threads) shares.push_back(std::min(w.batch, shares.back() + share));
+        return shares;
+    }
+    std::vector<long> ends(w.batch + 1, 0);     // steps of the sequences up to each
+    for (long t = 0; t < w.steps; ++t) ++ends[w.rows_at(t)];
+    for (long r = w.batch; r > 0; --r) ends[r - 1] += ends[r];      // ends[r]: times with at least r rows, the length of the r-th
+    ends[0] = 0;
+    for (long r = 1; r <= w.batch; ++r) ends[r] += ends[r - 1];
+    for (int i = 1; i < threads; ++i)
+        shares.push_back(std::lower_bound(ends.begin(), ends.end(), ends.back() * i / threads) - ends.begin());
+    shares.push_back(w.batch);
+    return shares;
+}
+
 // What all threads of a sweep work on.
 template <class T>
 struct Common {
@@ -54,9 +75,11 @@ struct Common {
     std::vector<size_t> full_offset;                // of registers that live outside of tiles
     long block;                                     // steps
     int threads;
-    bool by_rows;                                   // threads share rows; otherwise units
+    std::vector<long> shares;                       // the rows of thread i begin at shares[i], where threads share rows; or
+                                                    // nothing, where they share units
     Barrier barrier;
     std::atomic<long> last_block{LONG_MAX};         // the sweep ends after it
+    bool by_rows() const { return !shares.empty(); }
 };
 
 // A sweep on one thread's share: some rows for all units, without a word to the others until a block ends; or, where there
@@ -66,9 +89,8 @@ class Worker {
 public:
     Worker(Common<T>& common, Arena& arena, T* full, int index)
         : c_(common), w_(common.sweep), k_(common.kernels), p_(*w_.plan), index_(index), count_(common.threads) {
-        const long share = (w_.batch + count_ - 1) / count_;
-        first_row_ = c_.by_rows ? std::min<long>(index * share, w_.batch) : 0;
-        rows_ = c_.by_rows ? std::min(share, w_.batch - first_row_) : w_.batch;
+        first_row_ = c_.by_rows() ? c_.shares[index] : 0;
+        share_ = rows_ = c_.by_rows() ? c_.shares[index + 1] - first_row_ : w_.batch;
         choose_tile();
         const long slot_size = most_tile_rows_ * tile_width_;
         T* scratch = arena.take<T>((size_t)std::max(p_.slots, 1) * slot_size + 16);
@@ -78,7 +100,7 @@ public:
             if (p_.home[reg] == Home::scratch) spots_[reg] = {scratch + (size_t)p_.slot[reg] * slot_size, tile_width_};
             else if (p_.home[reg] == Home::given) continue;
             else if (p_.program.sizes[reg] <= one) spots_[reg] = {ones + reg * rows_ - first_row_, 1};
-            else spots_[reg] = {full + c_.full_offset[reg] - (c_.by_rows ? first_row_ * size_of((int)reg) : 0), size_of((int)reg)};
+            else spots_[reg] = {full + c_.full_offset[reg] - (c_.by_rows() ? first_row_ * size_of((int)reg) : 0), size_of((int)reg)};
         }
         gathers_ = !w_.input_gradients.empty() || !w_.weight_gradients.empty() || !w_.bias_gradients.empty();
         if (!w_.weight_gradients.empty()) multiply_scratch_ = arena.take<T>(scratch_size(k_));
@@ -112,7 +134,7 @@ public:
             }
             // Where threads ever wait for each other they all leave after the same block: the word is given before they meet
             // here, and one that lags may already see that a later block is to be the last.
-            if (gathers_ || !c_.by_rows) c_.barrier.wait();
+            if (gathers_ || !c_.by_rows()) c_.barrier.wait();
             if (gathers_) gather(count);
             if (c_.last_block.load() <= number) return;
         }
@@ -137,7 +159,8 @@ private:
     const Kernels<T>& k_;
     const Plan& p_;
     const int index_, count_;
-    long first_row_ = 0, rows_ = 0, most_tile_rows_ = 0, tile_width_ = 0;
+    long first_row_ = 0, share_ = 0, rows_ = 0;         // rows from the first on: this thread's, and those of them in this step
+    long most_tile_rows_ = 0, tile_width_ = 0;
     long first_time_ = 0, step_ = 0, time_ = 0;
     std::vector<Spot<T>> spots_;    // of each register, in this step: from row 0 and unit 0 on, or from the tile's beginning
     T* multiply_scratch_ = nullptr;
@@ -167,38 +190,46 @@ private:
 
     T* window_rows(int window, long time) const {
         const Window<T>& v = c_.windows[window];
-        return v.base + (w_.windows[window].base ? time : time - first_time_) * w_.batch * v.row;
+        return v.base + (w_.first_row(time) - (w_.windows[window].base ? 0 : w_.first_row(first_time_))) * v.row;
     }
 
     void project(long count) {
         for (size_t i = 0; i < w_.projections.size(); ++i) {
             const Projection<T>& q = w_.projections[i];
+            const long first = w_.first_row(first_time_);
             Gemm<T> g;
-            g.m = count * w_.batch, g.n = q.matrix.rows, g.k = q.matrix.columns;
-            g.a = q.x.base + first_time_ * w_.batch * q.x.row, g.a_row = q.x.row, g.a_column = 1;
+            g.m = w_.first_row(first_time_ + count) - first, g.n = q.matrix.rows, g.k = q.matrix.columns;
+            g.a = q.x.base + first * q.x.row, g.a_row = q.x.row, g.a_column = 1;
             g.c = window_rows(q.window, first_time_), g.c_row = c_.windows[q.window].row;
             g.bias = q.bias;
             const long panels = Panels<T>(k_, g.n).count;
             const auto rows = [&](long from, long upto) {
                 multiply_share<T>(g, {from, upto, 0, panels}, c_.projection_panels[i], nullptr, k_);
             };
-            if (!c_.by_rows && g.m < 8 * count_)
+            if (!c_.by_rows() && g.m < 8 * count_)
                 multiply_share<T>(g, {0, g.m, panels * index_ / count_, panels * (index_ + 1) / count_}, c_.projection_panels[i], nullptr, k_);
-            else if (!c_.by_rows) rows(g.m * index_ / count_, g.m * (index_ + 1) / count_);
+            else if (!c_.by_rows()) rows(g.m * index_ / count_, g.m * (index_ + 1) / count_);
             else if (count_ == 1) rows(0, g.m);
-            else for (long t = 0; t < count && rows_ > 0; ++t) rows(t * w_.batch + first_row_, t * w_.batch + first_row_ + rows_);
+            else
+                for (long t = first_time_; t < first_time_ + count; ++t) {
+                    const long from = w_.first_row(t) - first + first_row_;
+                    if (const long here = rows_of(t); here > 0) rows(from, from + here);
+                }
         }
-        if (!c_.by_rows && !w_.projections.empty()) c_.barrier.wait();
+        if (!c_.by_rows() && !w_.projections.empty()) c_.barrier.wait();
     }
 
+    // This thread's rows at a time.
+    long rows_of(long time) const { return std::clamp<long>(w_.rows_at(time) - first_row_, 0, share_); }
+
     void gather(long count) {
-        const long rows = count * w_.batch;
+        const long first = w_.first_row(first_time_), rows = w_.first_row(first_time_ + count) - first;
         for (size_t i = 0; i < w_.input_gradients.size(); ++i) {
             const InputGradient<T>& q = w_.input_gradients[i];
             Gemm<T> g;
             g.m = rows, g.n = q.matrix.columns, g.k = q.matrix.rows;
             g.a = window_rows(q.window, first_time_), g.a_row = c_.windows[q.window].row, g.a_column = 1;
-            g.c = q.dx.base + first_time_ * w_.batch * q.dx.row, g.c_row = q.dx.row;
+            g.c = q.dx.base + first * q.dx.row, g.c_row = q.dx.row;
             multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), c_.input_gradient_panels[i], nullptr, k_);
         }
         for (const WeightGradient<T>& q : w_.weight_gradients) {
@@ -206,18 +237,9 @@ private:
             if (q.operand_window >= 0) {
                 add_outer(q, adjoint, window_rows(q.operand_window, first_time_) + q.operand_column, c_.windows[q.operand_window].row, rows);
             } else if (!q.initial) {
-                add_outer(q, adjoint, q.operand.base + first_time_ * w_.batch * q.operand.row + q.operand_column, q.operand.row, rows);
+                add_outer(q, adjoint, q.operand.base + first * q.operand.row + q.operand_column, q.operand.row, rows);
             } else {
-                // The times computed before: one of them may be the initial value.
-                const long adjoint_step = w_.batch * c_.windows[q.window].row, operand_step = w_.batch * q.operand.row;
-                long from = first_time_, upto = first_time_ + count;
-                if (w_.before < 0 && from == 0) add_outer(q, adjoint, q.initial + q.operand_column, q.initial_row, w_.batch), ++from;
-                if (w_.before > 0 && upto == w_.steps) --upto;
-                if (from < upto)
-                    add_outer(q, adjoint + (from - first_time_) * adjoint_step,
-                              q.operand.base + (from + w_.before) * operand_step + q.operand_column, q.operand.row, (upto - from) * w_.batch);
-                if (w_.before > 0 && upto < first_time_ + count)
-                    add_outer(q, adjoint + (upto - first_time_) * adjoint_step, q.initial + q.operand_column, q.initial_row, w_.batch);
+                add_before(q, adjoint, count);
             }
         }
         for (const BiasGradient<T>& q : w_.bias_gradients) {
@@ -227,6 +249,20 @@ private:
             k_.pointwise[accumulate_op][0](call);
         }
         c_.barrier.wait();
+    }
+
+    // The operand is that of the time before: all rows at once while as many of them follow each other there as here.
+    void add_before(const WeightGradient<T>& q, const T* adjoint, long count) {
+        const long first = w_.first_row(first_time_), end = first_time_ + count;
+        long t = first_time_;
+        if (t == 0) add_outer(q, adjoint, q.initial + q.operand_column, q.initial_row, w_.rows_at(t)), ++t;
+        while (t < end) {
+            const long from = t;
+            while (++t < end && w_.rows_at(t - 1) == w_.rows_at(from - 1)) {}
+            add_outer(q, adjoint + (w_.first_row(from) - first) * c_.windows[q.window].row,
+                      q.operand.base + w_.first_row(from - 1) * q.operand.row + q.operand_column, q.operand.row,
+                      w_.first_row(t) - w_.first_row(from));
+        }
     }
 
     void add_outer(const WeightGradient<T>& q, const T* adjoint, const T* operand, long operand_row, long rows) {
@@ -243,11 +279,9 @@ private:
     Spot<T> at_port(const Port& port, bool writes, long row, long unit) const {
         const Place<T>& place = w_.buffers[port.buffer];
         switch (port.kind) {
-            case Kind::shifted: {
-                const long t = time_ + w_.before;
-                if (t < 0 || t >= w_.steps) return {const_cast<T*>(place.initial) + row * place.initial_row + unit, place.initial_row};
-                return {place.base + t * place.time + row * place.row + unit, place.row};
-            }
+            case Kind::shifted:
+                if (time_ == 0) return {const_cast<T*>(place.initial) + row * place.initial_row + unit, place.initial_row};
+                return {place.base + w_.offset(place, time_ - 1) + row * place.row + unit, place.row};
             case Kind::swing: {
                 const long plane = (step_ + (writes ? 1 : 0)) & 1;
                 return {place.base + plane * place.plane + row * place.row + unit, place.row};
@@ -257,7 +291,7 @@ private:
                     const long apart = c_.windows[place.window].row;
                     return {window_rows(place.window, time_) + row * apart + place.column + unit, apart};
                 }
-                return {place.base + time_ * place.time + row * place.row + unit, place.row};
+                return {place.base + w_.offset(place, time_) + row * place.row + unit, place.row};
         }
     }
 
@@ -289,10 +323,11 @@ private:
     }
 
     void run_step() {
+        rows_ = rows_of(time_);
         find_spots();
         for (size_t s = 0; s < p_.stages.size(); ++s) {
             if (rows_ > 0) run_stage(p_.stages[s], c_.packed[s]);
-            if (!c_.by_rows) c_.barrier.wait();
+            if (!c_.by_rows()) c_.barrier.wait();
         }
     }
 
@@ -326,7 +361,7 @@ private:
     }
 
     void emit_ones(int reg) {
-        if (!c_.by_rows && index_ != 0) return;
+        if (!c_.by_rows() && index_ != 0) return;
         for (int o : p_.outputs_of[reg]) {
             const Port& port = p_.program.outputs[o];
             for (long r = 0; r < rows_; ++r) {
@@ -345,7 +380,7 @@ private:
         for (int q : group.products) unit_step = std::max(unit_step, packed[q].units_per_step);
         const long steps_per_head = (per_head + unit_step - 1) / unit_step;
         long first = 0, last = heads * steps_per_head;
-        if (!c_.by_rows) last = heads * steps_per_head * (index_ + 1) / count_, first = heads * steps_per_head * index_ / count_;
+        if (!c_.by_rows()) last = heads * steps_per_head * (index_ + 1) / count_, first = heads * steps_per_head * index_ / count_;
         const long wide = (tile_width_ + unit_step - 1) / unit_step;
         for (long next = first, upto; next < last; next = upto) {
             const int head = (int)(next / steps_per_head);
@@ -443,9 +478,11 @@ template <class T>
 class Prepared {
 public:
     Prepared(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows, Arena& arena)
-        : common_{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, by_rows, Barrier(threads)} {
+        : common_{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, {}, Barrier(threads)} {
         const Plan& plan = *sweep.plan;
-        const long share = by_rows ? (sweep.batch + threads - 1) / threads : sweep.batch;
+        if (by_rows) common_.shares = even_shares(sweep, threads);
+        long share = by_rows ? 0 : sweep.batch;
+        for (size_t i = 1; i < common_.shares.size(); ++i) share = std::max(share, common_.shares[i] - common_.shares[i - 1]);
         for (const Stage& stage : plan.stages) {
             common_.packed.emplace_back();
             for (const Product& q : stage.products)

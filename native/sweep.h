@@ -13,9 +13,9 @@ namespace pellucid {
 
 // Where a port's numbers lie. At the s-th step that is computed, at time t, row r of the register is at
 //   step, total, held:  base + t * time + r * row     (time is 0 for what does not change with it)
-//   shifted:            the same at the time computed before t, or initial + r * initial_row at the first step
+//   shifted:            the same at t - 1, or initial + r * initial_row at time 0
 //   swing:              base + plane * (s mod 2) for reading, the other plane for writing
-// A place in a window has no base of its own: it is `column` of the window on.
+// A place in a window has no base of its own: it is `column` of the window on. In a ragged sweep starts[t] stands for t.
 template <class T>
 struct Place {
     T* base = nullptr;
@@ -65,7 +65,7 @@ struct InputGradient {
 };
 
 // After a block: sum += columns of the window, transposed, times the operand, of which it is `operand_column` on: a tensor's
-// rows, those of the time computed before (and `initial` before the first), or a window's.
+// rows, those of the time before (and `initial` before the first), or a window's.
 template <class T>
 struct WeightGradient {
     int window;
@@ -92,9 +92,10 @@ template <class T>
 struct Sweep {
     const Plan* plan = nullptr;
     long steps = 0, batch = 0;
+    std::vector<long> starts;           // (steps + 1) of a ragged sweep: the rows of time t are starts[t] to starts[t + 1] of a tensor
+                                        // of all rows, the first sequences' of the batch, and never more than at the time before
     std::vector<long> sizes;            // by size index; sizes[one] is 1
     bool reverse = false;               // from the last time to the first
-    long before = -1;                   // the time computed before t, in the sweep that wrote shifted buffers, is t + before
     std::vector<Place<T>> buffers;
     std::vector<Matrix<T>> matrices;
     std::vector<Window<T>> windows;
@@ -104,6 +105,10 @@ struct Sweep {
     std::vector<BiasGradient<T>> bias_gradients;
     int threads = 1;
     bool (*interrupted)() = nullptr;    // asked now and then; true ends the sweep early
+
+    long first_row(long time) const { return starts.empty() ? time * batch : starts[time]; }
+    long rows_at(long time) const { return starts.empty() ? batch : starts[time + 1] - starts[time]; }
+    long offset(const Place<T>& place, long time) const { return (starts.empty() ? time : starts[time]) * place.time; }
 };
 
 // The same, one step at a time: matrices stay packed from step to step. What it reads and writes must outlive it. The sweep

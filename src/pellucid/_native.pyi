@@ -21,9 +21,9 @@ class Program:
         self,
         steps: int,
         batch: int,
+        starts: Sequence[int],
         sizes: Sequence[int],
         reverse: bool,
-        before: int,
         buffers: Sequence[Tensor | None],
         initials: Sequence[Tensor | None],
         matrices: Sequence[Tensor],
@@ -40,9 +40,11 @@ class Program:
         Args:
             steps: T.
             batch: B.
+            starts: empty; or T + 1 numbers, for a ragged batch: the rows of time t are those from starts[t] to
+                starts[t + 1] of tensors that are (rows, size) instead of (T, B, size). They belong to the first
+                sequences of the batch, and are never more than at the time before.
             sizes: of each size letter.
             reverse: from the last time to the first.
-            before: -1 or 1; shifted buffers are read at this distance in time.
             buffers: one for each port, None for one that lies in a window.
             initials: the value of shifted buffers before the first step.
             matrices: of the program's products.

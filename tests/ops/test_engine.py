@@ -310,7 +310,7 @@ def test_malformed_programs_and_buffers_are_refused() -> None:
         shapes = [(2, 3, 4), (3, 4), (4,), (1,), (2, 3, 1)]
         buffers = [torch.zeros(generator.choice(shapes)) for _ in range(3)]
         with contextlib.suppress(ValueError):  # refused or run: what it must not do is to read past a buffer
-            program.run(2, 3, [1, 1, 4], False, -1, buffers, [torch.zeros(3, 4)] * 3, [torch.zeros(4, 4)], *NOTHING)
+            program.run(2, 3, [], [1, 1, 4], False, buffers, [torch.zeros(3, 4)] * 3, [torch.zeros(4, 4)], *NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,12 @@ def test_malformed_programs_and_buffers_are_refused() -> None:
         ({"buffers": [torch.zeros(5, 3, 4)]}, "wrong number of buffers"),
         ({"sizes": [1, 1]}, "sizes do not fit"),
         ({"steps": -1}, "negative"),
-        ({"before": 0}, "before must be"),
+        ({"starts": [0, 3, 6, 8, 9]}, "starts do not fit"),
+        ({"starts": [0, 2, 3, 5, 6, 7]}, "more rows than the one before"),
+        ({"starts": [0, 4, 5, 6, 7, 8]}, "more rows than the one before"),
+        ({"starts": [0, 3, 3, 2, 2, 2]}, "more rows than the one before"),
+        ({"starts": [0, 3, 6, 8, 9, 10]}, "number of axes"),
+        ({"starts": [0, 3, 6, 8, 9, 10], "buffers": [torch.ones(10, 4), torch.zeros(9, 4)]}, "wrong shape"),
     ],
 )
 def test_wrong_buffers_are_refused(change: dict[str, Any], words: str) -> None:
@@ -331,9 +336,9 @@ def test_wrong_buffers_are_refused(change: dict[str, Any], words: str) -> None:
     right: dict[str, Any] = {
         "steps": 5,
         "batch": 3,
+        "starts": [],
         "sizes": [1, 1, 4],
         "reverse": False,
-        "before": -1,
         "buffers": [torch.ones(5, 3, 4), torch.zeros(5, 3, 4)],
         "initials": [None, None],
         "matrices": [],

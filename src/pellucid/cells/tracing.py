@@ -52,9 +52,10 @@ def trace(cell: Cell, variant: Variant) -> Graph:
         _check_state(cell, name, states[name], node)
     named: dict[str, Node] = {}
     for name, node in after.items():
-        if not node.name:
-            node.name = name
-        named[name] = node
+        new = node.args[1] if variant.ragged else node  # what a step computes, not what stands still after the last one
+        if not new.name:
+            new.name = name
+        named[name] = new
     for name, node in names.items():
         fresh = name not in named and name not in cell.declarations
         if isinstance(node, Node) and not node.is_leaf and not node.name and fresh:

@@ -1,49 +1,110 @@
-"""The forms in which sequences come (batch first, a single one, packed, ragged); inside, all are (T, B, I)."""
+"""The forms in which sequences come (batch first, a single one, packed, ragged), and the one that the recurrence takes.
+
+Inside all are (T, B, I); or, where lengths are given and the engine takes them so, (N, I), the rows of the steps that exist.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from pellucid.errors import ArgumentError, SizeError
+from pellucid.ops.ragged import Ragged
+from pellucid.ops.recurrence import takes_ragged
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences as (T, B, I), and the way back to the form in which they came.
+    """Sequences, and the way back to the form in which they came.
 
     Attributes:
-        x: (T, B, I).
-        lengths: (B,) steps that exist in each row, or None where all do.
+        x: (T, B, I), or (N, I) of a ragged batch.
+        steps, count: T and B.
+        lengths: (B,) steps that exist in each row, or None where all do, or where ``ragged`` knows them.
+        ragged: which row is which; its sequences are sorted.
+        order: (B,) the sequences as they came, by their place among the sorted ones, and the way back; None where
+            they came sorted.
         batched, batch_first, packed: the form in which they came.
     """
 
     x: Tensor
+    steps: int
+    count: int
     lengths: Tensor | None = None
+    ragged: Ragged | None = None
+    order: tuple[Tensor, Tensor] | None = None
     batched: bool = True
     batch_first: bool = False
     packed: PackedSequence | None = None
 
     @property
+    def axes(self) -> tuple[int, ...]:
+        """What comes with every step has these axes first: (T, B), (B, T), or (T,) of a single sequence."""
+        if not self.batched:
+            return (self.steps,)
+        return (self.count, self.steps) if self.batch_first else (self.steps, self.count)
+
+    @property
     def alive(self) -> Tensor | None:
-        """(T, B, 1) bool: the steps that exist."""
+        """(T, B, 1) bool: the steps that exist, where ``x`` has others too."""
         if self.lengths is None:
             return None
-        steps = torch.arange(self.x.shape[0], device=self.x.device)
+        steps = torch.arange(self.steps, device=self.x.device)
         return (steps[:, None] < self.lengths).unsqueeze(-1)
 
+    def _places(self, *, batch_first: bool) -> Tensor:
+        """(N,) where the rows of a ragged batch lie among all, as the sequences came."""
+        assert self.ragged is not None
+        sequences = self.ragged.sequences if self.order is None else self.order[0][self.ragged.sequences]
+        if batch_first:
+            return sequences * self.steps + self.ragged.times
+        return self.ragged.times * self.count + sequences
+
+    @cached_property
+    def _here(self) -> Tensor:
+        return self._places(batch_first=self.batch_first)
+
+    def rows(self, given: Tensor) -> Tensor:
+        """What was given for each step, (..., T, B, size) or as the batch's order is, in the form of ``x``."""
+        if not self.batched:
+            given = given.unsqueeze(-2)
+        if self.ragged is not None:
+            return given.flatten(-3, -2).index_select(-2, self._here)
+        given = given.transpose(-3, -2) if self.batch_first else given
+        return given if self.order is None else given.index_select(-2, self.order[0])
+
+    def mirrored(self, v: Tensor) -> Tensor:
+        """In the opposite order of time, of the form of ``x``."""
+        return v.flip(0) if self.ragged is None else v.index_select(0, self.ragged.mirrored)
+
+    def delayed(self, v: Tensor) -> Tensor:
+        """At each step what was at the one before, and zeros at the first."""
+        return torch.cat([torch.zeros_like(v[:1]), v[:-1]]) if self.ragged is None else self.ragged.delayed(v)
+
+    def padded(self, v: Tensor) -> Tensor:
+        """(T, B, size), zero where no step is, of the form of ``x``."""
+        if self.ragged is not None:
+            whole = v.new_zeros(self.steps * self.count, v.shape[-1])
+            return whole.index_copy(0, self._places(batch_first=False), v).view(self.steps, self.count, -1)
+        alive = self.alive
+        v = v if alive is None else torch.where(alive, v, 0.0)
+        return v if self.order is None else v.index_select(1, self.order[1])
+
     def output(self, y: Tensor) -> Tensor | PackedSequence:
-        """(T, B, H) in the form in which the input came; zero past each row's end."""
+        """(T, B, H), or (N, H), in the form in which the input came; zero past each row's end."""
         if self.packed is not None:
-            assert self.lengths is not None
-            data = pack_padded_sequence(y, self.lengths.cpu()).data
-            return PackedSequence(
-                data, self.packed.batch_sizes, self.packed.sorted_indices, self.packed.unsorted_indices
-            )
+            if self.ragged is None:
+                assert self.lengths is not None
+                y = pack_padded_sequence(y, self.lengths.cpu()).data
+            return PackedSequence(y, self.packed.batch_sizes, self.packed.sorted_indices, self.packed.unsorted_indices)
+        if self.ragged is not None:
+            y = y.new_zeros(self.steps * self.count, y.shape[-1]).index_copy(0, self._here, y)
+            return y.view(*self.axes, y.shape[-1])
         alive = self.alive
         y = y if alive is None else torch.where(alive, y, 0.0)
         if not self.batched:
@@ -54,27 +115,23 @@ class Batch:
         """A given state (layers, B, H), or (layers, H) of a single sequence, in the order of ``x``."""
         if not self.batched:
             return state.unsqueeze(1)
-        order = None if self.packed is None else self.packed.sorted_indices
-        return state if order is None else state.index_select(1, order)
+        return state if self.order is None else state.index_select(1, self.order[0])
 
     def state_out(self, state: Tensor) -> Tensor:
         """The way back of :meth:`state_in`."""
         if not self.batched:
             return state.squeeze(1)
-        order = None if self.packed is None else self.packed.unsorted_indices
-        return state if order is None else state.index_select(1, order)
-
-    def steps_first(self, given: Tensor) -> Tensor:
-        """A further input of every step, (T, B, S) or as the layer's batch order is, as (T, B, S)."""
-        if not self.batched:
-            return given.unsqueeze(-2)
-        return given.transpose(-3, -2) if self.batch_first else given
+        return state if self.order is None else state.index_select(1, self.order[1])
 
 
 def read(
-    layer: str, given: Tensor | PackedSequence, batch_first: bool, lengths: Tensor | Sequence[int] | None
+    layer: str,
+    given: Tensor | PackedSequence,
+    batch_first: bool,
+    lengths: Tensor | Sequence[int] | None,
+    weight: Tensor,
 ) -> Batch:
-    """The sequences as (T, B, I).
+    """The sequences in the form that the recurrence takes, with weights such as this.
 
     Raises:
         ArgumentError: another number of axes than 2 or 3 (a ValueError, as torch's); lengths beside a packed sequence.
@@ -83,18 +140,38 @@ def read(
     if isinstance(given, PackedSequence):
         if lengths is not None:
             raise ArgumentError(f"{layer}: a packed sequence has its lengths inside; leave lengths= out")
-        x, own = pad_packed_sequence(PackedSequence(given.data, given.batch_sizes))
-        return Batch(x, own.to(x.device), packed=given)
+        return _packed(given, batch_first, weight)
     if given.dim() not in (2, 3):
         raise ArgumentError(
             f"{layer}: Expected input to be 2D or 3D, got {given.dim()}D tensor instead: give (T, B, I), (B, T, I) "
             "with batch_first=True, or (T, I) for a single sequence"
         )
-    if given.dim() == 2:
-        batch = Batch(given.unsqueeze(1), batched=False)
-    else:
-        batch = Batch(given.transpose(0, 1) if batch_first else given, batch_first=batch_first)
-    return batch if lengths is None else replace(batch, lengths=_lengths(layer, batch.x, lengths))
+    batched = given.dim() == 3
+    x = given.unsqueeze(1) if not batched else given.transpose(0, 1) if batch_first else given
+    steps, count = x.shape[:2]
+    batch = Batch(x, steps, count, batched=batched, batch_first=batch_first and batched)
+    if lengths is None:
+        return batch
+    own = _lengths(layer, x, lengths)
+    if not takes_ragged(weight) or not own.any():
+        return replace(batch, lengths=own)
+    ordered = own.long().sort(descending=True, stable=True)
+    order = None if bool((own[1:] <= own[:-1]).all()) else (ordered.indices, ordered.indices.argsort())
+    batch = replace(batch, ragged=Ragged(ordered.values), order=order)
+    return replace(batch, x=batch.rows(given))
+
+
+def _packed(given: PackedSequence, batch_first: bool, weight: Tensor) -> Batch:
+    order = None
+    if given.sorted_indices is not None:
+        assert given.unsorted_indices is not None
+        order = given.sorted_indices, given.unsorted_indices
+    steps, count = len(given.batch_sizes), int(given.batch_sizes[0])
+    if takes_ragged(weight):
+        lengths = (given.batch_sizes[:, None] > torch.arange(count)).sum(0)
+        return Batch(given.data, steps, count, None, Ragged(lengths), order, True, batch_first, given)
+    x, own = pad_packed_sequence(PackedSequence(given.data, given.batch_sizes))
+    return Batch(x, steps, count, own.to(x.device), None, order, True, batch_first, given)
 
 
 def _lengths(layer: str, x: Tensor, given: Tensor | Sequence[int]) -> Tensor:

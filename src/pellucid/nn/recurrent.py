@@ -146,6 +146,11 @@ class Recurrent(nn.Module):
         """Size of the first state: of one direction's output."""
         return self._sizes(next(iter(self.cell.states.values())).size)
 
+    @property
+    def _places(self) -> int:
+        """Directions of all layers: the first axis of states."""
+        return self.num_layers * len(self.directions)
+
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
         initialise.parameters(self)
@@ -187,7 +192,7 @@ class Recurrent(nn.Module):
         Returns:
             The output and the last states.
         """
-        batch = batches.read(type(self).__name__, input, self.batch_first, lengths)
+        batch = batches.read(type(self).__name__, input, self.batch_first, lengths, self.weight_ih_l0)
         self._check_input(batch.x)
         given = self._reset_mask(batch, resets), self._step_inputs(batch, step_inputs)
         if not torch._C._is_any_autocast_enabled():
@@ -218,11 +223,11 @@ class Recurrent(nn.Module):
             for direction, suffix in enumerate(self.directions):
                 place = layer * len(self.directions) + direction
                 before = None if given is None else [state[place] for state in given]
-                own = {n: (v[place] if v.dim() == 4 else v) for n, v in step_inputs.items()}
-                states = self._one(f"l{layer}{suffix}", x, before, batch.alive, reset, own, reverse=direction == 1)
-                outputs.append(next(iter(states.values())))
-                for each, sequence in zip(last, states.values(), strict=True):
-                    each.append(sequence[0 if direction == 1 else -1])
+                own = {n: (v[place] if self._places > 1 else v) for n, v in step_inputs.items()}
+                output, ends = self._one(f"l{layer}{suffix}", batch, x, before, reset, own, reverse=direction == 1)
+                outputs.append(output)
+                for each, end in zip(last, ends, strict=True):
+                    each.append(end)
             x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
             if self.dropout and layer < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, self.training)
@@ -232,32 +237,34 @@ class Recurrent(nn.Module):
     def _one(
         self,
         place: str,
+        batch: batches.Batch,
         x: Tensor,
         before: Sequence[Tensor] | None,
-        alive: Tensor | None,
         reset: Tensor | None,
         step_inputs: dict[str, Tensor],
         *,
         reverse: bool,
-    ) -> dict[str, Tensor]:
-        """One direction of one layer: (T, B, size) by state, in the input's own order of time."""
+    ) -> tuple[Tensor, list[Tensor]]:
+        """One direction of one layer: its output, in the input's own order of time, and its last states."""
         if self.variational_dropout and self.training:
-            x = x * F.dropout(x.new_ones(x.shape[1:]), self.variational_dropout)
+            kept = F.dropout(x.new_ones(batch.count, x.shape[-1]), self.variational_dropout)
+            x = x * (kept if batch.ragged is None else kept[batch.ragged.sequences])
         inputs = dict(step_inputs)
-        if alive is not None:
+        if (alive := batch.alive) is not None:
             inputs["alive"] = alive
         if reset is not None:
-            # A segment that begins at t ends, for the sweep back, before t - 1.
-            inputs["reset"] = torch.cat([reset[1:], torch.zeros_like(reset[:1])]) if reverse else reset
+            inputs["reset"] = reset
         if reverse:
-            x, inputs = x.flip(0), {name: v.flip(0) for name, v in inputs.items()}
-        inputs |= self._masks(x)
+            x, inputs = batch.mirrored(x), {name: batch.mirrored(v) for name, v in inputs.items()}
+            if reset is not None:  # a segment that begins at t ends, for the sweep back, before t - 1
+                inputs["reset"] = batch.delayed(inputs["reset"])
+        inputs |= self._masks(x, batch.count)
         fresh = self._fresh(place) if before is None or reset is not None else {}
         parameters = self._parameters_of(place)
         if reset is not None:
             parameters |= fresh
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
-        start = before if before is not None else [v.expand(x.shape[1], -1) for v in fresh.values()]
+        start = before if before is not None else [v.expand(batch.count, -1) for v in fresh.values()]
         sight = Sight() if observe.active() else None
         states = recurrence(
             self.cell,
@@ -269,10 +276,16 @@ class Recurrent(nn.Module):
             projection=self._projection(place),
             passing=frozenset([*self.cell.states][1:]),
             sight=sight,
+            ragged=batch.ragged,
         )
         if sight is not None:
-            self._show(place, sight, alive, reverse=reverse)
-        return {name: v.flip(0) for name, v in states.items()} if reverse else states
+            self._show(place, sight, batch, reverse=reverse)
+        output = next(iter(states.values()))
+        ends = [
+            v[-1] if batch.ragged is None or v.dim() == 3 else batch.ragged.last(v, first)
+            for v, first in zip(states.values(), start, strict=True)
+        ]
+        return batch.mirrored(output) if reverse else output, ends
 
     def _parameters_of(self, place: str) -> dict[str, Tensor]:
         """By declared name, those of one direction of one layer."""
@@ -295,12 +308,11 @@ class Recurrent(nn.Module):
             sampled=training,
         )
 
-    def _show(self, place: str, sight: Sight, alive: Tensor | None, *, reverse: bool) -> None:
+    def _show(self, place: str, sight: Sight, batch: batches.Batch, *, reverse: bool) -> None:
         """Hand what was seen to whoever is looking, in the input's order of time and zero where no step is."""
 
         def in_order(value: Tensor) -> Tensor:
-            value = value.flip(0) if reverse else value
-            return value if alive is None else torch.where(alive, value, 0.0)
+            return batch.padded(batch.mirrored(value) if reverse else value)
 
         for name, value in sight.values.items():
 
@@ -310,19 +322,18 @@ class Recurrent(nn.Module):
 
             observe.seen(self, f"{place}.{name}", in_order(value), "T B H", gradient)
 
-    def _masks(self, x: Tensor) -> dict[str, Tensor]:
+    def _masks(self, x: Tensor, count: int) -> dict[str, Tensor]:
         """The random masks of one run in training."""
         masks: dict[str, Tensor] = {}
         if not self.training:
             return masks
-        steps, count = x.shape[:2]
         if self.recurrent_dropout:
             recurrent = [m for m in self.cell.parameters.values() if isinstance(m, Matrix) and m.recurrent]
             for letter in sorted({m.shape[1] for m in recurrent}):
                 masks[f"dropout.{letter}"] = F.dropout(x.new_ones(count, self._sizes(letter)), self.recurrent_dropout)
         for (name, state), rate in zip(self.cell.states.items(), self.zoneout, strict=False):
             if rate:
-                masks[f"zoneout.{name}"] = torch.rand(steps, count, self._sizes(state.size), device=x.device) < rate
+                masks[f"zoneout.{name}"] = torch.rand(*x.shape[:-1], self._sizes(state.size), device=x.device) < rate
         return masks
 
     def _fresh(self, place: str) -> dict[str, Tensor]:
@@ -347,7 +358,6 @@ class Recurrent(nn.Module):
             )
         axes = 3 if batch.batched else 2
         form = "batched 3-D" if batch.batched else "unbatched 2-D"
-        places = self.num_layers * len(self.directions)
         result = []
         for state, (name, declared) in zip(given, self.cell.states.items(), strict=True):
             if state.dim() != axes:
@@ -355,7 +365,7 @@ class Recurrent(nn.Module):
                     f"{type(self).__name__}: for {form} input the state {name} should also be {axes}-D, and is "
                     f"{state.dim()}-D"
                 )
-            expected = (places, batch.x.shape[1], self._sizes(declared.size))
+            expected = (self._places, batch.count, self._sizes(declared.size))
             shape = tuple(state.shape) if batch.batched else (state.shape[0], 1, state.shape[1])
             if shape != expected:
                 raise SizeError(
@@ -368,17 +378,14 @@ class Recurrent(nn.Module):
     def _reset_mask(self, batch: batches.Batch, resets: Tensor | None) -> Tensor | None:
         if resets is None:
             return None
-        steps, count = batch.x.shape[:2]
-        mask = resets.unsqueeze(1) if not batch.batched else resets.mT if self.batch_first else resets
-        if tuple(mask.shape) != (steps, count):
-            order = "(B, T), since the layer is batch_first" if self.batch_first else "(T, B)"
+        if tuple(resets.shape) != batch.axes:
+            order = "(B, T), since the layer is batch_first" if batch.batch_first else "(T, B)"
             raise SizeError(
-                f"{type(self).__name__}: resets has shape {tuple(resets.shape)}, and the input has {steps} steps of "
-                f"{count} sequences; give a bool mask of {order}"
+                f"{type(self).__name__}: resets has shape {tuple(resets.shape)}, and the input has {batch.steps} steps of "
+                f"{batch.count} sequences; give a bool mask of {order}"
             )
-        if batch.packed is not None and batch.packed.sorted_indices is not None:
-            mask = mask.index_select(1, batch.packed.sorted_indices)
-        return mask.bool().unsqueeze(-1)
+        mask = batch.rows(resets.bool().unsqueeze(-1))
+        return mask if batch.alive is None else mask & batch.alive
 
     def _step_inputs(self, batch: batches.Batch, given: dict[str, Tensor]) -> dict[str, Tensor]:
         declared = self.cell.step_inputs
@@ -392,18 +399,14 @@ class Recurrent(nn.Module):
                     f"{type(self).__name__} needs {name}=, (T, B, {self._sizes(step_input.size)}): the cell reads it at "
                     "every step"
                 )
-        places = self.num_layers * len(self.directions)
-        result = {}
         for name, tensor in given.items():
-            tensor = batch.steps_first(tensor)
-            wanted = (*batch.x.shape[:2], self._sizes(declared[name].size))
-            wanted = wanted if places == 1 else (places, *wanted)
+            wanted = (*batch.axes, self._sizes(declared[name].size))
+            wanted = wanted if self._places == 1 else (self._places, *wanted)
             if tuple(tensor.shape) != wanted:
                 raise SizeError(
                     f"{type(self).__name__}: {name} has shape {tuple(tensor.shape)}, and {wanted} is needed"
                 )
-            result[name] = tensor
-        return result
+        return {name: batch.rows(tensor) for name, tensor in given.items()}
 
     # Checks
 

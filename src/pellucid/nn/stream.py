@@ -108,7 +108,7 @@ class Stream:
         if hx is None:
             return [[v.expand(self._batch, -1) for v in layer._fresh(place).values()] for place in self._places]
         x = layer.weight_ih_l0.new_empty(1, self._batch, layer.input_size)
-        given = layer._given_states(Batch(x), hx)
+        given = layer._given_states(Batch(x, 1, self._batch), hx)
         assert given is not None
         return [[state[i] for state in given] for i in range(layer.num_layers)]
 
@@ -152,7 +152,7 @@ class Stream:
         """Put this step's further inputs where the steps read them."""
         layer = self._layer
         x = layer.weight_ih_l0.new_empty(1, self._batch, layer.input_size)
-        checked = layer._step_inputs(Batch(x), {n: v.unsqueeze(-3) for n, v in given.items()})
+        checked = layer._step_inputs(Batch(x, 1, self._batch), {n: v.unsqueeze(-3) for n, v in given.items()})
         if checked.keys() == self._inputs.keys():
             for name, memory in self._inputs.items():
                 memory.copy_(checked[name])

@@ -62,16 +62,15 @@ def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ..
         if name in passing:
             flow = found["flow", name] = call.x.new_empty(2, call.batch, size)
             flow[0] = call.before[name]
-            last = call.steps & 1
-            outputs[name] = flow[last : last + 1]
         else:
-            outputs[name] = found["after", name] = call.x.new_empty(call.steps, call.batch, size)
+            outputs[name] = found["after", name] = call.x.new_empty(*call.rows, size)
     projected = project(call, program, found, keep=keep and plan.reads_projection)
     call.execute(program, found)
+    outputs |= {name: call.last_plane(found["flow", name])[None] for name in passing}
     if plan.sight is not None:
         plan.sight.values.update({n: found[program.roles[program.where["named", n]]] for n in named})
     kept = [found[program.roles[program.where["kept", n]]] for n in derivative.kept] if keep else []
-    return tuple(outputs.values()), [*kept, *projected]
+    return tuple(outputs[name] for name in graph.states), [*kept, *projected]
 
 
 class Call:
@@ -81,7 +80,8 @@ class Call:
         self.plan, self.tensors = plan, tensors
         at = self.at = plan.places(len(tensors))
         self.x = tensors[at.x]
-        self.steps, self.batch = self.x.shape[:2]
+        self.rows = self.x.shape[:-1]  # (T, B), or (N,) of a ragged batch
+        self.steps, self.batch = self.rows if plan.ragged is None else plan.ragged.size
         self.before = dict(zip(plan.cell.states, tensors[at.before], strict=True))
         self.inputs = dict(zip(plan.inputs, tensors[at.inputs], strict=True))
         given = iter(tensors[at.weights])
@@ -111,9 +111,9 @@ class Call:
         lowered.program.run(
             self.steps,
             self.batch,
+            [] if self.plan.ragged is None else self.plan.ragged.starts,
             self.sizes_of(lowered),
             reverse,
-            -1,
             self.buffers(lowered, found),
             first,
             self.matrices_of(lowered),
@@ -148,7 +148,14 @@ class Call:
             return self.x.new_zeros(2, self.batch, size)
         if what in ("dheld", "dweight"):
             return self.x.new_zeros(self.batch, size)
-        return self.x.new_empty(self.steps, self.batch, size)
+        return self.x.new_empty(*self.rows, size)
+
+    def last_plane(self, flow: Tensor) -> Tensor:
+        """(B, size): what the last step of each sequence left, of (2, B, size); a step reads one plane and writes the other."""
+        if self.plan.ragged is None:
+            return flow[self.steps & 1]
+        lengths = self.plan.ragged.lengths
+        return flow[lengths & 1, torch.arange(len(lengths))]
 
     def window(self, columns: dict[int, int], width: int, tensor: Tensor | None = None) -> int:
         """A window that holds these buffers, each from its column on."""
@@ -168,7 +175,7 @@ def project(call: Call, lowered: Lowered, found: dict[Role, Tensor], *, keep: bo
     columns = {
         lowered.where["x", part]: i * call.hidden for i, part in enumerate(call.parts) if ("x", part) in lowered.where
     }
-    whole = call.x.new_empty(call.steps, call.batch, call.width) if keep else None
+    whole = call.x.new_empty(*call.rows, call.width) if keep else None
     window = call.window(columns, call.width, whole)
     weight = call.tensors[call.at.weight]
     bias = None if call.at.bias is None else _dense(call.tensors[call.at.bias])
@@ -182,9 +189,9 @@ def _dense(v: Tensor) -> Tensor:
 
 
 def _even(v: Tensor) -> Tensor:
-    """(T, B, size) with contiguous last axis and all rows evenly apart."""
+    """(T, B, size) or (N, size) with contiguous last axis and all rows evenly apart."""
     v = _dense(v)
-    return v if v.stride(0) == v.shape[1] * v.stride(1) else v.contiguous()
+    return v if v.dim() == 2 or v.stride(0) == v.shape[1] * v.stride(1) else v.contiguous()
 
 
 class _Backward:
@@ -256,7 +263,7 @@ class _Backward:
         """A window; a whole tensor if a person, too, wants to see what lies in it."""
         whole = None
         if seen := self.seen & set(buffers):
-            whole = self.call.x.new_zeros(self.call.steps, self.call.batch, width)
+            whole = self.call.x.new_zeros(*self.call.rows, width)
             for buffer in seen:
                 size, column = self.call.sizes[self.lowered.letter[buffer]], buffers[buffer]
                 self.found[self.lowered.roles[buffer]] = whole[..., column : column + size]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from pellucid.cells import Cell
 from pellucid.cells.derivative import Derivative
 from pellucid.cells.graph import Node, ancestors
 from pellucid.cells.sequence import Variant
+from pellucid.ops.ragged import Ragged
 from pellucid.ops.reference.program import evaluate
 from pellucid.ops.reference.recurrence import recurrence as reference
 
@@ -95,6 +96,7 @@ class Plan:
     before the first step; the inputs; the parameters; and, computed from these, the weights and the matrices.
 
     Attributes:
+        ragged: which row is which, of sequences without padding.
         keeps: whether a backward pass may follow (an autograd function is not told under ``torch.no_grad``).
         passing: the states of which the last step is enough.
         projects: whether W is among the tensors.
@@ -108,6 +110,7 @@ class Plan:
     inputs: tuple[str, ...]
     parameters: tuple[str, ...]
     sight: Sight | None
+    ragged: Ragged | None = None
     keeps: bool = True
     passing: frozenset[str] = frozenset()
     projects: bool = False
@@ -146,7 +149,7 @@ class Plan:
             x = F.linear(x, tensors[at.weight], None if at.bias is None else tensors[at.bias])
         parameters = dict(zip(self.parameters, tensors[at.parameters], strict=True))
         by_name = dict(zip(self.inputs, tensors[at.inputs], strict=True))
-        again = reference(self.cell, self.variant, parameters, x, tensors[at.before], by_name)
+        again = self._again(parameters, x, tensors[at.before], by_name)
         wanted = [i for i, t in enumerate(tensors[: at.parameters.stop]) if t.requires_grad]
         found = torch.autograd.grad(
             list(again.values()), [tensors[i] for i in wanted], given, create_graph=True, allow_unused=True
@@ -155,6 +158,19 @@ class Plan:
         for i, gradient in zip(wanted, found, strict=True):
             result[i] = gradient
         return result
+
+    def _again(
+        self, parameters: dict[str, Tensor], x: Tensor, before: Sequence[Tensor], inputs: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """All states by the reference, which takes sequences of different lengths with padding."""
+        ragged = self.ragged
+        if ragged is None:
+            return reference(self.cell, self.variant, parameters, x, before, inputs)
+        held = {name for name in inputs if name.startswith("dropout.")}
+        padded = {name: v if name in held else ragged.pad(v) for name, v in inputs.items()}
+        padded["alive"] = ragged.alive
+        states = reference(self.cell, replace(self.variant, ragged=True), parameters, ragged.pad(x), before, padded)
+        return {name: ragged.unpad(v) for name, v in states.items()}
 
     def evaluate(self, parameters: Mapping[str, Tensor], hidden_size: int) -> tuple[list[Tensor], list[Tensor]]:
         """The weights that are tensors (``numbers`` are the others) and the matrices, under autograd."""

@@ -20,10 +20,11 @@ from pellucid.cells.sequence import Variant
 from pellucid.ops import library
 from pellucid.ops.engine import Engine, run_forward
 from pellucid.ops.plan import Plan, Sight
+from pellucid.ops.ragged import Ragged
 from pellucid.ops.reference.recurrence import recurrence as reference
 from pellucid.ops.reference.sweep import Twin
 
-__all__ = ["Sight", "recurrence"]
+__all__ = ["Ragged", "Sight", "engine_takes", "recurrence", "takes_ragged"]
 
 
 def recurrence(
@@ -37,6 +38,7 @@ def recurrence(
     projection: tuple[Tensor, Tensor | None] | None = None,
     passing: frozenset[str] = frozenset(),
     sight: Sight | None = None,
+    ragged: Ragged | None = None,
 ) -> dict[str, Tensor]:
     """Every state after every step.
 
@@ -52,10 +54,12 @@ def recurrence(
         projection: W (parts * H, I) and b (parts * H,) or None, by which x is projected first.
         passing: states of which the last step is enough.
         sight: filled for a trace, if one is asked for.
+        ragged: where :func:`takes_ragged`, sequences of different lengths: x and what comes with every step are then
+            (N, size) instead of (T, B, size), and the sequences sorted.
 
     Returns:
-        (T, B, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in every
-        tensor that was given.
+        (T, B, size) or (N, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in
+        every tensor that was given.
     """
     if sight is None and (torch.compiler.is_compiling() or torch.jit.is_tracing()):  # type: ignore[attr-defined,no-untyped-call]
         found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection)
@@ -64,7 +68,7 @@ def recurrence(
     if sight is None and _beyond_programs([t for t in given if t is not None]):
         projected = x if projection is None else F.linear(x, *projection)
         return reference(cell, variant, parameters, projected, before, inputs)
-    return _run(cell, variant, parameters, x, before, inputs, projection, passing, sight)
+    return _run(cell, variant, parameters, x, before, inputs, projection, passing, sight, ragged)
 
 
 def _beyond_programs(tensors: Sequence[Tensor]) -> bool:
@@ -86,11 +90,12 @@ def _run(
     projection: tuple[Tensor, Tensor | None] | None,
     passing: frozenset[str],
     sight: Sight | None,
+    ragged: Ragged | None,
 ) -> dict[str, Tensor]:
     takes = engine_takes(x)
     if projection is not None and not takes:
         x, projection = F.linear(x, *projection), None
-    plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), sight)
+    plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), sight, ragged)
     rows = x.shape[-1] if projection is None else projection[0].shape[0]
     weights, matrices = plan.evaluate(parameters, rows // max(len(cell.input[1].parts), 1))
     given = [*before, *inputs.values(), *parameters.values(), *weights, *matrices]
@@ -104,6 +109,13 @@ def _run(
     else:
         outputs = Twin.apply(plan, len(weights), x, *given)  # type: ignore[no-untyped-call]
     return dict(zip(cell.states, outputs, strict=True))
+
+
+def takes_ragged(weight: Tensor) -> bool:
+    """Whether sequences of different lengths may come without padding, for weights such as this, here and now."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined,no-untyped-call]
+        return False
+    return engine_takes(weight) and forward_ad._current_level < 0
 
 
 def engine_takes(x: Tensor) -> bool:
