@@ -19,8 +19,9 @@ from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.nn import batch as batches
 from pellucid.nn import initialise
 from pellucid.nn.stream import Stream
+from pellucid.nn.sweep import Sweep, in_pieces
 from pellucid.ops import library, observe
-from pellucid.ops.recurrence import Sight, recurrence
+from pellucid.ops.recurrence import Sight, transformed
 
 States = Tensor | tuple[Tensor, ...]
 _TORCH_ORDER = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
@@ -40,6 +41,9 @@ class Recurrent(nn.Module):
         initialisation: ``"uniform"`` as torch, ``"orthogonal"`` or ``"chrono"``; see :mod:`pellucid.nn.initialise`.
         longest_lag: for ``"chrono"``, the longest dependency in steps.
         forget_bias: what the biases of the part ``f`` sum to at the start; None leaves them as drawn.
+        checkpoint_every: for long sequences, keep for the backward pass only the states after every so many steps, and
+            compute what lies between again when it is needed (Chen et al. 2016): less memory for more time. None keeps
+            all. The results are the same.
 
     Shapes: input (T, B, I), (B, T, I) with ``batch_first``, (T, I), or a PackedSequence; output (T, B, D H) in the same
     form with D directions and H the size of the first state; states (num_layers D, B, size), one tensor for a cell with
@@ -69,6 +73,7 @@ class Recurrent(nn.Module):
         initialisation: Literal["uniform", "orthogonal", "chrono"] = "uniform",
         longest_lag: int | None = None,
         forget_bias: float | None = None,
+        checkpoint_every: int | None = None,
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -82,6 +87,7 @@ class Recurrent(nn.Module):
         self.zoneout = self._rates(zoneout)
         self.learned_initial_state = learned_initial_state
         self.initialisation, self.longest_lag, self.forget_bias = initialisation, longest_lag, forget_bias
+        self.checkpoint_every = checkpoint_every
         self._check_sizes()
         if dropout > 0 and num_layers == 1:
             warnings.warn(
@@ -266,25 +272,13 @@ class Recurrent(nn.Module):
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         start = before if before is not None else [v.expand(batch.count, -1) for v in fresh.values()]
         sight = Sight() if observe.active() else None
-        states = recurrence(
-            self.cell,
-            variant,
-            parameters,
-            x,
-            start,
-            inputs,
-            projection=self._projection(place),
-            passing=frozenset([*self.cell.states][1:]),
-            sight=sight,
-            ragged=batch.ragged,
-        )
+        call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged)
+        if self.checkpoint_every and sight is None and torch.is_grad_enabled() and not transformed():
+            output, ends = in_pieces(call, self.checkpoint_every)
+        else:
+            output, ends = call.run(sight)
         if sight is not None:
             self._show(place, sight, batch, reverse=reverse)
-        output = next(iter(states.values()))
-        ends = [
-            v[-1] if batch.ragged is None or v.dim() == 3 else batch.ragged.last(v, first)
-            for v, first in zip(states.values(), start, strict=True)
-        ]
         return batch.mirrored(output) if reverse else output, ends
 
     def _parameters_of(self, place: str) -> dict[str, Tensor]:
@@ -418,6 +412,12 @@ class Recurrent(nn.Module):
         for what, value in (("bias", self.bias), ("batch_first", self.batch_first)):
             if not isinstance(value, bool):
                 raise ArgumentTypeError(f"{name}: {what} should be of type bool, got: {type(value).__name__}")
+        if self.checkpoint_every is not None and not (
+            isinstance(self.checkpoint_every, int) and self.checkpoint_every > 0
+        ):
+            raise ArgumentError(
+                f"{name}: checkpoint_every is {self.checkpoint_every!r}; give a number of steps, or None to keep all"
+            )
         for what in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, what) <= 0:
                 raise ArgumentError(f"{name}: {what} must be greater than zero, and is {getattr(self, what)}")
@@ -476,6 +476,7 @@ class Recurrent(nn.Module):
             "recurrent_dropout": 0.0,
             "zoneout": (),
             "learned_initial_state": False,
+            "checkpoint_every": None,
         }
         changed = {k: getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v}
         return text + "".join(f", {k}={v}" for k, v in changed.items())

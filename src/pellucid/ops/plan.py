@@ -144,6 +144,9 @@ class Plan:
         """The backward pass of the reference, which torch can differentiate again."""
         given = [torch.zeros_like(o) if g is None else g for o, g in zip(outputs, gradients, strict=True)]
         at = self.places(len(tensors))
+        # A view of its own for each: one tensor may come from another (x or a state from the weights of an earlier run),
+        # and the gradient that is asked for here is not to go that way.
+        tensors = [t.view_as(t) for t in tensors]
         x = tensors[0]
         if at.weight is not None:
             x = F.linear(x, tensors[at.weight], None if at.bias is None else tensors[at.bias])

@@ -24,7 +24,7 @@ from pellucid.ops.ragged import Ragged
 from pellucid.ops.reference.recurrence import recurrence as reference
 from pellucid.ops.reference.sweep import Twin
 
-__all__ = ["Ragged", "Sight", "engine_takes", "recurrence", "takes_ragged"]
+__all__ = ["Ragged", "Sight", "engine_takes", "recurrence", "takes_ragged", "transformed"]
 
 
 def recurrence(
@@ -111,11 +111,16 @@ def _run(
     return dict(zip(cell.states, outputs, strict=True))
 
 
+def transformed() -> bool:
+    """Whether torch looks at operations instead of running them: compiles, exports, traces, or differentiates forward."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return True
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
 def takes_ragged(weight: Tensor) -> bool:
     """Whether sequences of different lengths may come without padding, for weights such as this, here and now."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined,no-untyped-call]
-        return False
-    return engine_takes(weight) and forward_ad._current_level < 0
+    return engine_takes(weight) and not transformed()
 
 
 def engine_takes(x: Tensor) -> bool:

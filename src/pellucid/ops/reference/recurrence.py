@@ -25,7 +25,7 @@ def recurrence(
 ) -> dict[str, Tensor]:
     """Every state after every step, (T, B, size); see :func:`pellucid.ops.recurrence.recurrence`."""
     fixed = {name: _value(cell, variant, name, declared, parameters, inputs) for name, declared in _fixed(cell)}
-    fixed |= {f"initial.{name}": TensorValue(parameters[f"initial.{name}"]) for name in cell.states}
+    fixed |= {name: TensorValue(v) for name, v in parameters.items() if name.startswith("initial.")}
     state = {name: TensorValue(tensor) for name, tensor in zip(cell.states, before, strict=True)}
     history: dict[str, list[Tensor]] = {name: [] for name in cell.states}
     name_of_input, declared_input = cell.input
