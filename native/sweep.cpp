@@ -188,33 +188,36 @@ private:
         tile_width_ = std::min(whole_units(numbers / most_tile_rows_), longest);
     }
 
+    // A block's rows follow each other where threads meet after it. Where they do not, one may be a block ahead, and every
+    // time has as many rows, so that no two threads' rows ever share a place.
+    bool meets() const { return gathers_ || !c_.by_rows() || count_ == 1; }
     T* window_rows(int window, long time) const {
         const Window<T>& v = c_.windows[window];
-        return v.base + (w_.first_row(time) - (w_.windows[window].base ? 0 : w_.first_row(first_time_))) * v.row;
+        long row = w_.first_row(time);
+        if (!w_.windows[window].base) row = meets() ? row - w_.first_row(first_time_) : (time - first_time_) * w_.batch;
+        return v.base + row * v.row;
     }
 
     void project(long count) {
         for (size_t i = 0; i < w_.projections.size(); ++i) {
             const Projection<T>& q = w_.projections[i];
-            const long first = w_.first_row(first_time_);
-            Gemm<T> g;
-            g.m = w_.first_row(first_time_ + count) - first, g.n = q.matrix.rows, g.k = q.matrix.columns;
-            g.a = q.x.base + first * q.x.row, g.a_row = q.x.row, g.a_column = 1;
-            g.c = window_rows(q.window, first_time_), g.c_row = c_.windows[q.window].row;
-            g.bias = q.bias;
-            const long panels = Panels<T>(k_, g.n).count;
-            const auto rows = [&](long from, long upto) {
-                multiply_share<T>(g, {from, upto, 0, panels}, c_.projection_panels[i], nullptr, k_);
+            const long panels = Panels<T>(k_, q.matrix.rows).count;
+            const auto multiply = [&](long time, long m, const Share& share) {
+                Gemm<T> g;
+                g.m = m, g.n = q.matrix.rows, g.k = q.matrix.columns;
+                g.a = q.x.base + w_.first_row(time) * q.x.row, g.a_row = q.x.row, g.a_column = 1;
+                g.c = window_rows(q.window, time), g.c_row = c_.windows[q.window].row;
+                g.bias = q.bias;
+                multiply_share<T>(g, share, c_.projection_panels[i], nullptr, k_);
             };
-            if (!c_.by_rows() && g.m < 8 * count_)
-                multiply_share<T>(g, {0, g.m, panels * index_ / count_, panels * (index_ + 1) / count_}, c_.projection_panels[i], nullptr, k_);
-            else if (!c_.by_rows()) rows(g.m * index_ / count_, g.m * (index_ + 1) / count_);
-            else if (count_ == 1) rows(0, g.m);
-            else
-                for (long t = first_time_; t < first_time_ + count; ++t) {
-                    const long from = w_.first_row(t) - first + first_row_;
-                    if (const long here = rows_of(t); here > 0) rows(from, from + here);
-                }
+            if (!c_.by_rows() || count_ == 1) {
+                const long m = w_.first_row(first_time_ + count) - w_.first_row(first_time_);
+                if (m < 8 * count_) multiply(first_time_, m, {0, m, panels * index_ / count_, panels * (index_ + 1) / count_});
+                else multiply(first_time_, m, {m * index_ / count_, m * (index_ + 1) / count_, 0, panels});
+                continue;
+            }
+            for (long t = first_time_; t < first_time_ + count; ++t)
+                if (const long here = rows_of(t); here > 0) multiply(t, w_.rows_at(t), {first_row_, first_row_ + here, 0, panels});
         }
         if (!c_.by_rows() && !w_.projections.empty()) c_.barrier.wait();
     }

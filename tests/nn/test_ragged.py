@@ -224,3 +224,22 @@ def test_which_row_is_which() -> None:
     assert ragged.last(v, torch.full((4, 1), -1.0)).flatten().tolist() == [8, 5, 6, -1]
     assert torch.equal(ragged.unpad(ragged.pad(v)), v)
     assert torch.equal(ragged.pad(torch.ones(8, 1)).bool(), ragged.alive)
+
+
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_threads_that_are_a_block_of_steps_apart(cell: str) -> None:
+    # Long enough for several blocks, wide enough that every thread has sequences for itself, and nothing is gathered: a
+    # thread may be ahead of the other. The sizes are those at which one once overwrote what the other was to read.
+    threads = torch.get_num_threads()
+    layer = getattr(nn, cell)(64, 128)
+    x = torch.randn(64, 32, 64)
+    lengths = [64, *torch.randint(1, 65, (31,)).tolist()]
+    with torch.no_grad():
+        torch.set_num_threads(1)
+        expected = layer(x, lengths=lengths)[0]
+        try:
+            torch.set_num_threads(2)
+            for _ in range(5):
+                torch.testing.assert_close(layer(x, lengths=lengths)[0], expected, atol=0, rtol=0)
+        finally:
+            torch.set_num_threads(threads)
