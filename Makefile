@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check sanitize fuzz cross clean
+.PHONY: demo test check bench-recurrent sanitize fuzz cross clean
 
 demo: $(VENV)/ready
 	@$(BIN)/pellucid sample digits demo/digits
@@ -16,9 +16,17 @@ test: $(VENV)/ready
 
 # The linter, the formatter's opinion, and the type checker.
 check: $(VENV)/ready
-	@$(BIN)/ruff check src tests
-	@$(BIN)/ruff format --check src tests
+	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/ruff format --check src tests benchmarks
 	@$(BIN)/mypy
+
+# Recurrent layers side by side with torch, ONNX Runtime and loops; an hour or more, and it goes on where it was stopped.
+# The allocator's effect is measured too: "keeps" is a C library that does not give freed memory back to the system.
+RESULTS := benchmarks/results/recurrent.jsonl
+bench-recurrent: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m benchmarks.recurrent --out $(RESULTS) --allocator keeps
+	@$(BIN)/python -m benchmarks.recurrent --out $(RESULTS) --allocator system --table grid --threads 2
 
 # The native module with checks of memory and arithmetic (GCC's AddressSanitizer and UBSan), and the tests that exercise it.
 # The first finding ends the run. Leaks are not asked for: Python keeps much until its end.

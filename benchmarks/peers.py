@@ -1,0 +1,123 @@
+"""What people use today: torch.nn, ONNX Runtime, and a cell of one's own as a loop over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Step = Callable[..., tuple[Tensor, ...]]
+
+
+# Cells that torch has not, each written as one writes it: a step, from the projected input and the states.
+
+
+def gru_reset_before(p: dict[str, Tensor], x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+    """The GRU whose reset gate acts before the product (Cho et al. 2014)."""
+    xr, xz, xn = x.chunk(3, -1)
+    ur, uz, un = p["weight_hh_l0"].chunk(3)
+    br, bz, bn = p["bias_hh_l0"].chunk(3)
+    r, z = torch.sigmoid(xr + F.linear(h, ur, br)), torch.sigmoid(xz + F.linear(h, uz, bz))
+    n = torch.tanh(xn + F.linear(r * h, un, bn))
+    return ((1 - z) * n + z * h,)
+
+
+def lstm(p: dict[str, Tensor], x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+    """torch.nn.LSTM's equations."""
+    i, f, g, o = (x + F.linear(h, p["weight_hh_l0"], p["bias_hh_l0"])).chunk(4, -1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def peephole_lstm(p: dict[str, Tensor], x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+    """The LSTM whose gates see the memory cell (Gers, Schraudolph and Schmidhuber 2002)."""
+    pi, pf, po = p["weight_ph_l0"].chunk(3)
+    i, f, g, o = (x + F.linear(h, p["weight_hh_l0"], p["bias_hh_l0"])).chunk(4, -1)
+    i, f = torch.sigmoid(i + pi * c), torch.sigmoid(f + pf * c)
+    c = f * c + i * torch.tanh(g)
+    return torch.sigmoid(o + po * c) * torch.tanh(c), c
+
+
+def layer_norm_lstm(p: dict[str, Tensor], x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+    """The LSTM with layer normalisation (Ba et al. 2016)."""
+    gains, shifts = p["norm_gain_l0"].chunk(5), p["norm_shift_l0"].chunk(5)
+    gates = (x + F.linear(h, p["weight_hh_l0"], p["bias_hh_l0"])).chunk(4, -1)
+    i, f, g, o = (
+        F.layer_norm(a, a.shape[-1:], *gs) for a, gs in zip(gates, zip(gains, shifts, strict=True), strict=False)
+    )
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(F.layer_norm(c, c.shape[-1:], gains[4], shifts[4])), c
+
+
+def ctrnn(p: dict[str, Tensor], x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+    """A leaky rate network (Song, Yang and Wang 2016)."""
+    alpha = torch.sigmoid(p["a_l0"])
+    return ((1 - alpha) * h + alpha * torch.relu(x + F.linear(h, p["weight_hh_l0"], p["bias_hh_l0"])),)
+
+
+class Loop(torch.nn.Module):
+    """A cell as a loop over time; the projection of the input is one product for all steps."""
+
+    def __init__(self, layer: torch.nn.Module, step: Step, states: int) -> None:
+        super().__init__()
+        self.p = torch.nn.ParameterDict(dict(layer.named_parameters()))
+        self.step, self.states, self.hidden_size = step, states, layer.hidden_size
+
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """(T, B, I) to (T, B, H) and the last states."""
+        p = dict(self.p)
+        projected = F.linear(x, p["weight_ih_l0"], p["bias_ih_l0"])
+        state = tuple(x.new_zeros(x.shape[1], self.hidden_size) for _ in range(self.states))
+        outputs = []
+        for each in projected.unbind(0):
+            state = self.step(p, each, *state)
+            outputs.append(state[0])
+        return torch.stack(outputs), state
+
+
+# ONNX Runtime: one node, its weights in ONNX's order of gates.
+
+ORDERS = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 3, 1, 2]}
+
+
+def onnx_runtime(layer: torch.nn.Module, threads: int) -> Callable[[Tensor], Tensor]:
+    """A torch layer's forward pass on ONNX Runtime.
+
+    Args:
+        layer: ``torch.nn.RNN``, ``GRU`` or ``LSTM`` of one layer.
+        threads: of its pool.
+    """
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    kind = type(layer).__name__
+    order, hidden = ORDERS[kind], layer.hidden_size
+
+    def sorted_gates(name: str) -> np.ndarray:
+        parts = getattr(layer, name).detach().numpy().reshape(len(order), hidden, -1)
+        return parts[order].reshape(1, len(order) * hidden, -1)
+
+    bias = np.concatenate([sorted_gates("bias_ih_l0")[..., 0], sorted_gates("bias_hh_l0")[..., 0]], axis=1)
+    weights = {"W": sorted_gates("weight_ih_l0"), "R": sorted_gates("weight_hh_l0"), "B": bias}
+    attributes = {"linear_before_reset": 1} if kind == "GRU" else {}
+    node = helper.make_node(kind, ["X", "W", "R", "B"], ["Y"], hidden_size=hidden, **attributes)
+    graph = helper.make_graph(
+        [node],
+        kind,
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["T", "B", layer.input_size])],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["T", 1, "B", hidden])],
+        [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def run(x: Tensor) -> Tensor:
+        (y,) = session.run(["Y"], {"X": x.detach().numpy()})
+        return torch.from_numpy(y).squeeze(1)
+
+    return run
