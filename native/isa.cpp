@@ -116,38 +116,69 @@ void fill(void (*(&table)[8])(const Call<T>&)) {
 
 template <class T, int Rows, int Vectors>
 void product(const ProductCall<T>& c) {
+    // Every loop over rows and vectors is unrolled, so that the sums are registers from their first value to the last.
     Vec<T> sums[Rows][Vectors];
-    for (int r = 0; r < Rows; ++r)
-        for (int j = 0; j < Vectors; ++j) sums[r][j] = Vec<T>{};
-    for (int j = 0; j < Vectors; ++j)
+    PELLUCID_UNROLL
+    for (int j = 0; j < Vectors; ++j) {
+        PELLUCID_UNROLL
+        for (int r = 0; r < Rows; ++r) sums[r][j] = Vec<T>{};
+        PELLUCID_UNROLL
         for (int i = 0; i < 2; ++i) {
             const T* from = c.start[i][j];
             if (!from || c.valid[j] <= 0) continue;
-            if (c.valid[j] == lanes<T>) for (int r = 0; r < Rows; ++r) sums[r][j] += load(from + r * c.start_row[i][j]);
-            else for (int r = 0; r < Rows; ++r) sums[r][j] += load(from + r * c.start_row[i][j], c.valid[j]);
+            const long row = c.start_row[i][j];
+            if (c.valid[j] == lanes<T>) {
+                PELLUCID_UNROLL
+                for (int r = 0; r < Rows; ++r, from += row) sums[r][j] += load(from);
+            } else {
+                PELLUCID_UNROLL
+                for (int r = 0; r < Rows; ++r, from += row) sums[r][j] += load(from, c.valid[j]);
+            }
         }
+    }
     const T* w = c.w;
-    auto step = [&](auto at) __attribute__((always_inline)) {
+    const auto step = [&](const auto& at) __attribute__((always_inline)) {
         Vec<T> weights[Vectors];
+        PELLUCID_UNROLL
         for (int j = 0; j < Vectors; ++j) weights[j] = load(w + j * lanes<T>);
+        PELLUCID_UNROLL
         for (int r = 0; r < Rows; ++r) {
             const Vec<T> x = broadcast(at(r));
+            PELLUCID_UNROLL
             for (int j = 0; j < Vectors; ++j) sums[r][j] += x * weights[j];
         }
         w += Vectors * lanes<T>;
     };
     if (c.a_step == 1) {
-        const T* rows[Rows];
-        for (int r = 0; r < Rows; ++r) rows[r] = c.a + r * c.a_row;
-        for (long k = 0; k < c.depth; ++k) step([&](int r) __attribute__((always_inline)) { return rows[r][k]; });
+        // A pointer for every fourth row and multiples of the distance between them: a dozen pointers are more than there are.
+        constexpr int apart = 4;
+        const T* rows[(Rows + apart - 1) / apart];
+        const long once = c.a_row, twice = 2 * once, thrice = 3 * once;
+        PELLUCID_UNROLL
+        for (int r = 0; r < Rows; r += apart) rows[r / apart] = c.a + r * once;
+        for (long k = 0; k < c.depth; ++k) {
+            step([&](int r) __attribute__((always_inline)) {
+                const T* first = rows[r / apart];
+                return r % apart == 0 ? first[0] : r % apart == 1 ? first[once] : r % apart == 2 ? first[twice] : first[thrice];
+            });
+            PELLUCID_UNROLL
+            for (int r = 0; r < Rows; r += apart) ++rows[r / apart];
+        }
     } else {
         const T* a = c.a;
         for (long k = 0; k < c.depth; ++k, a += c.a_step) step([&](int r) __attribute__((always_inline)) { return a[r]; });
     }
+    PELLUCID_UNROLL
     for (int j = 0; j < Vectors; ++j) {
         T* to = c.out[j];
-        if (c.valid[j] == lanes<T>) for (int r = 0; r < Rows; ++r) store(to + r * c.out_row[j], sums[r][j]);
-        else if (c.valid[j] > 0) for (int r = 0; r < Rows; ++r) store(to + r * c.out_row[j], sums[r][j], c.valid[j]);
+        const long row = c.out_row[j];
+        if (c.valid[j] == lanes<T>) {
+            PELLUCID_UNROLL
+            for (int r = 0; r < Rows; ++r, to += row) store(to, sums[r][j]);
+        } else if (c.valid[j] > 0) {
+            PELLUCID_UNROLL
+            for (int r = 0; r < Rows; ++r, to += row) store(to, sums[r][j], c.valid[j]);
+        }
     }
 }
 

@@ -12,6 +12,12 @@
 #include <immintrin.h>
 #endif
 
+#if defined(__clang__)
+#define PELLUCID_UNROLL _Pragma("unroll")
+#else
+#define PELLUCID_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 namespace PELLUCID_ISA {
 
 #if defined(__AVX512F__)

@@ -30,8 +30,9 @@ long block_steps(const Sweep<T>& w) {
     long width = 0;
     for (const Window<T>& window : w.windows)
         if (!window.base) width += window.width;
+    const long rows = w.weight_gradients.empty() ? 96 : 384;     // the sums of a gradient are read and written for every block
     const long cached = width ? (1 << 18) / (width * w.batch * (long)sizeof(T)) : 128;
-    return std::clamp<long>(std::max(cached, 96 / w.batch), 1, std::min<long>(128, w.steps));
+    return std::clamp<long>(std::max(cached, rows / w.batch), 1, std::min<long>(128, w.steps));
 }
 
 // A matrix, or its transpose, as the right-hand side of a large product.
