@@ -19,20 +19,22 @@ struct ExpParts {
     Vec<float> p;
 };
 
-// ln 2 is subtracted in two parts, and what rounding r took away is added to p. exp(r) = 1 + r + r^2 q(r), where q is
+// ln 2 is subtracted in two parts, and what rounding r took away is added to p, if it is to be exact. exp(r) = 1 + r + r^2 q(r), where q is
 // the polynomial of degree 4 whose largest relative error is least (3e-9, found by linear programming).
+template <bool Exact = true>
 inline ExpParts exp_parts(Vec<float> x) {
     const Vec<float> rounder = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
     const Vec<float> shifted = x * 1.44269504f + rounder;
     const Vec<float> n = shifted - rounder;
     const Vec<float> rough = x - n * 0.693359375f;      // exact
     const Vec<float> r = rough - n * -2.12194440e-4f;
-    const Vec<float> lost = (rough - r) - n * -2.12194440e-4f;
     Vec<float> q = r * 1.3814540580e-3f + 8.3687454462e-3f;
     q = q * r + 4.1668388993e-2f;
     q = q * r + 1.6666521132e-1f;
     q = q * r + 4.9999994040e-1f;
-    return {to_bits(shifted) - to_bits(rounder), (q * (r * r) + lost) + r};
+    Vec<float> p = q * (r * r);
+    if constexpr (Exact) p += (rough - r) - n * -2.12194440e-4f;
+    return {to_bits(shifted) - to_bits(rounder), p + r};
 }
 
 inline Vec<float> exp(Vec<float> x) {
@@ -48,26 +50,22 @@ inline Vec<float> exp(Vec<float> x) {
     return x == x ? y : x;
 }
 
-// 1 / (1 + exp(-x)) from the exp that is at most 1, so that its error counts least: 1 / (1 + e) above 0, e / (1 + e)
-// below. What rounding took from 1 + e comes back as a correction of the quotient. Subnormal results are 0.
+// 1 / (1 + exp(-x)); subnormal results are 0.
 inline Vec<float> sigmoid(Vec<float> x) {
     const Vec<float> bottom = broadcast(-87.33654f);
-    const Mask<float> sign = Mask<float>{} + (std::int32_t)0x80000000;
-    const Vec<float> size = from_bits(to_bits(x) | sign);
-    const ExpParts parts = exp_parts(size < bottom ? bottom : size);
-    const Vec<float> power = power_of_two(parts.n), e = parts.p * power + power;
-    const Vec<float> sum = 1.0f + e, lost = e - (sum - 1.0f);
-    const Vec<float> y = (x < 0.0f ? e : broadcast(1.0f)) / sum;
-    return x < bottom ? Vec<float>{} : y - y * lost;
+    const ExpParts e = exp_parts(-at_least(x, -87.33654f));
+    const Vec<float> power = power_of_two(e.n);
+    const Vec<float> y = 1.0f / ((e.p * power + 1.0f) + power);
+    return x < bottom ? Vec<float>{} : y;
 }
 
-// An odd polynomial near 0 (Cephes, S. Moshier); elsewhere e / (e + 2), where e = exp(2|x|) - 1.
+// An odd polynomial near 0 (Cephes, S. Moshier); elsewhere 1 - 2 / (exp(2|x|) + 1), where what exp's error does is small.
 inline Vec<float> tanh(Vec<float> x) {
-    const Vec<float> size = from_bits(to_bits(x) & 0x7fffffff), twice = size + size;
+    const Vec<float> size = from_bits(to_bits(x) & 0x7fffffff);
     const Mask<float> sign = to_bits(x) & (Mask<float>{} + (std::int32_t)0x80000000);
-    const ExpParts parts = exp_parts(twice > 20.0f ? broadcast(20.0f) : twice);     // tanh(10) rounds to 1
-    const Vec<float> power = power_of_two(parts.n), e = parts.p * power + (power - 1.0f);
-    const Vec<float> far = e / (e + 2.0f), s = x * x;
+    const ExpParts e = exp_parts<false>(at_most(size + size, 20.0f));       // tanh(10) rounds to 1
+    const Vec<float> power = power_of_two(e.n);
+    const Vec<float> far = 1.0f - 2.0f / (e.p * power + (power + 1.0f)), s = x * x;
     Vec<float> p = s * -5.70498872745e-3f + 2.06390887954e-2f;
     p = p * s + -5.37397155531e-2f;
     p = p * s + 1.33314422036e-1f;

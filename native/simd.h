@@ -105,4 +105,25 @@ inline void store(T* to, Vec<T> v, int count) {
 #endif
 }
 
+// The larger, or the smaller, of each number and a bound; NaN stays NaN, which these instructions give for NaN second.
+inline Vec<float> at_least(Vec<float> v, float bound) {
+#if defined(__AVX512F__)
+    return (Vec<float>)_mm512_maskz_max_ps((__mmask16)-1, _mm512_set1_ps(bound), (__m512)v);
+#elif defined(__AVX2__)
+    return (Vec<float>)_mm256_max_ps(_mm256_set1_ps(bound), (__m256)v);
+#else
+    return v < bound ? broadcast(bound) : v;
+#endif
+}
+
+inline Vec<float> at_most(Vec<float> v, float bound) {
+#if defined(__AVX512F__)
+    return (Vec<float>)_mm512_maskz_min_ps((__mmask16)-1, _mm512_set1_ps(bound), (__m512)v);
+#elif defined(__AVX2__)
+    return (Vec<float>)_mm256_min_ps(_mm256_set1_ps(bound), (__m256)v);
+#else
+    return v > bound ? broadcast(bound) : v;
+#endif
+}
+
 }  // namespace PELLUCID_ISA
