@@ -50,7 +50,7 @@ def test_other_names_are_still_unknown() -> None:
     assert result.stdout == "False GRU\n", result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["cell", "lstm"], ["compare", "."]])
+@pytest.mark.parametrize("arguments", [["doctor"], ["doctor", "--json"], ["compare", "."]])
 def test_a_wrong_instruction_set_is_a_sentence_of_the_command(arguments: list[str]) -> None:
     result = run("-m", "pellucid", *arguments, PELLUCID_ISA="nonsense")
     assert (result.returncode, result.stdout) == (2, "")
@@ -60,7 +60,7 @@ def test_a_wrong_instruction_set_is_a_sentence_of_the_command(arguments: list[st
 
 
 def test_a_missing_engine_is_a_sentence_of_the_command() -> None:
-    result = run("-c", f"{MISSING} sys.argv = ['pellucid', 'cell', 'lstm']; from pellucid.cli import main; main()")
+    result = run("-c", f"{MISSING} sys.argv = ['pellucid', 'doctor']; from pellucid.cli import main; main()")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("pellucid: Pellucid's native engine is not built")
     assert result.stderr.count("\n") == 1
