@@ -22,6 +22,7 @@ template <class T>
 struct Spot {
     T* at = nullptr;
     long row = 0;
+    bool in_tile = false;   // it holds a tile, whichever that is
 };
 
 // Blocks of steps: long enough for the large products, short enough that windows stay in the cache and Ctrl-C is heard.
@@ -98,11 +99,12 @@ public:
         T* ones = arena.take<T>(p_.program.sizes.size() * (size_t)std::max<long>(rows_, 1));
         spots_.resize(p_.program.sizes.size());
         for (size_t reg = 0; reg < spots_.size(); ++reg) {
-            if (p_.home[reg] == Home::scratch) spots_[reg] = {scratch + (size_t)p_.slot[reg] * slot_size, tile_width_};
+            if (p_.home[reg] == Home::scratch) spots_[reg] = {scratch + (size_t)p_.slot[reg] * slot_size, tile_width_, true};
             else if (p_.home[reg] == Home::given) continue;
             else if (p_.program.sizes[reg] <= one) spots_[reg] = {ones + reg * rows_ - first_row_, 1};
             else spots_[reg] = {full + c_.full_offset[reg] - (c_.by_rows() ? first_row_ * size_of((int)reg) : 0), size_of((int)reg)};
         }
+        moving_ = moving();
         gathers_ = !w_.input_gradients.empty() || !w_.weight_gradients.empty() || !w_.bias_gradients.empty();
         if (!w_.weight_gradients.empty()) multiply_scratch_ = arena.take<T>(scratch_size(k_));
     }
@@ -155,6 +157,13 @@ public:
     }
 
 private:
+    // Registers that lie elsewhere in every step.
+    struct Moving {
+        int reg;
+        const Port* port;
+        bool written;
+    };
+
     Common<T>& c_;
     const Sweep<T>& w_;
     const Kernels<T>& k_;
@@ -164,6 +173,7 @@ private:
     long most_tile_rows_ = 0, tile_width_ = 0;
     long first_time_ = 0, step_ = 0, time_ = 0;
     std::vector<Spot<T>> spots_;    // of each register, in this step: from row 0 and unit 0 on, or from the tile's beginning
+    std::vector<Moving> moving_;
     T* multiply_scratch_ = nullptr;
     bool gathers_ = false;
 
@@ -299,25 +309,23 @@ private:
         }
     }
 
-    // The port that a computed register is written to directly, or -1.
-    int direct(int reg) const {
-        for (int o : p_.outputs_of[reg])
-            if (p_.program.outputs[o].kind != Kind::total) return o;
-        return -1;
+    std::vector<Moving> moving() const {
+        std::vector<Moving> found;
+        for (int reg = 0; reg < (int)spots_.size(); ++reg) {
+            if (p_.home[reg] == Home::given) found.push_back({reg, &p_.program.inputs[p_.input_of[reg]], false});
+            else if (p_.direct[reg] >= 0) found.push_back({reg, &p_.program.outputs[p_.direct[reg]], true});
+        }
+        return found;
     }
 
     void find_spots() {
-        for (size_t reg = 0; reg < spots_.size(); ++reg) {
-            if (p_.home[reg] == Home::given) spots_[reg] = at_port(p_.program.inputs[p_.input_of[reg]], false, 0, 0);
-            else if (p_.home[reg] == Home::full && p_.program.sizes[reg] > one)
-                if (const int o = direct((int)reg); o >= 0) spots_[reg] = at_port(p_.program.outputs[o], true, 0, 0);
-        }
+        for (const auto& [reg, port, written] : moving_) spots_[reg] = at_port(*port, written, 0, 0);
     }
 
     // A vector register from a row and unit on.
-    Spot<T> at(int reg, long row, long unit) const {
+    [[gnu::always_inline]] inline Spot<T> at(int reg, long row, long unit) const {
         const Spot<T>& spot = spots_[reg];
-        return {p_.home[reg] == Home::scratch ? spot.at : spot.at + row * spot.row + unit, spot.row};
+        return {spot.in_tile ? spot.at : spot.at + row * spot.row + unit, spot.row};
     }
 
     // A register of one number a row (or for all rows).
@@ -366,7 +374,7 @@ private:
 
     void emit_ones(int reg) {
         if (!c_.by_rows() && index_ != 0) return;
-        for (int o : p_.outputs_of[reg]) {
+        for (int o : p_.emitted[reg]) {
             const Port& port = p_.program.outputs[o];
             for (long r = 0; r < rows_; ++r) {
                 T* to = at_port(port, true, first_row_ + r, 0).at;
@@ -412,7 +420,7 @@ private:
                     }
                     if (dense) call.width *= call.rows, call.rows = 1;
                     k_.pointwise[q.op][ones](call);
-                    if (!p_.outputs_of[q.out].empty()) emit(q.out, row, rows, unit, width);
+                    if (!p_.emitted[q.out].empty()) emit(q.out, row, rows, unit, width);
                 }
             }
         }
@@ -420,9 +428,7 @@ private:
 
     // Leave an output register's tile wherever it is wanted besides where it was written.
     void emit(int reg, long row, long rows, long unit, long width) {
-        const int written = direct(reg);
-        for (int o : p_.outputs_of[reg]) {
-            if (o == written) continue;
+        for (int o : p_.emitted[reg]) {
             const Port& port = p_.program.outputs[o];
             const Spot<T> from = at(reg, row, unit), to = at_port(port, true, row, unit);
             const Call<T> call{to.at, to.row, {from.at}, {from.row}, (int)rows, (int)width};
@@ -466,8 +472,10 @@ private:
     }
 
     // In even pieces of at most as many rows as the registers hold.
-    void run_rows(ProductCall<T> call, long rows, int vectors) const {
+    void run_rows(const ProductCall<T>& first, long rows, int vectors) const {
         const long best = k_.rows[vectors - 1];
+        if (rows <= best) return k_.product[rows - 1][vectors - 1](first);
+        ProductCall<T> call = first;
         for (long chunks = (rows + best - 1) / best; chunks > 0; --chunks) {
             const long now = rows / chunks;
             k_.product[now - 1][vectors - 1](call);
