@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <cstdint>
+
 namespace pellucid {
 
 // The pointwise operations, in the order of every table of them.
@@ -80,6 +82,7 @@ struct Kernels {
     void (*product[most_rows][most_vectors])(const ProductCall<T>&);
     void (*turn)(const TurnCall<T>&);
     T (*sum)(const T*, long);
+    std::uint64_t (*fingerprint)(const T*, long);       // of so many numbers' bits
 };
 
 struct Isa {

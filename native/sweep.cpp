@@ -6,6 +6,7 @@
 #include <climits>
 #include <optional>
 
+#include "kept.h"
 #include "memory.h"
 #include "multiply.h"
 #include "packing.h"
@@ -66,13 +67,20 @@ std::vector<long> even_shares(const Sweep<T>& w, int threads) {
     return shares;
 }
 
+// All panels of a large product's right-hand side.
+template <class T>
+struct Panel {
+    T* data;
+    bool packed;    // by an earlier call
+};
+
 // What all threads of a sweep work on.
 template <class T>
 struct Common {
     const Sweep<T>& sweep;
     const Kernels<T>& kernels;
     std::vector<std::vector<Packed<T>>> packed;     // of each stage's products
-    std::vector<T*> projection_panels, input_gradient_panels;
+    std::vector<Panel<T>> projection_panels, input_gradient_panels;
     std::vector<Window<T>> windows;                 // all with a base
     std::vector<size_t> full_offset;                // of registers that live outside of tiles
     long block;                                     // steps
@@ -147,12 +155,13 @@ public:
         for (size_t s = 0; s < p_.stages.size(); ++s)
             for (size_t i = 0; i < p_.stages[s].products.size(); ++i) {
                 const Product& q = p_.stages[s].products[i];
-                pack_share(c_.packed[s][i], q, w_.matrices[q.matrix], k_, index_, count_);
+                if (!c_.packed[s][i].packed) pack_share(c_.packed[s][i], q, w_.matrices[q.matrix], k_, index_, count_);
             }
-        for (size_t i = 0; i < w_.projections.size(); ++i)
-            pack_panels(as_right(w_.projections[i].matrix, true), c_.projection_panels[i], k_, index_, count_);
-        for (size_t i = 0; i < w_.input_gradients.size(); ++i)
-            pack_panels(as_right(w_.input_gradients[i].matrix, false), c_.input_gradient_panels[i], k_, index_, count_);
+        const auto panels = [&](const Matrix<T>& m, bool transposed, const Panel<T>& to) {
+            if (!to.packed) pack_panels(as_right(m, transposed), to.data, k_, index_, count_);
+        };
+        for (size_t i = 0; i < w_.projections.size(); ++i) panels(w_.projections[i].matrix, true, c_.projection_panels[i]);
+        for (size_t i = 0; i < w_.input_gradients.size(); ++i) panels(w_.input_gradients[i].matrix, false, c_.input_gradient_panels[i]);
         c_.barrier.wait();
     }
 
@@ -219,7 +228,7 @@ private:
                 g.a = q.x.base + w_.first_row(time) * q.x.row, g.a_row = q.x.row, g.a_column = 1;
                 g.c = window_rows(q.window, time), g.c_row = c_.windows[q.window].row;
                 g.bias = q.bias;
-                multiply_share<T>(g, share, c_.projection_panels[i], nullptr, k_);
+                multiply_share<T>(g, share, c_.projection_panels[i].data, nullptr, k_);
             };
             if (!c_.by_rows() || count_ == 1) {
                 const long m = w_.first_row(first_time_ + count) - w_.first_row(first_time_);
@@ -244,7 +253,7 @@ private:
             g.m = rows, g.n = q.matrix.columns, g.k = q.matrix.rows;
             g.a = window_rows(q.window, first_time_), g.a_row = c_.windows[q.window].row, g.a_column = 1;
             g.c = q.dx.base + first * q.dx.row, g.c_row = q.dx.row;
-            multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), c_.input_gradient_panels[i], nullptr, k_);
+            multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), c_.input_gradient_panels[i].data, nullptr, k_);
         }
         for (const WeightGradient<T>& q : w_.weight_gradients) {
             const T* adjoint = window_rows(q.window, first_time_) + q.column;
@@ -489,21 +498,28 @@ private:
 template <class T>
 class Prepared {
 public:
-    Prepared(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows, Arena& arena)
-        : common_{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, {}, Barrier(threads)} {
+    // `packs`: of this and earlier calls; null for matrices packed for this one alone.
+    Prepared(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows, Arena& arena, Packs* packs)
+        : packs_(packs), common_{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, {}, Barrier(threads)} {
         const Plan& plan = *sweep.plan;
         if (by_rows) common_.shares = even_shares(sweep, threads);
         long share = by_rows ? 0 : sweep.batch;
         for (size_t i = 1; i < common_.shares.size(); ++i) share = std::max(share, common_.shares[i] - common_.shares[i - 1]);
         for (const Stage& stage : plan.stages) {
             common_.packed.emplace_back();
-            for (const Product& q : stage.products)
-                common_.packed.back().push_back(lay_out(q, sweep.matrices[q.matrix], share, kernels, arena));
+            for (const Product& q : stage.products) {
+                const Matrix<T>& m = sweep.matrices[q.matrix];
+                Packed<T> packed = lay_out(q, m, share, kernels);
+                const Panel<T> place = room(m, q.transposed, q.parts, q.heads, packed.vectors, packed.size, arena);
+                packed.data = place.data, packed.packed = place.packed;
+                common_.packed.back().push_back(packed);
+            }
         }
-        for (const Projection<T>& q : sweep.projections)
-            common_.projection_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, true))));
-        for (const InputGradient<T>& q : sweep.input_gradients)
-            common_.input_gradient_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, false))));
+        const auto panels = [&](const Matrix<T>& m, bool transposed) {
+            return room(m, transposed, 0, 0, 0, panels_size(kernels, as_right(m, transposed)), arena);
+        };
+        for (const Projection<T>& q : sweep.projections) common_.projection_panels.push_back(panels(q.matrix, true));
+        for (const InputGradient<T>& q : sweep.input_gradients) common_.input_gradient_panels.push_back(panels(q.matrix, false));
         for (Window<T>& window : common_.windows)
             if (!window.base) {
                 const size_t count = (size_t)common_.block * sweep.batch * window.width;
@@ -533,16 +549,29 @@ public:
     bool ran_to_the_end() const { return common_.last_block.load() == LONG_MAX; }
 
 private:
+    Packs* packs_;
     Common<T> common_;
     std::vector<Worker<T>> workers_;
+
+    // Where a matrix is packed already, or room to pack it.
+    Panel<T> room(const Matrix<T>& m, bool transposed, int parts, int heads, int vectors, size_t count, Arena& arena) const {
+        if (packs_) {
+            const PackedAs as{m.data, m.rows, m.columns, m.row, &common_.kernels, transposed, parts, heads, vectors};
+            if (const auto place = packs_->find(as, fingerprint(m, common_.kernels), count * sizeof(T)))
+                return {static_cast<T*>(place->data), place->packed};
+        }
+        return {arena.take<T>(count), false};
+    }
 };
 
 // Nothing where the threads were not to be had; otherwise whether it ran to the end.
 template <class T>
 std::optional<bool> run_on(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows) {
     Arena arena;
-    Prepared<T> prepared(sweep, kernels, threads, by_rows, arena);
+    Packs packs;
+    Prepared<T> prepared(sweep, kernels, threads, by_rows, arena, &packs);
     if (!prepared.each([](Worker<T>& worker) { worker.run(); })) return std::nullopt;
+    packs.keep();
     return prepared.ran_to_the_end();
 }
 
@@ -588,7 +617,7 @@ struct Stepper<T>::Parts {
     void prepare(int threads) {
         prepared.reset();
         arena = std::make_unique<Arena>(true);
-        prepared = std::make_unique<Prepared<T>>(sweep, isa.kernels<T>(), threads, threads == 1, *arena);
+        prepared = std::make_unique<Prepared<T>>(sweep, isa.kernels<T>(), threads, threads == 1, *arena, nullptr);
     }
 
     // On the threads there are; after a fork they are fewer than before.
