@@ -106,7 +106,7 @@ Plan::Plan(Program given) : program(std::move(given)) {
     auto group_of = [&](Stage& stage, int size) -> Group& {
         for (Group& g : stage.groups)
             if (g.size == size) return g;
-        return *stage.groups.insert(size == one ? stage.groups.begin() : stage.groups.end(), Group{size, {}, {}});
+        return *stage.groups.insert(size == one ? stage.groups.begin() : stage.groups.end(), Group{size, {}, {}, {}});
     };
     for (const Phase& phase : program.phases) {
         std::vector<std::pair<int, Product>> waiting;
@@ -145,6 +145,8 @@ Plan::Plan(Program given) : program(std::move(given)) {
     for (int r = 0; r < count; ++r)
         if (input_of[r] < 0)
             home[r] = far[r] || wanted[r] || program.sizes[r] == one ? Home::full : Home::scratch;
+    for (Stage& stage : stages)
+        for (Group& g : stage.groups) find_far(stage, g);
     for (const Stage& stage : stages)
         for (const Group& g : stage.groups) {
             std::vector<int> last(count, -1);
@@ -167,6 +169,25 @@ Plan::Plan(Program given) : program(std::move(given)) {
             }
             slots = std::max(slots, made);
         }
+}
+
+void Plan::find_far(const Stage& stage, Group& group) const {
+    std::set<int> found;
+    const auto add = [&](int r) {
+        if (program.sizes[r] != group.size || group.size <= one) return;
+        const Port* port = input_of[r] >= 0 ? &program.inputs[input_of[r]] : direct[r] >= 0 ? &program.outputs[direct[r]] : nullptr;
+        if (port && (port->kind == Kind::step || port->kind == Kind::shifted)) found.insert(r);
+    };
+    for (int q : group.products) {
+        for (int r : stage.products[q].destinations) add(r);
+        for (const std::vector<int>& starts : stage.products[q].starts)
+            for (int r : starts) add(r);
+    }
+    for (const Instruction& q : group.instructions) {
+        add(q.out);
+        for (int r : q.in) add(r);
+    }
+    group.far.assign(found.begin(), found.end());
 }
 
 }  // namespace pellucid

@@ -60,6 +60,7 @@ struct Group {
     int size;
     std::vector<int> products;      // indices into the stage's products
     std::vector<Instruction> instructions;
+    std::vector<int> far = {};      // registers of this size that lie in buffers with all steps, read or written here
 };
 
 struct Stage {
@@ -88,6 +89,9 @@ struct Plan {
 
     // Throws std::invalid_argument where the program is malformed.
     explicit Plan(Program given);
+
+private:
+    void find_far(const Stage& stage, Group& group) const;
 };
 
 }  // namespace pellucid

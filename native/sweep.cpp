@@ -47,6 +47,14 @@ Gemm<T> as_right(const Matrix<T>& m, bool transposed) {
     return g;
 }
 
+// A distance between rows of so many numbers at which a dozen of them do not compete for the same few lines of the cache, as
+// they do where it is a multiple of a large power of two.
+template <class T>
+long apart(long numbers) {
+    const long line = 64 / (long)sizeof(T), page = 1024 / (long)sizeof(T);
+    return numbers >= page && numbers % page == 0 ? numbers + line : numbers;
+}
+
 // Rows for each thread so that all have as many steps to do.
 template <class T>
 std::vector<long> even_shares(const Sweep<T>& w, int threads) {
@@ -410,6 +418,7 @@ private:
             const long width = std::min((upto - next) * unit_step, per_head - within), unit = head * per_head + within;
             for (long r = 0; r < rows_; r += most_tile_rows_) {
                 const long row = first_row_ + r, rows = std::min(most_tile_rows_, rows_ - r);
+                fetch(group, row, rows, unit, width);
                 for (int q : group.products) {
                     run_product(stage.products[q], packed[q], head, within, row, rows, width, unit);
                     for (int reg : stage.products[q].destinations) emit(reg, row, rows, unit, width);
@@ -432,6 +441,16 @@ private:
                     if (!p_.emitted[q.out].empty()) emit(q.out, row, rows, unit, width);
                 }
             }
+        }
+    }
+
+    // What a tile reads and writes in buffers of all steps is far away, in short pieces that the processor does not foresee:
+    // it begins to come all at once, and while the products are computed.
+    void fetch(const Group& group, long row, long rows, long unit, long width) const {
+        for (int reg : group.far) {
+            const Spot<T> from = at(reg, row, unit);
+            for (long r = 0; r < rows; ++r)
+                for (long i = 0; i < width; i += 64 / (long)sizeof(T)) __builtin_prefetch(from.at + r * from.row + i, 1);
         }
     }
 
@@ -522,9 +541,9 @@ public:
         for (const InputGradient<T>& q : sweep.input_gradients) common_.input_gradient_panels.push_back(panels(q.matrix, false));
         for (Window<T>& window : common_.windows)
             if (!window.base) {
-                const size_t count = (size_t)common_.block * sweep.batch * window.width;
+                window.row = apart<T>(window.width);
+                const size_t count = (size_t)common_.block * sweep.batch * window.row;
                 window.base = arena.take<T>(count);
-                window.row = window.width;
                 std::fill_n(window.base, count, T(0));
             }
         common_.full_offset.assign(plan.program.sizes.size(), 0);
