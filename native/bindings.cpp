@@ -484,7 +484,8 @@ NB_MODULE(_native, m) {
     nb::class_<PyStepper>(m, "Stepper")
         .def(nb::init<const Plan&, long, std::vector<long>, std::vector<MaybeArray>, std::vector<Array>, std::vector<PyWindow>,
                       std::vector<PyProjection>, bool, int, bool>(),
-             nb::keep_alive<1, 2>())
+             nb::keep_alive<1, 2>(), nb::arg("program"), nb::arg("batch"), nb::arg("sizes"), nb::arg("buffers"), nb::arg("matrices"),
+             nb::arg("windows"), nb::arg("projections"), nb::arg("twice"), nb::arg("threads"), nb::arg("half") = false)
         .def("step", &PyStepper::step);
     m.def("multiply", &multiply_any, nb::arg("a"), nb::arg("b"), nb::arg("c"), nb::arg("add") = false,
           nb::arg("bias") = nb::none(), nb::arg("threads") = 1);

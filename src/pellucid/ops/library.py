@@ -102,7 +102,7 @@ def _run(
         before,
         dict(zip(_names(input_names), inputs, strict=True)),
         projection=None if weight is None else (weight, bias),
-        half=bool(flags[5]),
+        half=any(flags[5:]),
     )
     return list(states.values())
 
