@@ -25,8 +25,10 @@ check: $(VENV)/ready
 RESULTS := benchmarks/results/recurrent.jsonl
 bench-recurrent: $(VENV)/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@mkdir -p $(dir $(RESULTS))
 	@$(BIN)/python -m benchmarks.recurrent --out $(RESULTS) --allocator keeps
 	@$(BIN)/python -m benchmarks.recurrent --out $(RESULTS) --allocator system --table grid --threads 2
+	@$(BIN)/python -m benchmarks.report $(RESULTS) --out docs
 
 # The native module with checks of memory and arithmetic (GCC's AddressSanitizer and UBSan), and the tests that exercise it.
 # The first finding ends the run. Leaks are not asked for: Python keeps much until its end.

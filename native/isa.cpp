@@ -297,6 +297,32 @@ T sum(const T* from, long count) {
     return result;
 }
 
+// Polynomials in odd numbers: eight in every lane, and one of what these come to. A change of one number changes its lane's
+// by an odd multiple of the change, and so the whole.
+template <class T>
+std::uint64_t fingerprint(const T* from, long count) {
+    typedef std::uint32_t Words __attribute__((vector_size(vector_bytes)));
+    constexpr int at_once = 8, words = vector_bytes / 4;
+    Words sums[at_once] = {};
+    const char* bytes = reinterpret_cast<const char*>(from);
+    long left = count * (long)sizeof(T);
+    for (; left >= at_once * vector_bytes; left -= at_once * vector_bytes)
+        for (int j = 0; j < at_once; ++j, bytes += vector_bytes) {
+            Words w;
+            __builtin_memcpy(&w, bytes, vector_bytes);
+            sums[j] = sums[j] * 0x9e3779b1u + w;
+        }
+    for (int j = 0; left > 0; ++j, bytes += vector_bytes, left -= vector_bytes) {
+        Words w{};
+        __builtin_memcpy(&w, bytes, (unsigned long)(left < vector_bytes ? left : vector_bytes));
+        sums[j] = sums[j] * 0x9e3779b1u + w;
+    }
+    std::uint64_t whole = (std::uint64_t)count;
+    for (int j = 0; j < at_once; ++j)
+        for (int i = 0; i < words; ++i) whole = (whole + sums[j][i]) * 0x9e3779b97f4a7c15u;
+    return whole;
+}
+
 #if defined(__AVX512BF16__)
 
 // This build has the kernels of pairs alone: what else there is comes from the other build for AVX-512.
@@ -357,6 +383,7 @@ void build(Kernels<T>& k) {
     fill_products<T, false>(k);
     k.turn = turn<T, false>;
     k.sum = sum<T>;
+    k.fingerprint = fingerprint<T>;
 }
 
 #define PELLUCID_TEXT_OF(name) #name

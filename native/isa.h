@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <cstdint>
+
 namespace pellucid {
 
 // The pointwise operations, in the order of every table of them.
@@ -85,6 +87,7 @@ struct Kernels {
     void (*product[most_rows][most_vectors])(const ProductCall<T>&);
     void (*turn)(const TurnCall<T>&);
     T (*sum)(const T*, long);
+    std::uint64_t (*fingerprint)(const T*, long);       // of so many numbers' bits
     // Of pairs only: words of `count` numbers of a row; of two rows, the second of which may be null, number by number.
     void (*along)(const T* row, long count, T* to);
     void (*across)(const T* row, const T* next, long count, T* to);

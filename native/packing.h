@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "isa.h"
-#include "memory.h"
 #include "program.h"
 #include "sweep.h"
 
@@ -35,8 +34,10 @@ struct Packed {
     long per_block = 1;         // groups that begin at one unit
     long units_per_step = 0;    // units from one group to the next that begins elsewhere
     std::vector<PackedGroup> groups;
+    int vectors = 0;            // of a group, at most
     T* data = nullptr;
-    size_t head_size = 0;
+    size_t head_size = 0, size = 0;
+    bool packed = false;        // by an earlier call
 
     const T* panel(int head, const PackedGroup& g, int segment, int lanes) const {
         return data + head * head_size + g.offset + (size_t)segment * words * g.count * lanes;
@@ -51,9 +52,9 @@ int vectors_of_group(const Kernels<T>& kernels, int parts, long rows) {
     return std::min(kernels.vectors, parts % 2 == 0 || parts == 1 ? 2 : 3);
 }
 
-// The layout for products of so many rows, with room for the numbers that pack_share brings.
+// The layout for products of so many rows; `data` is to have room for `size` numbers, which pack_share brings.
 template <class T>
-Packed<T> lay_out(const Product& product, const Matrix<T>& m, long row_count, const Kernels<T>& kernels, Arena& arena) {
+Packed<T> lay_out(const Product& product, const Matrix<T>& m, long row_count, const Kernels<T>& kernels) {
     Packed<T> p;
     const long rows = m.rows / product.parts / product.heads;   // of a part of a head
     p.parts = product.transposed ? 1 : product.parts;
@@ -79,7 +80,8 @@ Packed<T> lay_out(const Product& product, const Matrix<T>& m, long row_count, co
     }
     p.per_block = (std::min(together, blocks) * p.parts + vectors - 1) / vectors;
     p.head_size = offset;
-    p.data = arena.take<T>(offset * product.heads);
+    p.size = offset * product.heads;
+    p.vectors = vectors;
     return p;
 }
 

@@ -81,9 +81,16 @@ Plan::Plan(Program given) : program(std::move(given)) {
     fuse(program);
     const int count = (int)program.sizes.size();
     input_of.assign(count, -1);
-    outputs_of.assign(count, {});
+    direct.assign(count, -1);
+    emitted.assign(count, {});
     for (size_t i = 0; i < program.inputs.size(); ++i) input_of[program.inputs[i].reg] = (int)i;
-    for (size_t i = 0; i < program.outputs.size(); ++i) outputs_of[program.outputs[i].reg].push_back((int)i);
+    std::vector<bool> wanted(count, false);
+    for (size_t i = 0; i < program.outputs.size(); ++i) {
+        const auto [reg, kind, buffer] = program.outputs[i];
+        wanted[reg] = true;
+        if (direct[reg] < 0 && kind != Kind::total && program.sizes[reg] > one && input_of[reg] < 0) direct[reg] = (int)i;
+        else emitted[reg].push_back((int)i);
+    }
 
     // Stages: a product or sum begins a new one where it needs what the stage at hand computes, or is cut differently.
     std::vector<int> stage_of(count, -1);
@@ -137,7 +144,7 @@ Plan::Plan(Program given) : program(std::move(given)) {
     }
     for (int r = 0; r < count; ++r)
         if (input_of[r] < 0)
-            home[r] = far[r] || !outputs_of[r].empty() || program.sizes[r] == one ? Home::full : Home::scratch;
+            home[r] = far[r] || wanted[r] || program.sizes[r] == one ? Home::full : Home::scratch;
     for (const Stage& stage : stages)
         for (const Group& g : stage.groups) {
             std::vector<int> last(count, -1);

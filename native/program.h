@@ -82,7 +82,8 @@ struct Plan {
     std::vector<Home> home;
     std::vector<int> slot;          // of a scratch register
     std::vector<int> input_of;      // port index of a given register, or -1
-    std::vector<std::vector<int>> outputs_of;
+    std::vector<int> direct;                // the port that a register is written to as it is computed, or -1
+    std::vector<std::vector<int>> emitted;  // the ports that it is copied to, or added to, besides
     int slots = 0;                  // scratch slots of a tile
 
     // Throws std::invalid_argument where the program is malformed.

@@ -6,6 +6,7 @@
 #include <climits>
 #include <optional>
 
+#include "kept.h"
 #include "memory.h"
 #include "multiply.h"
 #include "packing.h"
@@ -22,6 +23,7 @@ template <class T>
 struct Spot {
     T* at = nullptr;
     long row = 0;
+    bool in_tile = false;   // it holds a tile, whichever that is
 };
 
 // Blocks of steps: long enough for the large products, short enough that windows stay in the cache and Ctrl-C is heard.
@@ -65,13 +67,20 @@ std::vector<long> even_shares(const Sweep<T>& w, int threads) {
     return shares;
 }
 
+// All panels of a large product's right-hand side.
+template <class T>
+struct Panel {
+    T* data;
+    bool packed;    // by an earlier call
+};
+
 // What all threads of a sweep work on.
 template <class T>
 struct Common {
     const Sweep<T>& sweep;
     const Kernels<T>& kernels;
     std::vector<std::vector<Packed<T>>> packed;     // of each stage's products
-    std::vector<T*> projection_panels, input_gradient_panels;
+    std::vector<Panel<T>> projection_panels, input_gradient_panels;
     std::vector<Window<T>> windows;                 // all with a base
     std::vector<size_t> full_offset;                // of registers that live outside of tiles
     long block;                                     // steps
@@ -98,11 +107,12 @@ public:
         T* ones = arena.take<T>(p_.program.sizes.size() * (size_t)std::max<long>(rows_, 1));
         spots_.resize(p_.program.sizes.size());
         for (size_t reg = 0; reg < spots_.size(); ++reg) {
-            if (p_.home[reg] == Home::scratch) spots_[reg] = {scratch + (size_t)p_.slot[reg] * slot_size, tile_width_};
+            if (p_.home[reg] == Home::scratch) spots_[reg] = {scratch + (size_t)p_.slot[reg] * slot_size, tile_width_, true};
             else if (p_.home[reg] == Home::given) continue;
             else if (p_.program.sizes[reg] <= one) spots_[reg] = {ones + reg * rows_ - first_row_, 1};
             else spots_[reg] = {full + c_.full_offset[reg] - (c_.by_rows() ? first_row_ * size_of((int)reg) : 0), size_of((int)reg)};
         }
+        moving_ = moving();
         gathers_ = !w_.input_gradients.empty() || !w_.weight_gradients.empty() || !w_.bias_gradients.empty();
         if (!w_.weight_gradients.empty()) multiply_scratch_ = arena.take<T>(scratch_size(k_));
         if (k_.pair == 2) {
@@ -151,16 +161,24 @@ public:
         for (size_t s = 0; s < p_.stages.size(); ++s)
             for (size_t i = 0; i < p_.stages[s].products.size(); ++i) {
                 const Product& q = p_.stages[s].products[i];
-                pack_share(c_.packed[s][i], q, w_.matrices[q.matrix], k_, index_, count_);
+                if (!c_.packed[s][i].packed) pack_share(c_.packed[s][i], q, w_.matrices[q.matrix], k_, index_, count_);
             }
-        for (size_t i = 0; i < w_.projections.size(); ++i)
-            pack_panels(as_right(w_.projections[i].matrix, true), c_.projection_panels[i], k_, index_, count_);
-        for (size_t i = 0; i < w_.input_gradients.size(); ++i)
-            pack_panels(as_right(w_.input_gradients[i].matrix, false), c_.input_gradient_panels[i], k_, index_, count_);
+        const auto panels = [&](const Matrix<T>& m, bool transposed, const Panel<T>& to) {
+            if (!to.packed) pack_panels(as_right(m, transposed), to.data, k_, index_, count_);
+        };
+        for (size_t i = 0; i < w_.projections.size(); ++i) panels(w_.projections[i].matrix, true, c_.projection_panels[i]);
+        for (size_t i = 0; i < w_.input_gradients.size(); ++i) panels(w_.input_gradients[i].matrix, false, c_.input_gradient_panels[i]);
         c_.barrier.wait();
     }
 
 private:
+    // Registers that lie elsewhere in every step.
+    struct Moving {
+        int reg;
+        const Port* port;
+        bool written;
+    };
+
     Common<T>& c_;
     const Sweep<T>& w_;
     const Kernels<T>& k_;
@@ -170,6 +188,7 @@ private:
     long most_tile_rows_ = 0, tile_width_ = 0;
     long first_time_ = 0, step_ = 0, time_ = 0;
     std::vector<Spot<T>> spots_;    // of each register, in this step: from row 0 and unit 0 on, or from the tile's beginning
+    std::vector<Moving> moving_;
     T *multiply_scratch_ = nullptr, *left_ = nullptr;   // left_: words of left operands
     std::vector<Left<T>> left_of_;      // of each segment, in this tile
     bool gathers_ = false;
@@ -217,7 +236,7 @@ private:
                 g.a = q.x.base + w_.first_row(time) * q.x.row, g.a_row = q.x.row, g.a_column = 1;
                 g.c = window_rows(q.window, time), g.c_row = c_.windows[q.window].row;
                 g.bias = q.bias;
-                multiply_share<T>(g, share, c_.projection_panels[i], nullptr, left_, k_);
+                multiply_share<T>(g, share, c_.projection_panels[i].data, nullptr, left_, k_);
             };
             if (!c_.by_rows() || count_ == 1) {
                 const long m = w_.first_row(first_time_ + count) - w_.first_row(first_time_);
@@ -242,7 +261,7 @@ private:
             g.m = rows, g.n = q.matrix.columns, g.k = q.matrix.rows;
             g.a = window_rows(q.window, first_time_), g.a_row = c_.windows[q.window].row, g.a_column = 1;
             g.c = q.dx.base + first * q.dx.row, g.c_row = q.dx.row;
-            multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), c_.input_gradient_panels[i], nullptr, left_, k_);
+            multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), c_.input_gradient_panels[i].data, nullptr, left_, k_);
         }
         for (const WeightGradient<T>& q : w_.weight_gradients) {
             const T* adjoint = window_rows(q.window, first_time_) + q.column;
@@ -307,25 +326,23 @@ private:
         }
     }
 
-    // The port that a computed register is written to directly, or -1.
-    int direct(int reg) const {
-        for (int o : p_.outputs_of[reg])
-            if (p_.program.outputs[o].kind != Kind::total) return o;
-        return -1;
+    std::vector<Moving> moving() const {
+        std::vector<Moving> found;
+        for (int reg = 0; reg < (int)spots_.size(); ++reg) {
+            if (p_.home[reg] == Home::given) found.push_back({reg, &p_.program.inputs[p_.input_of[reg]], false});
+            else if (p_.direct[reg] >= 0) found.push_back({reg, &p_.program.outputs[p_.direct[reg]], true});
+        }
+        return found;
     }
 
     void find_spots() {
-        for (size_t reg = 0; reg < spots_.size(); ++reg) {
-            if (p_.home[reg] == Home::given) spots_[reg] = at_port(p_.program.inputs[p_.input_of[reg]], false, 0, 0);
-            else if (p_.home[reg] == Home::full && p_.program.sizes[reg] > one)
-                if (const int o = direct((int)reg); o >= 0) spots_[reg] = at_port(p_.program.outputs[o], true, 0, 0);
-        }
+        for (const auto& [reg, port, written] : moving_) spots_[reg] = at_port(*port, written, 0, 0);
     }
 
     // A vector register from a row and unit on.
-    Spot<T> at(int reg, long row, long unit) const {
+    [[gnu::always_inline]] inline Spot<T> at(int reg, long row, long unit) const {
         const Spot<T>& spot = spots_[reg];
-        return {p_.home[reg] == Home::scratch ? spot.at : spot.at + row * spot.row + unit, spot.row};
+        return {spot.in_tile ? spot.at : spot.at + row * spot.row + unit, spot.row};
     }
 
     // A register of one number a row (or for all rows).
@@ -374,7 +391,7 @@ private:
 
     void emit_ones(int reg) {
         if (!c_.by_rows() && index_ != 0) return;
-        for (int o : p_.outputs_of[reg]) {
+        for (int o : p_.emitted[reg]) {
             const Port& port = p_.program.outputs[o];
             for (long r = 0; r < rows_; ++r) {
                 T* to = at_port(port, true, first_row_ + r, 0).at;
@@ -420,7 +437,7 @@ private:
                     }
                     if (dense) call.width *= call.rows, call.rows = 1;
                     k_.pointwise[q.op][ones](call);
-                    if (!p_.outputs_of[q.out].empty()) emit(q.out, row, rows, unit, width);
+                    if (!p_.emitted[q.out].empty()) emit(q.out, row, rows, unit, width);
                 }
             }
         }
@@ -428,9 +445,7 @@ private:
 
     // Leave an output register's tile wherever it is wanted besides where it was written.
     void emit(int reg, long row, long rows, long unit, long width) {
-        const int written = direct(reg);
-        for (int o : p_.outputs_of[reg]) {
-            if (o == written) continue;
+        for (int o : p_.emitted[reg]) {
             const Port& port = p_.program.outputs[o];
             const Spot<T> from = at(reg, row, unit), to = at_port(port, true, row, unit);
             const Call<T> call{to.at, to.row, {from.at}, {from.row}, (int)rows, (int)width};
@@ -478,8 +493,10 @@ private:
     }
 
     // In even pieces of at most as many rows as the registers hold.
-    void run_rows(ProductCall<T> call, long rows, int vectors) const {
+    void run_rows(const ProductCall<T>& first, long rows, int vectors) const {
         const long best = k_.rows[vectors - 1];
+        if (rows <= best) return k_.product[rows - 1][vectors - 1](first);
+        ProductCall<T> call = first;
         for (long chunks = (rows + best - 1) / best; chunks > 0; --chunks) {
             const long now = rows / chunks;
             k_.product[now - 1][vectors - 1](call);
@@ -493,21 +510,28 @@ private:
 template <class T>
 class Prepared {
 public:
-    Prepared(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows, Arena& arena)
-        : common_{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, {}, Barrier(threads)} {
+    // `packs`: of this and earlier calls; null for matrices packed for this one alone.
+    Prepared(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows, Arena& arena, Packs* packs)
+        : packs_(packs), common_{sweep, kernels, {}, {}, {}, sweep.windows, {}, block_steps(sweep), threads, {}, Barrier(threads)} {
         const Plan& plan = *sweep.plan;
         if (by_rows) common_.shares = even_shares(sweep, threads);
         long share = by_rows ? 0 : sweep.batch;
         for (size_t i = 1; i < common_.shares.size(); ++i) share = std::max(share, common_.shares[i] - common_.shares[i - 1]);
         for (const Stage& stage : plan.stages) {
             common_.packed.emplace_back();
-            for (const Product& q : stage.products)
-                common_.packed.back().push_back(lay_out(q, sweep.matrices[q.matrix], share, kernels, arena));
+            for (const Product& q : stage.products) {
+                const Matrix<T>& m = sweep.matrices[q.matrix];
+                Packed<T> packed = lay_out(q, m, share, kernels);
+                const Panel<T> place = room(m, q.transposed, q.parts, q.heads, packed.vectors, packed.size, arena);
+                packed.data = place.data, packed.packed = place.packed;
+                common_.packed.back().push_back(packed);
+            }
         }
-        for (const Projection<T>& q : sweep.projections)
-            common_.projection_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, true))));
-        for (const InputGradient<T>& q : sweep.input_gradients)
-            common_.input_gradient_panels.push_back(arena.take<T>(panels_size(kernels, as_right(q.matrix, false))));
+        const auto panels = [&](const Matrix<T>& m, bool transposed) {
+            return room(m, transposed, 0, 0, 0, panels_size(kernels, as_right(m, transposed)), arena);
+        };
+        for (const Projection<T>& q : sweep.projections) common_.projection_panels.push_back(panels(q.matrix, true));
+        for (const InputGradient<T>& q : sweep.input_gradients) common_.input_gradient_panels.push_back(panels(q.matrix, false));
         for (Window<T>& window : common_.windows)
             if (!window.base) {
                 const size_t count = (size_t)common_.block * sweep.batch * window.width;
@@ -537,16 +561,29 @@ public:
     bool ran_to_the_end() const { return common_.last_block.load() == LONG_MAX; }
 
 private:
+    Packs* packs_;
     Common<T> common_;
     std::vector<Worker<T>> workers_;
+
+    // Where a matrix is packed already, or room to pack it.
+    Panel<T> room(const Matrix<T>& m, bool transposed, int parts, int heads, int vectors, size_t count, Arena& arena) const {
+        if (packs_) {
+            const PackedAs as{m.data, m.rows, m.columns, m.row, &common_.kernels, transposed, parts, heads, vectors};
+            if (const auto place = packs_->find(as, fingerprint(m, common_.kernels), count * sizeof(T)))
+                return {static_cast<T*>(place->data), place->packed};
+        }
+        return {arena.take<T>(count), false};
+    }
 };
 
 // Nothing where the threads were not to be had; otherwise whether it ran to the end.
 template <class T>
 std::optional<bool> run_on(const Sweep<T>& sweep, const Kernels<T>& kernels, int threads, bool by_rows) {
     Arena arena;
-    Prepared<T> prepared(sweep, kernels, threads, by_rows, arena);
+    Packs packs;
+    Prepared<T> prepared(sweep, kernels, threads, by_rows, arena, &packs);
     if (!prepared.each([](Worker<T>& worker) { worker.run(); })) return std::nullopt;
+    packs.keep();
     return prepared.ran_to_the_end();
 }
 
@@ -593,7 +630,7 @@ struct Stepper<T>::Parts {
     void prepare(int threads) {
         prepared.reset();
         arena = std::make_unique<Arena>(true);
-        prepared = std::make_unique<Prepared<T>>(sweep, isa.kernels<T>(sweep.half), threads, threads == 1, *arena);
+        prepared = std::make_unique<Prepared<T>>(sweep, isa.kernels<T>(sweep.half), threads, threads == 1, *arena, nullptr);
     }
 
     // On the threads there are; after a fork they are fewer than before.

@@ -5,11 +5,30 @@ recurrent cells declared by their equations (:class:`Cell`), a look inside (:cla
 networks on one's own data (``pellucid compare``).
 """
 
-from pellucid import cells, geometry, nn
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pellucid import cells, geometry
 from pellucid.cells import Cell
-from pellucid.explain import explain
+from pellucid.errors import EngineError
 from pellucid.trace import trace
+
+# Where the native engine cannot be loaded, the command line, which is part of this package, must still be able to say so:
+# what needs the engine is then left out here, and whoever asks for it gets the error.
+with suppress(EngineError):
+    from pellucid import nn
+    from pellucid.explain import explain
 
 __all__ = ["Cell", "cells", "explain", "geometry", "nn", "trace"]
 
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:  # a type checker would take it that every name exists
+
+    def __getattr__(name: str) -> Any:
+        """What was left out, which raises the reason; any other name does not exist."""
+        if name in ("nn", "explain"):
+            found = import_module(f"pellucid.{name}")
+            return found if name == "nn" else found.explain
+        raise AttributeError(f"module 'pellucid' has no attribute {name!r}")

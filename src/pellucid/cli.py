@@ -1,4 +1,4 @@
-"""The command line: ``pellucid compare``, ``size``, ``sample``, ``cell``. Heavy imports wait inside the commands."""
+"""The command line: ``pellucid compare``, ``size``, ``sample``, ``cell``, ``doctor``. Heavy imports wait inside the commands."""
 
 from __future__ import annotations
 
@@ -246,6 +246,27 @@ def cell(name: str, /, *, inputs: int = 64, hidden: int = 64, latex: bool = Fals
     print(f"{shown.name}: {count:,} parameters, {work:,} multiply-adds a step (inputs {inputs}, hidden {hidden})")
     print("\nforward\n" + shown.derivative().forward.text())
     print("\nbackward\n" + shown.derivative().backward.text())
+
+
+@app.command
+def doctor(*, json: bool = False) -> None:
+    """Say which path, instruction set and number of threads are in use here, and why; and check the engine's numbers.
+
+    The check runs a small LSTM and a small GRU forward and backward, and compares them with their equations and with
+    torch.nn. If it fails, the exit code is 1.
+
+    Parameters
+    ----------
+    json
+        Print the same as JSON.
+    """
+    from pellucid.doctor import examine
+
+    report = examine()
+    print(report.json() if json else report.text())
+    if not report.well:
+        sys.stdout.flush()
+        sys.exit(1)
 
 
 def main() -> None:

@@ -25,5 +25,9 @@ class CellError(PellucidError):
     """A recurrent cell's declaration is wrong; the message names the cell, the line and the remedy."""
 
 
+class EngineError(PellucidError, ImportError):
+    """The native engine cannot be loaded."""
+
+
 class DataError(PellucidError):
     """The person's data cannot be used as it is; the message names the file and, where known, the row."""

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pellucid import _native
 from pellucid.cells.derivative import Derivative
 from pellucid.cells.graph import Node
 from pellucid.cells.program import Pointwise, Product, Program, Reduce, TransposedProduct
+from pellucid.ops.native import _native
 
 Role = tuple[Any, ...]
 

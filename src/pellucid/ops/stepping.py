@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from pellucid import _native
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
 from pellucid.ops import lowering
 from pellucid.ops.engine import Call, project
+from pellucid.ops.native import _native
 from pellucid.ops.plan import Plan
 from pellucid.ops.recurrence import recurrence
 

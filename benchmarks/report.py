@@ -1,0 +1,427 @@
+"""The page and the drawings of a benchmark's results, made from its rows alone.
+
+``python -m benchmarks.report benchmarks/results/recurrent.jsonl --out docs/``
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from benchmarks import plots
+from benchmarks.rows import (
+    ALLOCATORS,
+    FORWARD,
+    MODES,
+    NAMES,
+    Results,
+    Row,
+    flops,
+    geometric_mean,
+    label,
+    level,
+    ratio,
+    recurrent_bytes,
+    verdict,
+    work,
+)
+
+# What the project set out for: in words, the table that shows it, and whose time is held against whose.
+GOALS = [
+    ("not slower than torch.nn at any size", "grid", "torch", "pellucid"),
+    ("not slower than torch.nn under torch.compile", "grid", "torch.compile", "pellucid"),
+    ("not slower than ONNX Runtime (forward)", "grid", "onnxruntime", "pellucid"),
+    ("any cell faster than a loop over its steps", "loops", "loop", "pellucid"),
+    ("any cell faster than that loop with its step compiled", "loops", "compiled loop", "pellucid"),
+    ("a cell of one's own as fast as the built-in one", "my cell", "pellucid", "my cell"),
+    ("ragged batches faster than torch's packed sequences", "ragged", "torch", "pellucid"),
+    ("ragged batches not dearer than padded ones", "ragged", "padded", "pellucid"),
+    ("resets inside a sequence at no cost", "resets", "no resets", "pellucid"),
+    ("resets faster than a loop over steps", "resets", "loop", "pellucid"),
+    ("one step of a stream faster than torch.nn's", "one step", "torch", "pellucid"),
+]
+PEERS = ("torch", "torch.compile", "onnxruntime")
+NOT_MEASURED = "Not measured in this run.\n"
+
+
+# Words
+
+
+def number(value: float) -> str:
+    """Three digits, and no more than are known."""
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
+
+
+def times(value: float) -> str:
+    """A ratio."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def share(value: float) -> str:
+    """A part of a limit."""
+    return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.1f} %"
+
+
+def named(name: str) -> str:
+    """A side as the page calls it."""
+    return NAMES.get(name, name)
+
+
+Column = Callable[[Row], str]
+
+
+def milliseconds(name: str) -> Column:
+    """The median of one side."""
+    return lambda row: number(1e3 * row["times"][name]["median"]) if name in row["times"] else ""
+
+
+def against(other: str, ours: str = "pellucid") -> Column:
+    """How many times as long the other takes."""
+    return lambda row: times(ratio(row, other, ours)) if other in row["times"] else ""
+
+
+def compared(rows: Sequence[Row], other: str, ours: str = "pellucid") -> str:
+    """The geometric mean and the smallest of the ratios, where there are any."""
+    found = [ratio(row, other, ours) for row in rows if other in row["times"]]
+    return f"{times(geometric_mean(found))} ({times(min(found))})" if found else ""
+
+
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]], words: int = 1) -> str:
+    """A table, whose first columns are words and whose others are numbers."""
+    rule = ["---"] * words + ["--:"] * (len(header) - words)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *lines]) + "\n"
+
+
+def folded(summary: str, text: str) -> str:
+    """What opens on a click."""
+    return f"<details><summary>{summary}</summary>\n\n{text}\n</details>\n"
+
+
+Key = tuple[str, ...]
+
+
+def grouped(rows: Iterable[Row], *by: str) -> dict[Key, list[Row]]:
+    """Rows that agree in some of their fields, in words; modes in their order."""
+    groups: dict[Key, list[Row]] = {}
+    for row in sorted(rows, key=lambda r: [MODES.index(r[f]) if f == "mode" else r[f] for f in by]):
+        groups.setdefault(tuple(ALLOCATORS.get(row[f], str(row[f])) for f in by), []).append(row)
+    return groups
+
+
+# Sections
+
+
+def goals(results: Results) -> str:
+    """What was aimed at, and what was found."""
+    lines = []
+    for text, table, other, ours in GOALS:
+        rows = [
+            row for row in results.table(table, None if table == "grid" else results.allocator) if other in row["times"]
+        ]
+        if not rows:
+            lines.append([text, "not measured", "", "", "", ""])
+            continue
+        found = [verdict(row, other, ours) for row in rows]
+        reaching = sum(v == "faster" or (v == "level" and "faster" not in text) for v in found)
+        counts = " / ".join(str(found.count(v)) for v in ("faster", "level", "slower"))
+        ratios = [ratio(row, other, ours) for row in rows]
+        worst = rows[ratios.index(min(ratios))]
+        where = f"{worst['cell']} {label(worst)}, {worst['mode']}, {plots.counted(worst['threads'])}"
+        is_met = "yes" if reaching == len(rows) else f"at {reaching} of {len(rows)}"
+        lines.append([text, is_met, where, times(min(ratios)), times(geometric_mean(ratios)), counts])
+    header = ["goal", "reached", "smallest ratio at", "smallest", "mean", "faster / level / slower"]
+    return (
+        "Mean and smallest are of how many times as long the other takes; the mean is geometric, over all rows "
+        "measured. A row counts as faster or slower where the quartile ranges of the two sides do not overlap, and "
+        "otherwise as level.\n\n"
+    ) + markdown(header, lines, words=3)
+
+
+def summary(results: Results) -> str:
+    """The grid, a line for each cell, mode, number of threads and allocator."""
+    groups = grouped(results.table("grid"), "cell", "mode", "threads", "allocator")
+    if not groups:
+        return NOT_MEASURED
+    lines = [
+        [*key, str(len(rows)), *(compared(rows, name) for name in PEERS), _nearest(results, rows)]
+        for key, rows in groups.items()
+    ]
+    header = ["cell", "mode", "threads", "freed memory", "sizes", *map(named, PEERS), "of the nearer limit"]
+    return (
+        "How many times as long the others take as Pellucid: geometric mean over the sizes, and in brackets the "
+        "smallest. ONNX Runtime only runs forward. The last column is the median, over the sizes, of the part that "
+        "Pellucid reaches of what the machine can do at most; which parts that are is said under "
+        "[limits](#the-machine-and-its-limits).\n\n"
+    ) + markdown(header, lines, words=4)
+
+
+def machine(results: Results) -> str:
+    """What it is, and what it can do."""
+    m = results.machine
+    if not m:
+        return NOT_MEASURED
+    names = ["L1_bytes", "L2_bytes", "L3_bytes", "memory_bytes"]
+    lines = [
+        [str(n), number(limits["multiply_add_flops"] / 1e9), *(number(limits[name] / 1e9) for name in names)]
+        for n, limits in sorted(results.limits.items())
+    ]
+    header = ["threads", "multiply-adds, GFLOP/s", *(f"{name.removesuffix('_bytes')}, GB/s" for name in names)]
+    return (
+        f"{m['processor']}, {m['cores']} cores, {m['system']}; Pellucid's code for {m['instruction_set']}; Python "
+        f"{m['python']}, torch {m['torch']}; float32 everywhere. Measured in the same run, by `benchmarks/limits.cpp`: "
+        "independent multiply-adds in registers, and bytes read by all threads together from arrays of their own that "
+        "fit in that cache:\n\n" + markdown(header, lines) + "\n"
+        "GFLOP/s below are 2 · T · B · (I + H) · H · gates over the time, 3 times that for forward + backward: the "
+        "products, without the gates' own arithmetic. With a batch of 1 each step reads all recurrent weights for one "
+        "row, so there the bytes of these per second (forward + backward: twice their bytes a step) are held against "
+        "the bandwidth of the nearest memory that holds them: L2 up to 1 MB a thread, L3 up to 32 MB, else memory. The "
+        "nearer limit is the one of which more is reached. Where a table does not say what became of freed memory, it "
+        f"was {ALLOCATORS[results.allocator]} ([the allocator's effect](#the-allocators-effect)).\n"
+    )
+
+
+def reached(results: Results, row: Row) -> tuple[float, str, float] | None:
+    """GFLOP/s, the nearer limit, and the part of it that Pellucid reaches."""
+    limits = results.limits.get(row["threads"])
+    if limits is None:
+        return None
+    seconds = row["times"]["pellucid"]["median"]
+    parts = {"multiply-adds": flops(row) / seconds / limits["multiply_add_flops"]}
+    steps, batch, *_ = row["size"]
+    if batch == 1:
+        where = level(recurrent_bytes(row), row["threads"])
+        read = recurrent_bytes(row) * steps * (1 if row["mode"] == FORWARD else 2)
+        parts[where] = read / seconds / limits[f"{where}_bytes"]
+    nearer = max(parts, key=lambda name: parts[name])
+    return flops(row) / seconds / 1e9, nearer, parts[nearer]
+
+
+def _nearest(results: Results, rows: list[Row]) -> str:
+    found = [part[2] for row in rows if (part := reached(results, row))]
+    return share(statistics.median(found)) if found else ""
+
+
+def grid(results: Results) -> str:
+    """All rows of the grid, folded."""
+    groups = grouped(results.table("grid"), "cell", "mode", "threads", "allocator")
+    if not groups:
+        return NOT_MEASURED
+    text, last = "A name without a unit says how many times as long it takes as Pellucid.\n\n", ""
+    for (cell, mode, threads, allocator), rows in groups.items():
+        if cell != last:
+            text, last = text + f"### {cell}\n\n", cell
+        header = ["T·B·I·H", "Pellucid, ms", "torch.nn, ms", *map(named, PEERS), "GFLOP/s", "of the limit", "which"]
+        lines = []
+        for row in sorted(rows, key=work):
+            part = reached(results, row)
+            lines.append(
+                [label(row), milliseconds("pellucid")(row), milliseconds("torch")(row)]
+                + [against(name)(row) for name in PEERS]
+                + ([number(part[0]), share(part[2]), part[1]] if part else ["", "", ""])
+            )
+        about = f"{cell}, {mode}, {plots.counted(int(threads))}, freed memory {allocator}"
+        text += folded(about, markdown(header, lines)) + "\n"
+    return text
+
+
+def simple(results: Results, table: str, columns: dict[str, Column], *by: str, about: str, fold: bool = False) -> str:
+    """A table of one line a row: some of its fields, its size, and columns computed from it."""
+    rows = results.table(table, results.allocator)
+    if not rows:
+        return NOT_MEASURED
+    groups = grouped(rows, *by)
+    lines = [[*key, label(row), *(f(row) for f in columns.values())] for key, group in groups.items() for row in group]
+    text = markdown([*by, "T·B·I·H", *columns], lines, words=len(by) + 1)
+    return about + "\n\n" * bool(about) + (folded("All rows", text) if fold else text)
+
+
+def bandwidth(results: Results) -> Column:
+    """The part of it that one step reaches."""
+
+    def found(row: Row) -> str:
+        limits = results.limits.get(row["threads"])
+        if limits is None:
+            return ""
+        where = level(row["weights_bytes"], row["threads"])
+        read: float = row["weights_bytes"] / row["times"]["pellucid"]["median"]
+        return f"{share(read / limits[f'{where}_bytes'])} of {where}"
+
+    return found
+
+
+def memory(results: Results) -> str:
+    """What is kept for the backward pass."""
+    rows = results.table("memory", results.allocator)
+    if not rows:
+        return NOT_MEASURED
+    names = list(dict.fromkeys(name for row in rows for name in row["units"]))
+    lines = dict.fromkeys(
+        (row["cell"], label(row), *(f"{row['units'][n]:.2f}" if n in row["units"] else "" for n in names))
+        for row in rows
+    )
+    about = (
+        "Kept by a forward pass for the backward pass, besides x and the parameters, in units of T · B · H numbers.\n\n"
+    )
+    return about + markdown(["cell", "T·B·I·H", *map(named, names)], lines, words=2)
+
+
+def loops(results: Results) -> str:
+    """Cells that torch has not."""
+    rows = results.table("loops", results.allocator)
+    if not rows:
+        return NOT_MEASURED
+    about = (
+        "Cells that torch has not, against a loop over the steps in PyTorch (the input's projection is one product for "
+        "all of them) and, at some sizes, that loop with its step under torch.compile. Geometric mean over the sizes, "
+        "and in brackets the smallest.\n\n"
+    )
+    lines = [
+        [*key, str(len(group)), compared(group, "loop"), compared(group, "compiled loop")]
+        for key, group in grouped(rows, "cell", "mode", "threads").items()
+    ]
+    found = about + markdown(["cell", "mode", "threads", "sizes", "loop", "compiled loop"], lines, words=3)
+    columns = {
+        "Pellucid, ms": milliseconds("pellucid"),
+        "loop, ms": milliseconds("loop"),
+        "loop / Pellucid": against("loop"),
+        "compiled loop / Pellucid": against("compiled loop"),
+    }
+    return found + "\n" + simple(results, "loops", columns, "cell", "mode", "threads", about="", fold=True)
+
+
+def allocator(results: Results) -> str:
+    """Rows of the grid that were measured under both."""
+    pairs: dict[tuple[object, ...], dict[str, Row]] = {}
+    for row in results.table("grid"):
+        pairs.setdefault((row["cell"], label(row), row["mode"], row["threads"]), {})[row["allocator"]] = row
+    twice = [pair for pair in pairs.values() if len(pair) == 2]
+    if not twice:
+        return NOT_MEASURED
+    names = ["pellucid", *PEERS]
+    lines = []
+    for key, rows in grouped((pair["keeps"] for pair in twice), "cell", "mode", "threads").items():
+        cells = []
+        for name in names:
+            found = [
+                pairs[row["cell"], label(row), row["mode"], row["threads"]]["system"]["times"][name]["median"]
+                / row["times"][name]["median"]
+                for row in rows
+                if name in row["times"]
+            ]
+            cells.append(
+                f"{times(geometric_mean(found))} ({times(min(found))} to {times(max(found))})" if found else ""
+            )
+        lines.append([*key, str(len(rows)), *cells])
+    return (
+        "glibc gives large freed blocks back to the system, and the next call pays for fresh pages. Its tunables can "
+        "tell it to keep them (`GLIBC_TUNABLES`, as in `benchmarks/recurrent.py`). How many times as long each side "
+        "takes where freed memory is given back: geometric mean over the sizes measured both ways, and the range. The "
+        "two were measured in different processes, so small differences are noise.\n\n"
+    ) + markdown(["cell", "mode", "threads", "sizes", *map(named, names)], lines, words=3)
+
+
+HOW = """Every number is the time of one call of one layer, on the processor (of one step: a hundredth of a hundred
+calls). The sides are called in turn in one process, so that a noisy machine is noisy for all; two calls of each do
+not count; then at least five (three where a side is slow), for some tenths of a second a side. Times are medians,
+ranges are quartiles, and the bar of a ratio goes from one side's lower quartile over the other's upper to the
+reverse. Weights are the same wherever sides are compared across libraries, and their outputs have to agree before
+anything is timed (but for one step). Forward runs without gradients; forward + backward asks for those of the input
+and of all parameters. All sides have the same number of threads.
+
+```
+make bench-recurrent     # an hour or more; goes on where it was stopped; writes this page and its drawings at the end
+```
+
+The rows are in [benchmarks/results/recurrent.jsonl](../benchmarks/results/recurrent.jsonl), one JSON object a line;
+the code is in `benchmarks/`. To measure anew, remove that file first. `python -m benchmarks.report
+benchmarks/results/recurrent.jsonl --out docs/` makes the page from the rows alone.
+"""
+
+
+def page(results: Results) -> str:
+    """All of it, in Markdown."""
+    ours, theirs = {"Pellucid, ms": milliseconds("pellucid")}, {"torch.nn, ms": milliseconds("torch")}
+    each = ("cell", "mode", "threads")
+    sections = {
+        "Goals, and what was measured": goals(results),
+        "Each cell, mode and number of threads": summary(results),
+        "The machine and its limits": machine(results),
+        "Growth": simple(
+            results,
+            "growth",
+            ours | theirs | {"torch.nn / Pellucid": against("torch")},
+            *each,
+            about="![Time against the number of steps and against the batch](recurrent-growth.svg)",
+            fold=True,
+        ),
+        "A cell of one's own": simple(
+            results,
+            "my cell",
+            {"built-in, ms": milliseconds("pellucid"), "own, ms": milliseconds("my cell")}
+            | {"own / built-in": against("my cell")},
+            "mode",
+            "threads",
+            about="The LSTM's equations written anew as a `Cell`, against `pellucid.nn.LSTM`: 1 is the same time.",
+        ),
+        "Cells that torch has not": loops(results),
+        "Ragged batches": simple(
+            results,
+            "ragged",
+            {"steps that exist": lambda row: share(row["share"])}
+            | {"time of the padded": lambda row: share(1 / ratio(row, "padded"))}
+            | ours
+            | {"packed, ms": milliseconds("torch"), "packed / Pellucid": against("torch")},
+            *each,
+            about="Lengths drawn evenly from 1 to T. Pellucid's time is held against that of the same batch with every "
+            "sequence at full length: the share of steps that exist is what it could come down to. Packed is torch.nn, "
+            "with packing and unpacking, unsorted.",
+        ),
+        "Resets": simple(
+            results,
+            "resets",
+            ours
+            | {"with / without": lambda row: times(1 / ratio(row, "no resets"))}
+            | {"loop, ms": milliseconds("loop"), "loop / Pellucid": against("loop")},
+            *each,
+            about="At 3 % of the steps the state starts anew. The loop calls torch.nn's layer for each step, with the "
+            "state cleared where it has to be.",
+        ),
+        "One step": simple(
+            results,
+            "one step",
+            {"Pellucid, µs": lambda row: number(1e6 * row["times"]["pellucid"]["median"])}
+            | {"torch.nn, µs": lambda row: number(1e6 * row["times"]["torch"]["median"])}
+            | {"torch.nn / Pellucid": against("torch"), "bandwidth reached": bandwidth(results)},
+            "cell",
+            "threads",
+            about="`layer.stream(1).step(x)` against torch.nn's layer on a sequence of one step. All weights are read "
+            "for one row: the last column is their bytes per second against the bandwidth of the nearest memory that "
+            "holds them.",
+        ),
+        "Memory": memory(results),
+        "The allocator's effect": allocator(results),
+        "Every size of the grid": grid(results),
+        "How the figures were got, and how to get them again": HOW,
+    }
+    head = "<!-- Written by benchmarks/report.py: change it there. -->\n# Speed of the recurrent layers\n\n"
+    if results.table("grid"):
+        head += "![How many times as long as Pellucid the others take, at each size](recurrent-speed.svg)\n\n"
+    return head + "\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
+
+
+def main() -> None:
+    """Write the page and its drawings."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="the rows that benchmarks.recurrent wrote")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder for speed.md and the drawings")
+    given = parser.parse_args()
+    results = Results.read(given.results)
+    plots.speed(results, given.out / "recurrent-speed.svg")
+    plots.growth(results, given.out / "recurrent-growth.svg")
+    (given.out / "speed.md").write_text(page(results))
+
+
+if __name__ == "__main__":
+    main()
