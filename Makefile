@@ -35,7 +35,7 @@ bench-recurrent: $(VENV)/ready
 SANITIZED := LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2048 \
 	UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1
-NATIVE_TESTS := tests/ops/test_engine.py tests/ops/test_recurrence.py tests/ops/test_random_cells.py tests/ops/test_fuzz.py
+NATIVE_TESTS := tests/ops/test_engine.py tests/ops/test_bfloat16.py tests/ops/test_recurrence.py tests/ops/test_random_cells.py tests/ops/test_fuzz.py
 
 build/sanitize/ready: $(VENV)/ready CMakeLists.txt $(wildcard native/*)
 	@echo "Building the native module with sanitizers (a minute or two)"

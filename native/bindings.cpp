@@ -23,6 +23,7 @@
 namespace nb = nanobind;
 
 namespace avx512 { extern const pellucid::Isa& isa(); }
+namespace avx512bf16 { extern void add_pairs(pellucid::Isa&); }
 namespace avx2 { extern const pellucid::Isa& isa(); }
 namespace baseline { extern const pellucid::Isa& isa(); }
 
@@ -55,7 +56,15 @@ void choose(const std::string& name) {
         throw std::invalid_argument("the instruction set '" + name + "' is not one that this processor has; it has " + known);
     }
 #if defined(PELLUCID_X86)
-    if (name == "avx512") { chosen = &avx512::isa(); return; }
+    if (name == "avx512") {
+        static const Isa found = [] {
+            Isa made = avx512::isa();
+            if (__builtin_cpu_supports("avx512bf16")) avx512bf16::add_pairs(made);
+            return made;
+        }();
+        chosen = &found;
+        return;
+    }
     if (name == "avx2") { chosen = &avx2::isa(); return; }
 #endif
     chosen = &baseline::isa();
@@ -149,6 +158,7 @@ struct PyRun {
     std::vector<PyWeightGradient> weight_gradients;
     std::vector<PyBiasGradient> bias_gradients;
     int threads;
+    bool half;
 };
 
 // The axes of a tensor of all steps: (steps, batch, width), or (rows, width) of a ragged sweep.
@@ -297,6 +307,7 @@ Sweep<T> checked_sweep(const Plan& plan, const PyRun& given) {
     sweep.reverse = given.reverse;
     sweep.starts = given.starts;
     sweep.threads = given.threads;
+    sweep.half = given.half;
     sweep.interrupted = python_interrupted;
     sweep.buffers.resize(given.buffers.size());
     add_windows(sweep, given);
@@ -332,6 +343,13 @@ void check_counts(const Plan& plan, const PyRun& given) {
         require(given.starts[t + 1] >= given.starts[t] && given.starts[t + 1] - given.starts[t] <= most_rows, "a step has more rows than the one before");
 }
 
+bool multiplies_bfloat16() { return chosen->pairs.pair == 2; }
+
+void check_half(bool half, bool twice) {
+    require(!half || multiplies_bfloat16(), "this processor, with the instruction set in use, does not multiply bfloat16");
+    require(!half || !twice, "products of bfloat16 have float32 around them, not float64");
+}
+
 template <class T>
 bool run_typed(const Plan& plan, const PyRun& given) {
     const Sweep<T> sweep = checked_sweep<T>(plan, given);
@@ -342,11 +360,12 @@ bool run_typed(const Plan& plan, const PyRun& given) {
 void run_any(const Plan& plan, long steps, long batch, std::vector<long> starts, std::vector<long> sizes, bool reverse,
              std::vector<MaybeArray> buffers, std::vector<MaybeArray> initials, std::vector<Array> matrices,
              std::vector<PyWindow> windows, std::vector<PyProjection> projections, std::vector<PyInputGradient> input_gradients,
-             std::vector<PyWeightGradient> weight_gradients, std::vector<PyBiasGradient> bias_gradients, bool twice, int threads) {
+             std::vector<PyWeightGradient> weight_gradients, std::vector<PyBiasGradient> bias_gradients, bool twice, int threads, bool half) {
     const PyRun given{steps, batch, std::move(starts), std::move(sizes), reverse, std::move(buffers), std::move(initials), std::move(matrices),
                       std::move(windows), std::move(projections), std::move(input_gradients), std::move(weight_gradients),
-                      std::move(bias_gradients), std::min(threads, most_threads)};
+                      std::move(bias_gradients), std::min(threads, most_threads), half};
     check_counts(plan, given);
+    check_half(half, twice);
     const bool ended = twice ? run_typed<double>(plan, given) : run_typed<float>(plan, given);
     if (!ended) throw nb::python_error();
 }
@@ -355,7 +374,7 @@ void run_any(const Plan& plan, long steps, long batch, std::vector<long> starts,
 class PyStepper {
 public:
     PyStepper(const Plan& plan, long batch, std::vector<long> sizes, std::vector<MaybeArray> buffers, std::vector<Array> matrices,
-              std::vector<PyWindow> windows, std::vector<PyProjection> projections, bool twice, int threads)
+              std::vector<PyWindow> windows, std::vector<PyProjection> projections, bool twice, int threads, bool half)
         : batch_(batch) {
         require(batch >= 1, "a stream has no sequences");
         require(projections.size() == 1, "a stream has another number of projections than one");
@@ -363,8 +382,9 @@ public:
             for (const Port& port : *ports) require(port.kind != Kind::shifted, "a stream's states do not swing");
         std::vector<MaybeArray> initials(buffers.size());
         const PyRun given{1, batch, {}, std::move(sizes), false, std::move(buffers), std::move(initials), std::move(matrices),
-                          std::move(windows), std::move(projections), {}, {}, {}, std::min(threads, most_threads)};
+                          std::move(windows), std::move(projections), {}, {}, {}, std::min(threads, most_threads), half};
         check_counts(plan, given);
+        check_half(half, twice);
         if (twice) make(twice_, plan, given);
         else make(single_, plan, given);
     }
@@ -459,16 +479,19 @@ NB_MODULE(_native, m) {
         })
         .def("run", &run_any, nb::arg("steps"), nb::arg("batch"), nb::arg("starts"), nb::arg("sizes"), nb::arg("reverse"),
              nb::arg("buffers"), nb::arg("initials"), nb::arg("matrices"), nb::arg("windows"), nb::arg("projections"),
-             nb::arg("input_gradients"), nb::arg("weight_gradients"), nb::arg("bias_gradients"), nb::arg("twice"), nb::arg("threads"));
+             nb::arg("input_gradients"), nb::arg("weight_gradients"), nb::arg("bias_gradients"), nb::arg("twice"), nb::arg("threads"),
+             nb::arg("half") = false);
     nb::class_<PyStepper>(m, "Stepper")
         .def(nb::init<const Plan&, long, std::vector<long>, std::vector<MaybeArray>, std::vector<Array>, std::vector<PyWindow>,
-                      std::vector<PyProjection>, bool, int>(),
-             nb::keep_alive<1, 2>())
+                      std::vector<PyProjection>, bool, int, bool>(),
+             nb::keep_alive<1, 2>(), nb::arg("program"), nb::arg("batch"), nb::arg("sizes"), nb::arg("buffers"), nb::arg("matrices"),
+             nb::arg("windows"), nb::arg("projections"), nb::arg("twice"), nb::arg("threads"), nb::arg("half") = false)
         .def("step", &PyStepper::step);
     m.def("multiply", &multiply_any, nb::arg("a"), nb::arg("b"), nb::arg("c"), nb::arg("add") = false,
           nb::arg("bias") = nb::none(), nb::arg("threads") = 1);
     m.def("apply", &apply, "One pointwise operation on a vector; for measuring its error.");
     m.def("instruction_sets", &instruction_sets, "What this processor has, best first.");
     m.def("instruction_set", [] { return std::string(chosen->name); }, "The one in use.");
+    m.def("multiplies_bfloat16", &multiplies_bfloat16, "Whether the engine has products of bfloat16, with the instruction set in use.");
     m.def("choose", &choose, "Use another instruction set from here on.");
 }

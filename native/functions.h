@@ -53,7 +53,7 @@ inline Vec<float> exp(Vec<float> x) {
 // 1 / (1 + exp(-x)); subnormal results are 0.
 inline Vec<float> sigmoid(Vec<float> x) {
     const Vec<float> bottom = broadcast(-87.33654f);
-    const ExpParts e = exp_parts(-at_most(at_least(x, -87.33654f), 88.0f));
+    const ExpParts e = exp_parts(-at_most(at_least(x, -87.33654f), 87.33654f));     // where 2^n is a float
     const Vec<float> power = power_of_two(e.n);
     const Vec<float> y = 1.0f / ((e.p * power + 1.0f) + power);
     return x < bottom ? Vec<float>{} : y;

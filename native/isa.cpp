@@ -111,10 +111,63 @@ void fill(void (*(&table)[8])(const Call<T>&)) {
     }
 }
 
+// Words of two bfloat16 numbers each, in the vectors of floats that carry them. Only a build with the instructions has
+// them, and nothing but copying may be done to such a vector: as floats its bits mean nothing.
+
+#if defined(__AVX512BF16__)
+// Of `count` > 0 numbers of a row, up to two vectors of them.
+inline Vec<float> words_along(const float* row, long count) {
+    constexpr int n = lanes<float>;
+    const Vec<float> low = count >= n ? load(row) : load(row, (int)count);
+    const Vec<float> high = count >= 2 * n ? load(row + n) : count > n ? load(row + n, (int)count - n) : Vec<float>{};
+    return (Vec<float>)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+}
+
+inline Vec<float> words_across(Vec<float> row, Vec<float> next) {
+    const __m512i order = _mm512_add_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                                           _mm512_slli_epi32(_mm512_set_epi32(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16), 16));
+    return (Vec<float>)_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh((__m512)next, (__m512)row));
+}
+
+void along(const float* row, long count, float* to) {
+    constexpr int n = lanes<float>;
+    for (; count > 0; row += 2 * n, to += n, count -= 2 * n) {
+        if (count > 2 * n - 2) store(to, words_along(row, count));
+        else store(to, words_along(row, count), (int)(count + 1) / 2);
+    }
+}
+
+void across(const float* row, const float* next, long count, float* to) {
+    constexpr int n = lanes<float>;
+    long i = 0;
+    for (; i + n <= count; i += n) store(to + i, words_across(load(row + i), next ? load(next + i) : Vec<float>{}));
+    const int rest = (int)(count - i);
+    if (rest > 0) store(to + i, words_across(load(row + i, rest), next ? load(next + i, rest) : Vec<float>{}), rest);
+}
+#endif
+
+// One number, or one word, for all lanes.
+template <class T, bool Pairs>
+inline Vec<T> for_all_lanes(T x) {
+#if defined(__AVX512BF16__)
+    if constexpr (Pairs) return (Vec<T>)_mm512_set1_ps(x);
+#endif
+    return broadcast(x);
+}
+
+// sum + x w; of words, both products of a pair.
+template <class T, bool Pairs>
+inline Vec<T> add_product(Vec<T> sum, Vec<T> x, Vec<T> w) {
+#if defined(__AVX512BF16__)
+    if constexpr (Pairs) return (Vec<T>)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)w);
+#endif
+    return sum + x * w;
+}
+
 // The matrix product: every output has one accumulator and adds its terms in order of k, so that its bits do not depend
 // on how rows and vectors are cut into tiles, nor on the number of threads.
 
-template <class T, int Rows, int Vectors>
+template <class T, int Rows, int Vectors, bool Pairs>
 void product(const ProductCall<T>& c) {
     // Every loop over rows and vectors is unrolled, so that the sums are registers from their first value to the last.
     Vec<T> sums[Rows][Vectors];
@@ -143,9 +196,9 @@ void product(const ProductCall<T>& c) {
         for (int j = 0; j < Vectors; ++j) weights[j] = load(w + j * lanes<T>);
         PELLUCID_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const Vec<T> x = broadcast(at(r));
+            const Vec<T> x = for_all_lanes<T, Pairs>(at(r));
             PELLUCID_UNROLL
-            for (int j = 0; j < Vectors; ++j) sums[r][j] += x * weights[j];
+            for (int j = 0; j < Vectors; ++j) sums[r][j] = add_product<T, Pairs>(sums[r][j], x, weights[j]);
         }
         w += Vectors * lanes<T>;
     };
@@ -183,12 +236,14 @@ void product(const ProductCall<T>& c) {
 }
 
 // Only what the registers hold is called, see build.
-template <class T, int Rows>
-void fill_products(void (*(&row)[4])(const ProductCall<T>&)) {
-    row[0] = product<T, Rows, 1>;
-    row[1] = product<T, Rows, 2>;
-    if constexpr (Rows <= 8) row[2] = product<T, Rows, 3>;
-    if constexpr (Rows <= 6) row[3] = product<T, Rows, 4>;
+template <class T, bool Pairs, int Rows = pellucid::most_rows>
+void fill_products(Kernels<T>& k) {
+    auto& row = k.product[Rows - 1];
+    row[0] = product<T, Rows, 1, Pairs>;
+    row[1] = product<T, Rows, 2, Pairs>;
+    if constexpr (Rows <= 8) row[2] = product<T, Rows, 3, Pairs>;
+    if constexpr (Rows <= 6) row[3] = product<T, Rows, 4, Pairs>;
+    if constexpr (Rows > 1) fill_products<T, Pairs, Rows - 1>(k);
 }
 
 // Turns a square of lanes x lanes in registers: in the round of `Apart`, blocks of that size change places across the
@@ -204,15 +259,26 @@ inline void turn_round(Vec<T>* square, Indices<I...>) {
     if constexpr (2 * Apart < lanes<T>) turn_round<T, 2 * Apart>(square, Indices<I...>{});
 }
 
-template <class T>
+template <class T, bool Pairs>
 void turn(const TurnCall<T>& c) {
-    for (long k = 0; k < c.depth; k += lanes<T>) {
-        const int columns = c.depth - k < lanes<T> ? (int)(c.depth - k) : lanes<T>;
+    constexpr int pair = Pairs ? 2 : 1;
+    const long words = (c.depth + pair - 1) / pair;
+    for (long k = 0; k < words; k += lanes<T>) {
+        const int columns = words - k < lanes<T> ? (int)(words - k) : lanes<T>;
         Vec<T> square[lanes<T>];
         for (int i = 0; i < lanes<T>; ++i) {
-            const T* from = c.from + i * c.from_row + k;
-            if (i >= c.rows) square[i] = Vec<T>{};
-            else square[i] = columns == lanes<T> ? load(from) : load(from, columns);
+            const T* from = c.from + i * c.from_row + pair * k;
+            if (i >= c.rows) {
+                square[i] = Vec<T>{};
+                continue;
+            }
+#if defined(__AVX512BF16__)
+            if constexpr (Pairs) {
+                square[i] = words_along(from, c.depth - pair * k);
+                continue;
+            }
+#endif
+            square[i] = columns == lanes<T> ? load(from) : load(from, columns);
         }
         turn_round<T, 1>(square, FirstIndices<lanes<T>>{});
         for (int i = 0; i < columns; ++i) store(c.to + (k + i) * c.to_row, square[i]);
@@ -257,8 +323,24 @@ std::uint64_t fingerprint(const T* from, long count) {
     return whole;
 }
 
+#if defined(__AVX512BF16__)
+
+// This build has the kernels of pairs alone: what else there is comes from the other build for AVX-512.
+extern void add_pairs(pellucid::Isa&);
+void add_pairs(pellucid::Isa& isa) {
+    Kernels<float>& k = isa.pairs = isa.single;
+    k.pair = 2;
+    fill_products<float, true>(k);
+    k.turn = turn<float, true>;
+    k.along = along;
+    k.across = across;
+}
+
+#else
+
 template <class T>
 void build(Kernels<T>& k) {
+    k.pair = 1;
     k.lanes = lanes<T>;
     // As many accumulators as registers allow, beside the weights and one broadcast number.
     if (vector_bytes == 64) {
@@ -298,19 +380,8 @@ void build(Kernels<T>& k) {
     fill<T, MulMul, 3>(k.pointwise[op_named("mulmul")]);
     fill<T, Copy, 1>(k.pointwise[op_named("copy")]);
     fill<T, Accumulate, 1, true>(k.pointwise[op_named("accumulate")]);
-    fill_products<T, 1>(k.product[0]);
-    fill_products<T, 2>(k.product[1]);
-    fill_products<T, 3>(k.product[2]);
-    fill_products<T, 4>(k.product[3]);
-    fill_products<T, 5>(k.product[4]);
-    fill_products<T, 6>(k.product[5]);
-    fill_products<T, 7>(k.product[6]);
-    fill_products<T, 8>(k.product[7]);
-    fill_products<T, 9>(k.product[8]);
-    fill_products<T, 10>(k.product[9]);
-    fill_products<T, 11>(k.product[10]);
-    fill_products<T, 12>(k.product[11]);
-    k.turn = turn<T>;
+    fill_products<T, false>(k);
+    k.turn = turn<T, false>;
     k.sum = sum<T>;
     k.fingerprint = fingerprint<T>;
 }
@@ -329,5 +400,7 @@ const pellucid::Isa& isa() {
     }();
     return found;
 }
+
+#endif
 
 }  // namespace PELLUCID_ISA

@@ -59,7 +59,8 @@ struct ProductCall {
     }
 };
 
-// A square of a matrix turned: to[k][i] = from[i][k] for k < depth and i < rows, and 0 for the other lanes of to[k].
+// A square of a matrix turned: to[k][i] = from[i][k] for k < depth and i < rows, and 0 for the other lanes of to[k]. In
+// kernels of pairs to[k][i] is the word of from[i][2k] and from[i][2k + 1].
 template <class T>
 struct TurnCall {
     const T* from;
@@ -73,8 +74,12 @@ struct TurnCall {
 inline constexpr int most_rows = 12;
 inline constexpr int most_vectors = 4;
 
+// Kernels of pairs multiply bfloat16: in both operands of a product, two numbers that follow each other in k, rounded to
+// the nearest (even) one, lie in one word of the size of a float, and `depth` counts words; an odd last number goes with 0.
+// Sums, and all that is not an operand, stay float.
 template <class T>
 struct Kernels {
+    int pair;                                           // numbers of k in one word of an operand: 1, or 2 in kernels of pairs
     int lanes;
     int vectors;                                        // of a group, at most
     int rows[most_vectors];                             // of one kernel call, at most, for 1, 2, ... vectors
@@ -83,20 +88,27 @@ struct Kernels {
     void (*turn)(const TurnCall<T>&);
     T (*sum)(const T*, long);
     std::uint64_t (*fingerprint)(const T*, long);       // of so many numbers' bits
+    // Of pairs only: words of `count` numbers of a row; of two rows, the second of which may be null, number by number.
+    void (*along)(const T* row, long count, T* to);
+    void (*across)(const T* row, const T* next, long count, T* to);
+
+    long words(long depth) const { return (depth + pair - 1) / pair; }
 };
 
 struct Isa {
     const char* name;
     Kernels<float> single;
     Kernels<double> twice;
+    Kernels<float> pairs;       // where the processor multiplies bfloat16; otherwise its `pair` is 0
 
+    // `half`: with products of bfloat16.
     template <class T>
-    const Kernels<T>& kernels() const;
+    const Kernels<T>& kernels(bool half = false) const;
 };
 
 template <>
-inline const Kernels<float>& Isa::kernels<float>() const { return single; }
+inline const Kernels<float>& Isa::kernels<float>(bool half) const { return half ? pairs : single; }
 template <>
-inline const Kernels<double>& Isa::kernels<double>() const { return twice; }
+inline const Kernels<double>& Isa::kernels<double>(bool) const { return twice; }
 
 }  // namespace pellucid

@@ -14,7 +14,7 @@ void multiply(const Gemm<T>& g, const Isa& isa, int threads) {
     Arena arena;
     T* scratch = arena.take<T>((size_t)size * count);
     const auto work = [&](int index, int of) {
-        multiply_share<T>(g, panels.share(g, index, of), nullptr, scratch + index * size, kernels);
+        multiply_share<T>(g, panels.share(g, index, of), nullptr, scratch + index * size, nullptr, kernels);
     };
     if (!on_team(count, [&](int index) { work(index, count); })) work(0, 1);
 }

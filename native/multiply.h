@@ -31,11 +31,12 @@ struct Share {
 // b is cut into panels of some vectors' width, and these into slices of k, so that a slice stays in the nearest cache.
 template <class T>
 struct Panels {
-    static constexpr long slice = 256, row_block = 16;
-    long vectors, wide, count;
+    static constexpr long slice_words = 256, row_block = 16;
+    long slice, pair, vectors, wide, count;
 
     Panels(const Kernels<T>& kernels, long n)
-        : vectors(vectors_for(kernels, n)), wide(vectors * kernels.lanes), count((n + wide - 1) / wide) {}
+        : slice(slice_words * kernels.pair), pair(kernels.pair), vectors(vectors_for(kernels, n)),
+          wide(vectors * kernels.lanes), count((n + wide - 1) / wide) {}
 
     // As wide as the registers allow with eight or so rows, but not with lanes that compute nothing.
     static long vectors_for(const Kernels<T>& kernels, long n) {
@@ -46,10 +47,10 @@ struct Panels {
         return best;
     }
 
-    // Numbers of one panel over all of k.
-    long size(long k) const { return k * wide; }
+    // Words of one panel over the first k.
+    long size(long k) const { return (k + pair - 1) / pair * wide; }
 
-    // One panel's rows k0 ... k0 + depth - 1.
+    // One panel's rows k0 ... k0 + depth - 1. Of pairs, one of b's axes has to be contiguous.
     void pack(const Gemm<T>& g, long panel, long k0, long depth, T* to, const Kernels<T>& kernels) const {
         const long width = std::min(wide, g.n - panel * wide);
         const T* from = g.b + k0 * g.b_row + panel * wide * g.b_column;
@@ -60,8 +61,9 @@ struct Panels {
             }
             return;
         }
-        for (long k = 0; k < depth; ++k, to += wide, from += g.b_row) {
-            if (g.b_column == 1) std::copy_n(from, width, to);
+        for (long k = 0; k < depth; k += pair, to += wide, from += pair * g.b_row) {
+            if (pair == 2) kernels.across(from, k + 1 < depth ? from + g.b_row : nullptr, width, to);
+            else if (g.b_column == 1) std::copy_n(from, width, to);
             else for (long i = 0; i < width; ++i) to[i] = from[i * g.b_column];
             std::fill(to + width, to + wide, T(0));
         }
@@ -73,28 +75,57 @@ struct Panels {
     }
 };
 
-// One thread's share. `packed` holds all panels of b, one after the other; where it is null, b is packed into `scratch`
-// (numbers: scratch_size) piece by piece.
+// Rows of a left operand as a kernel reads them: where they lie; or, for kernels of pairs, as words in memory that is given,
+// with the same axis contiguous and some space between rows, which so lie in different sets of the cache.
 template <class T>
-void multiply_share(const Gemm<T>& g, const Share& share, const T* packed, T* scratch, const Kernels<T>& kernels) {
+struct Left {
+    static constexpr long space = 16;
+    const T* a;
+    long row, step;
+
+    Left(const T* a, long row, long step, long rows, long depth, T* words, const Kernels<T>& kernels) : a(a), row(row), step(step) {
+        if (kernels.pair == 1) return;
+        this->a = words;
+        if (step == 1) {
+            this->row = kernels.words(depth) + space;
+            for (long r = 0; r < rows; ++r) kernels.along(a + r * row, depth, words + r * this->row);
+        } else {
+            this->row = 1, this->step = rows;
+            for (long k = 0; k < depth; k += 2, words += rows)
+                kernels.across(a + k * step, k + 1 < depth ? a + (k + 1) * step : nullptr, rows, words);
+        }
+    }
+
+    // Words that they take.
+    static long size(long rows, long depth, const Kernels<T>& kernels) {
+        return kernels.pair == 1 ? 0 : rows * (kernels.words(depth) + space);
+    }
+};
+
+// One thread's share. `packed` holds all panels of b, one after the other; where it is null, b is packed into `scratch`
+// (numbers: scratch_size) piece by piece. `left` is for the left operand's words (left_size).
+template <class T>
+void multiply_share(const Gemm<T>& g, const Share& share, const T* packed, T* scratch, T* left, const Kernels<T>& kernels) {
     const Panels<T> panels(kernels, g.n);
     const long slice = panels.slice, wide = panels.wide, best = kernels.rows[panels.vectors - 1], row_block = panels.row_block;
-    const long together = packed ? panels.count : std::max<long>(1, (256 * 1024 / (long)sizeof(T)) / (slice * wide));
+    const long piece = panels.size(slice), together = packed ? panels.count : std::max<long>(1, (256 * 1024 / (long)sizeof(T)) / piece);
     for (long first = share.panel0; first < share.panel1; first += together) {
         const long last = std::min(first + together, share.panel1);
         for (long k0 = 0; k0 < std::max<long>(g.k, 1); k0 += slice) {
             const long depth = std::min(slice, g.k - k0);
             if (!packed)
-                for (long p = first; p < last; ++p) panels.pack(g, p, k0, depth, scratch + (p - first) * slice * wide, kernels);
+                for (long p = first; p < last; ++p) panels.pack(g, p, k0, depth, scratch + (p - first) * piece, kernels);
             // A panel's slice is read by all rows of a block while it is in the nearest cache, and the block by all panels.
-            for (long block = share.row0; block < share.row1; block += best * row_block)
+            for (long block = share.row0; block < share.row1; block += best * row_block) {
+                const long upto = std::min(block + best * row_block, share.row1);
+                const Left<T> a(g.a + block * g.a_row + k0 * g.a_column, g.a_row, g.a_column, upto - block, depth, left, kernels);
                 for (long p = first; p < last; ++p) {
                     ProductCall<T> call{};
-                    call.a = g.a + block * g.a_row + k0 * g.a_column;
-                    call.a_row = g.a_row;
-                    call.a_step = g.a_column;
-                    call.w = packed ? packed + p * panels.size(g.k) + k0 * wide : scratch + (p - first) * slice * wide;
-                    call.depth = depth;
+                    call.a = a.a;
+                    call.a_row = a.row;
+                    call.a_step = a.step;
+                    call.w = packed ? packed + p * panels.size(g.k) + panels.size(k0) : scratch + (p - first) * piece;
+                    call.depth = kernels.words(depth);
                     const bool add = k0 > 0 || g.add;
                     for (long j = 0; j < panels.vectors; ++j) {
                         const long column = p * wide + j * kernels.lanes;
@@ -104,11 +135,12 @@ void multiply_share(const Gemm<T>& g, const Share& share, const T* packed, T* sc
                         if (add) call.start[0][j] = call.out[j], call.start_row[0][j] = g.c_row;
                         if (g.bias && k0 == 0) call.start[1][j] = g.bias + column;
                     }
-                    for (long m = block, upto = std::min(block + best * row_block, share.row1); m < upto; m += best) {
+                    for (long m = block; m < upto; m += best) {
                         kernels.product[std::min(best, upto - m) - 1][panels.vectors - 1](call);
                         call.forward(best, (int)panels.vectors);
                     }
                 }
+            }
         }
     }
 }
@@ -131,7 +163,13 @@ void pack_panels(const Gemm<T>& g, T* to, const Kernels<T>& kernels, int index, 
 // Numbers of scratch that a thread needs where b is not packed beforehand.
 template <class T>
 long scratch_size(const Kernels<T>& kernels) {
-    return std::max<long>(Panels<T>::slice * most_vectors * kernels.lanes, 256 * 1024 / (long)sizeof(T));
+    return std::max<long>(Panels<T>::slice_words * most_vectors * kernels.lanes, 256 * 1024 / (long)sizeof(T));
+}
+
+// And for the left operand's words.
+template <class T>
+long left_size(const Kernels<T>& kernels) {
+    return Left<T>::size(most_rows * Panels<T>::row_block, Panels<T>::slice_words * kernels.pair, kernels);
 }
 
 template <class T>

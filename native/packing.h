@@ -30,6 +30,7 @@ struct Packed {
     int parts = 1;              // of the output
     int segments = 1;           // of the operand: a transposed product adds up its parts
     long units = 0, depth = 0;  // output units and operand numbers of a head's part
+    long words = 0;             // that these numbers take
     long per_block = 1;         // groups that begin at one unit
     long units_per_step = 0;    // units from one group to the next that begins elsewhere
     std::vector<PackedGroup> groups;
@@ -39,7 +40,7 @@ struct Packed {
     bool packed = false;        // by an earlier call
 
     const T* panel(int head, const PackedGroup& g, int segment, int lanes) const {
-        return data + head * head_size + g.offset + (size_t)segment * depth * g.count * lanes;
+        return data + head * head_size + g.offset + (size_t)segment * words * g.count * lanes;
     }
 };
 
@@ -60,6 +61,7 @@ Packed<T> lay_out(const Product& product, const Matrix<T>& m, long row_count, co
     p.segments = product.transposed ? product.parts : 1;
     p.units = product.transposed ? m.columns : rows;
     p.depth = product.transposed ? rows : m.columns;
+    p.words = kernels.words(p.depth);
     const int lanes = kernels.lanes, vectors = vectors_of_group(kernels, p.parts, row_count);
     const long blocks = (p.units + lanes - 1) / lanes;
     const long together = std::max(1, vectors / p.parts);       // blocks of units in a group
@@ -73,7 +75,7 @@ Packed<T> lay_out(const Product& product, const Matrix<T>& m, long row_count, co
             PackedGroup g{(int)std::min(all.size() - first, (size_t)vectors), {}, offset};
             std::copy_n(all.begin() + first, g.count, g.lane);
             p.groups.push_back(g);
-            offset += (size_t)g.count * lanes * p.depth * p.segments;
+            offset += (size_t)g.count * lanes * p.words * p.segments;
         }
     }
     p.per_block = (std::min(together, blocks) * p.parts + vectors - 1) / vectors;
@@ -102,8 +104,9 @@ void pack_share(const Packed<T>& p, const Product& product, const Matrix<T>& m, 
                     continue;
                 }
                 const T* from = m.data + (segment * part_rows + head * rows) * m.row + unit;
-                for (long k = 0; k < p.depth; ++k, to += step, from += m.row) {
-                    std::copy_n(from, valid, to);
+                for (long k = 0; k < p.depth; k += kernels.pair, to += step, from += kernels.pair * m.row) {
+                    if (kernels.pair == 2) kernels.across(from, k + 1 < p.depth ? from + m.row : nullptr, valid, to);
+                    else std::copy_n(from, valid, to);
                     std::fill(to + valid, to + lanes, T(0));
                 }
             }

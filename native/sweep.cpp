@@ -123,6 +123,12 @@ public:
         moving_ = moving();
         gathers_ = !w_.input_gradients.empty() || !w_.weight_gradients.empty() || !w_.bias_gradients.empty();
         if (!w_.weight_gradients.empty()) multiply_scratch_ = arena.take<T>(scratch_size(k_));
+        if (k_.pair == 2) {
+            long size = left_size(k_);
+            for (const std::vector<Packed<T>>& stage : c_.packed)
+                for (const Packed<T>& q : stage) size = std::max(size, q.segments * Left<T>::size(most_tile_rows_, q.depth, k_));
+            left_ = arena.take<T>(size);
+        }
     }
 
     void step(long done) {
@@ -191,13 +197,15 @@ private:
     long first_time_ = 0, step_ = 0, time_ = 0;
     std::vector<Spot<T>> spots_;    // of each register, in this step: from row 0 and unit 0 on, or from the tile's beginning
     std::vector<Moving> moving_;
-    T* multiply_scratch_ = nullptr;
+    T *multiply_scratch_ = nullptr, *left_ = nullptr;   // left_: words of left operands
+    std::vector<Left<T>> left_of_;      // of each segment, in this tile
     bool gathers_ = false;
 
     // A tile's registers stay in the nearest cache. Its weights are read again for every tile of rows: where they are many,
     // tiles are tall and narrow, so that those of a tile stay near, too.
     void choose_tile() {
         constexpr long numbers = 768, rows = 12, near_bytes = 384 * 1024;    // rows: of one kernel call
+        const long word_bytes = sizeof(T) / k_.pair;
         long longest = 1, unit = k_.lanes, weights = 0;
         for (long size : w_.sizes) longest = std::max(longest, size);
         for (const std::vector<Packed<T>>& stage : c_.packed) {
@@ -207,8 +215,8 @@ private:
         }
         const auto whole_units = [&](long width) { return std::max(unit, width / unit * unit); };
         most_tile_rows_ = rows * std::max(1L, numbers / longest / rows);
-        if (rows_ > 24 && whole_units(numbers / most_tile_rows_) * weights * (long)sizeof(T) > near_bytes)
-            most_tile_rows_ = numbers / whole_units(near_bytes / (weights * (long)sizeof(T)));
+        if (rows_ > 24 && whole_units(numbers / most_tile_rows_) * weights * word_bytes > near_bytes)
+            most_tile_rows_ = numbers / whole_units(near_bytes / (weights * word_bytes));
         else if (rows_ <= 24) most_tile_rows_ = std::max(most_tile_rows_, rows_);
         most_tile_rows_ = std::clamp<long>(rows_, 1, most_tile_rows_);
         const long tiles = (rows_ + most_tile_rows_ - 1) / most_tile_rows_;
@@ -236,7 +244,7 @@ private:
                 g.a = q.x.base + w_.first_row(time) * q.x.row, g.a_row = q.x.row, g.a_column = 1;
                 g.c = window_rows(q.window, time), g.c_row = c_.windows[q.window].row;
                 g.bias = q.bias;
-                multiply_share<T>(g, share, c_.projection_panels[i].data, nullptr, k_);
+                multiply_share<T>(g, share, c_.projection_panels[i].data, nullptr, left_, k_);
             };
             if (!c_.by_rows() || count_ == 1) {
                 const long m = w_.first_row(first_time_ + count) - w_.first_row(first_time_);
@@ -261,7 +269,7 @@ private:
             g.m = rows, g.n = q.matrix.columns, g.k = q.matrix.rows;
             g.a = window_rows(q.window, first_time_), g.a_row = c_.windows[q.window].row, g.a_column = 1;
             g.c = q.dx.base + first * q.dx.row, g.c_row = q.dx.row;
-            multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), c_.input_gradient_panels[i].data, nullptr, k_);
+            multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), c_.input_gradient_panels[i].data, nullptr, left_, k_);
         }
         for (const WeightGradient<T>& q : w_.weight_gradients) {
             const T* adjoint = window_rows(q.window, first_time_) + q.column;
@@ -302,7 +310,7 @@ private:
         g.a = adjoint, g.a_row = 1, g.a_column = c_.windows[q.window].row;
         g.b = operand, g.b_row = operand_row, g.b_column = 1;
         g.c = q.sum, g.c_row = q.row, g.add = true;
-        multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), nullptr, multiply_scratch_, k_);
+        multiply_share<T>(g, Panels<T>(k_, g.n).share(g, index_, count_), nullptr, multiply_scratch_, left_, k_);
     }
 
     long size_of(int reg) const { return w_.sizes[p_.program.sizes[reg]]; }
@@ -466,10 +474,15 @@ private:
 
     void run_product(const Product& product, const Packed<T>& packed, int head, long within, long row, long rows, long width, long unit) {
         const size_t first = (size_t)(within / packed.units_per_step * packed.per_block);
+        left_of_.clear();
+        for (int segment = 0; segment < packed.segments; ++segment) {
+            const Spot<T> a = at(product.sources[segment], row, head * packed.depth);
+            left_of_.emplace_back(a.at, a.row, 1, rows, packed.depth, left_ + segment * Left<T>::size(rows, packed.depth, k_), k_);
+        }
         for (size_t g = first; g < packed.groups.size() && packed.groups[g].lane[0].unit < within + width; ++g) {
             const PackedGroup& group = packed.groups[g];
             ProductCall<T> call{};
-            call.depth = packed.depth;
+            call.depth = packed.words;
             call.a_step = 1;
             for (int j = 0; j < group.count; ++j) {
                 const Lane& lane = group.lane[j];
@@ -485,9 +498,8 @@ private:
                 }
             }
             for (int segment = 0; segment < packed.segments; ++segment) {
-                const Spot<T> a = at(product.sources[segment], row, head * packed.depth);
-                call.a = a.at;
-                call.a_row = a.row;
+                call.a = left_of_[segment].a;
+                call.a_row = left_of_[segment].row;
                 call.w = packed.panel(head, group, segment, k_.lanes);
                 if (segment == 1)
                     for (int j = 0; j < group.count; ++j) {
@@ -610,7 +622,8 @@ template <class T>
 bool run(const Sweep<T>& sweep, const Isa& isa) {
     if (sweep.steps == 0 || sweep.batch == 0) return true;
     const auto [products, projections] = work_of(sweep);
-    const double work = products + projections, bytes = products * sizeof(T);    // bytes: what a thread with rows of its own reads in a step
+    const Kernels<T>& kernels = isa.kernels<T>(sweep.half);
+    const double work = products + projections, bytes = products * sizeof(T) / kernels.pair;    // bytes: what a thread with rows of its own reads in a step
     int threads = sweep.threads;
     // Rows of its own spare a thread the waiting, but each thread then reads all weights in every step: from its own cache if
     // they fit, or from the shared one if each is used for rows enough to hide it.
@@ -619,7 +632,7 @@ bool run(const Sweep<T>& sweep, const Isa& isa) {
     if (!by_rows && work * sweep.batch < 100e3) threads = 1;            // not worth a barrier
     if (by_rows && work * sweep.batch * sweep.steps < 100e3) threads = 1;
     threads = team_size(threads);
-    const auto on = [&](int count) { return run_on(sweep, isa.kernels<T>(), count, by_rows || count == 1); };
+    const auto on = [&](int count) { return run_on(sweep, kernels, count, by_rows || count == 1); };
     std::optional<bool> ended = on(threads);
     if (!ended) ended = on(1);
     return *ended;
@@ -636,7 +649,7 @@ struct Stepper<T>::Parts {
     void prepare(int threads) {
         prepared.reset();
         arena = std::make_unique<Arena>(true);
-        prepared = std::make_unique<Prepared<T>>(sweep, isa.kernels<T>(), threads, threads == 1, *arena, nullptr);
+        prepared = std::make_unique<Prepared<T>>(sweep, isa.kernels<T>(sweep.half), threads, threads == 1, *arena, nullptr);
     }
 
     // On the threads there are; after a fork they are fewer than before.

@@ -103,6 +103,8 @@ struct Sweep {
     std::vector<InputGradient<T>> input_gradients;
     std::vector<WeightGradient<T>> weight_gradients;
     std::vector<BiasGradient<T>> bias_gradients;
+    bool half = false;                  // of float: products multiply bfloat16, to which both their operands are rounded; sums
+                                        // and all else stay float
     int threads = 1;
     bool (*interrupted)() = nullptr;    // asked now and then; true ends the sweep early
 

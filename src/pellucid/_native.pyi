@@ -34,6 +34,7 @@ class Program:
         bias_gradients: Sequence[tuple[int, int, Tensor]],
         twice: bool,
         threads: int,
+        half: bool = False,
     ) -> None:
         """Execute it for every step; ValueError where a buffer does not fit.
 
@@ -57,6 +58,8 @@ class Program:
             bias_gradients: after it, sum += columns of the window, as (window, first column, sum).
             twice: float64 instead of float32.
             threads: at most.
+            half: of float32, with products of bfloat16, to which both operands are rounded; ValueError where there are
+                none, see :func:`multiplies_bfloat16`.
         """
 
 class Stepper:
@@ -76,6 +79,7 @@ class Stepper:
         projections: Sequence[tuple[int, Tensor, Tensor, Tensor | None]],
         twice: bool,
         threads: int,
+        half: bool = False,
     ) -> None: ...
     def step(self, x: Tensor) -> int:
         """(B, I) in, and out the plane of the states' buffers in which the states now lie."""
@@ -91,6 +95,9 @@ def instruction_sets() -> list[str]:
 
 def instruction_set() -> str:
     """The one in use."""
+
+def multiplies_bfloat16() -> bool:
+    """Whether the engine has products of bfloat16, with the instruction set in use."""
 
 def choose(name: str) -> None:
     """Use another instruction set from here on."""

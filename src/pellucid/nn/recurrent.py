@@ -54,6 +54,7 @@ class Recurrent(nn.Module):
     """
 
     weight_ih_l0: Tensor
+    _narrowed_by_autocast = False  # whether outputs and states have autocast's type, see _autocast
 
     def __init__(
         self,
@@ -203,8 +204,30 @@ class Recurrent(nn.Module):
         given = self._reset_mask(batch, resets), self._step_inputs(batch, step_inputs)
         if not torch._C._is_any_autocast_enabled():
             return self._run(batch, hx, *given)
+        narrow, half = self._autocast(batch.x, hx)
         with torch.autocast(batch.x.device.type, enabled=False):
-            return self._run(batch, hx, *given)
+            if hx is not None:
+                to = self.weight_ih_l0.dtype
+                hx = hx.to(to) if isinstance(hx, Tensor) else tuple(v.to(to) for v in hx)
+            output, states = self._run(batch, hx, *given, half=half)
+        return output.to(narrow), states.to(narrow) if isinstance(states, Tensor) else tuple(
+            v.to(narrow) for v in states
+        )
+
+    def _autocast(self, x: Tensor, hx: States | None) -> tuple[torch.dtype, bool]:
+        """Under autocast: the type of outputs and states, and whether products are to multiply bfloat16.
+
+        The type is what torch's layers give on the processor: autocast's for RNN and LSTM, and for GRU the one that holds
+        that and the states before the first step too, since every step adds to the states. So it is for other cells.
+        """
+        weight = self.weight_ih_l0
+        if weight.device.type != "cpu" or weight.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
+            return weight.dtype, False
+        lower = torch.get_autocast_dtype("cpu")
+        before = x if hx is None else hx if isinstance(hx, Tensor) else hx[0]
+        return lower if self._narrowed_by_autocast else torch.promote_types(
+            lower, before.dtype
+        ), lower == torch.bfloat16
 
     def stream(self, batch: int = 1, hx: States | None = None) -> Stream:
         """The layers one time step at a time, for input that comes as it comes.
@@ -219,7 +242,13 @@ class Recurrent(nn.Module):
         return Stream(self, batch, hx)
 
     def _run(
-        self, batch: batches.Batch, hx: States | None, reset: Tensor | None, step_inputs: dict[str, Tensor]
+        self,
+        batch: batches.Batch,
+        hx: States | None,
+        reset: Tensor | None,
+        step_inputs: dict[str, Tensor],
+        *,
+        half: bool = False,
     ) -> tuple[Any, Any]:
         given = self._given_states(batch, hx)
         last: list[list[Tensor]] = [[] for _ in self.cell.states]
@@ -230,7 +259,9 @@ class Recurrent(nn.Module):
                 place = layer * len(self.directions) + direction
                 before = None if given is None else [state[place] for state in given]
                 own = {n: (v[place] if self._places > 1 else v) for n, v in step_inputs.items()}
-                output, ends = self._one(f"l{layer}{suffix}", batch, x, before, reset, own, reverse=direction == 1)
+                output, ends = self._one(
+                    f"l{layer}{suffix}", batch, x, before, reset, own, reverse=direction == 1, half=half
+                )
                 outputs.append(output)
                 for each, end in zip(last, ends, strict=True):
                     each.append(end)
@@ -250,6 +281,7 @@ class Recurrent(nn.Module):
         step_inputs: dict[str, Tensor],
         *,
         reverse: bool,
+        half: bool,
     ) -> tuple[Tensor, list[Tensor]]:
         """One direction of one layer: its output, in the input's own order of time, and its last states."""
         if self.variational_dropout and self.training:
@@ -272,7 +304,7 @@ class Recurrent(nn.Module):
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         start = before if before is not None else [v.expand(batch.count, -1) for v in fresh.values()]
         sight = Sight() if observe.active() else None
-        call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged)
+        call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged, half)
         if self.checkpoint_every and sight is None and torch.is_grad_enabled() and not transformed():
             output, ends = in_pieces(call, self.checkpoint_every)
         else:

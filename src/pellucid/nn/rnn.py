@@ -20,6 +20,7 @@ class RNN(Recurrent):
     """
 
     proj_size = 0
+    _narrowed_by_autocast = True
 
     def __init__(
         self,
@@ -86,6 +87,7 @@ class LSTM(Recurrent):
     """
 
     mode = "LSTM"
+    _narrowed_by_autocast = True
 
     def __init__(
         self,

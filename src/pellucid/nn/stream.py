@@ -71,7 +71,7 @@ class Stream:
             plane = step(x)
             x = outputs[plane]
         self._plane = plane
-        return x
+        return x if x.dtype is self._dtype else x.to(self._dtype)
 
     def reset(self, rows: Tensor | None = None) -> None:
         """Let sequences start anew, from the state that sequences start from.
@@ -86,7 +86,7 @@ class Stream:
     @property
     def states(self) -> States:
         """The states now, in the form of the layer's ``hx``; a copy."""
-        planes = [[v[self._plane] for v in stepping.states] for stepping in self._steppings]
+        planes = [[v[self._plane].to(self._dtype) for v in stepping.states] for stepping in self._steppings]
         found = tuple(torch.stack(each) for each in zip(*planes, strict=True))
         return found if len(found) > 1 else found[0]
 
@@ -117,8 +117,11 @@ class Stream:
         weight = layer.weight_ih_l0
         self._shape = torch.Size((self._batch, layer.input_size))
         self._dtype, self._device = weight.dtype, weight.device
-        self._inputs = {n: v.to(weight) for n, v in self._inputs.items()}
         kind = Stepping if engine_takes(weight.new_empty(1)) else PlainStepping
+        # The engine has float32 around its products of bfloat16.
+        number_type = torch.float32 if kind is Stepping and weight.dtype == torch.bfloat16 else weight.dtype
+        before = [[v.to(number_type) for v in each] for each in before]
+        self._inputs = {n: v.to(weight.device, number_type) for n, v in self._inputs.items()}
         self._steppings = [
             kind(
                 layer.cell,

@@ -124,6 +124,7 @@ class Call:
             self.bias_gradients,
             self.x.dtype == torch.float64,
             torch.get_num_threads(),
+            self.plan.half,
         )
 
     def buffers(self, lowered: Lowered, found: dict[Role, Tensor]) -> list[Tensor | None]:

@@ -32,9 +32,11 @@ def recurrence(
     before: Sequence[Tensor],
     inputs: Mapping[str, Tensor],
     projection: tuple[Tensor, Tensor | None] | None,
+    *,
+    half: bool = False,
 ) -> list[Tensor]:
     """As :func:`pellucid.ops.recurrence.recurrence`, for a cell's key: the states in the cell's order."""
-    flags = [variant.bias, variant.resets, variant.ragged, variant.dropout, variant.sampled]
+    flags = [variant.bias, variant.resets, variant.ragged, variant.dropout, variant.sampled, half]
     weight, bias = projection if projection is not None else (None, None)
     found: list[Tensor] = torch.ops.pellucid.recurrence(
         cell,
@@ -100,6 +102,7 @@ def _run(
         before,
         dict(zip(_names(input_names), inputs, strict=True)),
         projection=None if weight is None else (weight, bias),
+        half=any(flags[5:]),
     )
     return list(states.values())
 

@@ -101,6 +101,7 @@ class Plan:
         passing: the states of which the last step is enough.
         projects: whether W is among the tensors.
         has_bias: whether b is.
+        half: whether the engine's products multiply bfloat16.
         numbers: weights that are plain numbers.
     """
 
@@ -115,6 +116,7 @@ class Plan:
     passing: frozenset[str] = frozenset()
     projects: bool = False
     has_bias: bool = False
+    half: bool = False
     numbers: dict[Node, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

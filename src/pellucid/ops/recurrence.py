@@ -4,6 +4,9 @@ Three paths, and a test that compares them. The native engine executes the cell'
 program. Their twin (:mod:`pellucid.ops.reference.sweep`) does so in PyTorch, phase by phase, for number types and devices
 that the engine does not have. Where a program cannot go (derivatives of derivatives, forward mode, ``torch.func``), the
 reference does the work: the cell's own equations under torch's autograd.
+
+bfloat16: where the processor multiplies it, the engine rounds both operands of every product to it and sums in float32; all
+else, the states from step to step among it, is float32. Elsewhere the twin computes in bfloat16 throughout.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
+from pellucid import _native
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
 from pellucid.ops import library
@@ -39,6 +43,7 @@ def recurrence(
     passing: frozenset[str] = frozenset(),
     sight: Sight | None = None,
     ragged: Ragged | None = None,
+    half: bool = False,
 ) -> dict[str, Tensor]:
     """Every state after every step.
 
@@ -56,19 +61,40 @@ def recurrence(
         sight: filled for a trace, if one is asked for.
         ragged: where :func:`takes_ragged`, sequences of different lengths: x and what comes with every step are then
             (N, size) instead of (T, B, size), and the sequences sorted.
+        half: of float32, let products multiply bfloat16 where the processor does, as under autocast. They always do
+            where the tensors are bfloat16.
 
     Returns:
         (T, B, size) or (N, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in
         every tensor that was given.
     """
     if sight is None and (torch.compiler.is_compiling() or torch.jit.is_tracing()):  # type: ignore[attr-defined,no-untyped-call]
-        found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection)
+        found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection, half=half)
         return dict(zip(cell.states, found, strict=True))
     given = [x, *before, *inputs.values(), *parameters.values(), *(projection or ())]
     if sight is None and _beyond_programs([t for t in given if t is not None]):
         projected = x if projection is None else F.linear(x, *projection)
         return reference(cell, variant, parameters, projected, before, inputs)
-    return _run(cell, variant, parameters, x, before, inputs, projection, passing, sight, ragged)
+    if x.dtype != torch.bfloat16 or not engine_takes(x):
+        return _run(cell, variant, parameters, x, before, inputs, projection, passing, sight, ragged, half)
+    outputs = _run(
+        cell,
+        variant,
+        {n: _wide(v) for n, v in parameters.items()},
+        _wide(x),
+        [_wide(v) for v in before],
+        {n: _wide(v) for n, v in inputs.items()},
+        projection and (_wide(projection[0]), None if projection[1] is None else _wide(projection[1])),
+        passing,
+        sight,
+        ragged,
+        half=True,
+    )
+    return {name: v.bfloat16() for name, v in outputs.items()}
+
+
+def _wide(v: Tensor) -> Tensor:
+    return v.float() if v.is_floating_point() else v
 
 
 def _beyond_programs(tensors: Sequence[Tensor]) -> bool:
@@ -91,6 +117,7 @@ def _run(
     passing: frozenset[str],
     sight: Sight | None,
     ragged: Ragged | None,
+    half: bool,
 ) -> dict[str, Tensor]:
     takes = engine_takes(x)
     if projection is not None and not takes:
@@ -103,6 +130,7 @@ def _run(
     plan.keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *projecting, *given))
     if takes:
         plan.passing = passing
+        plan.half = half and x.dtype == torch.float32 and _native.multiplies_bfloat16()
         plan.projects, plan.has_bias = bool(projecting), len(projecting) == 2
         tensors = (x, *projecting, *given)
         outputs = Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0]  # type: ignore[no-untyped-call]
@@ -125,4 +153,6 @@ def takes_ragged(weight: Tensor) -> bool:
 
 def engine_takes(x: Tensor) -> bool:
     """Whether the native engine has this number type, on this device."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.shape[0] > 0
+    if x.device.type != "cpu" or x.shape[0] == 0:
+        return False
+    return x.dtype in (torch.float32, torch.float64) or (x.dtype == torch.bfloat16 and _native.multiplies_bfloat16())

@@ -20,8 +20,8 @@ class Stepping:
     """One direction of one layer, ready to step.
 
     Args:
-        cell, variant, parameters, projection: as for :func:`pellucid.ops.recurrence.recurrence`, float32 or float64 on the
-            processor. Their numbers are read here, and some of them in every step: whoever changes them starts anew.
+        cell, variant, parameters, projection: as for :func:`pellucid.ops.recurrence.recurrence`, float32, float64 or
+            bfloat16 on the processor; of the last, states and inputs come as float32. Their numbers are read here, and some of them in every step: whoever changes them starts anew.
         before: the states before the first step, (B, size) each, in the cell's order.
         inputs: memory of the cell's inputs (1, B, size), which every step reads.
 
@@ -43,10 +43,13 @@ class Stepping:
         before: Sequence[Tensor],
         inputs: Mapping[str, Tensor],
     ) -> None:
-        parameters = {name: v.detach() for name, v in parameters.items()}
-        projecting = [v.detach() for v in projection if v is not None]
+        number_type = before[0].dtype
+        half = projection[0].dtype == torch.bfloat16
+        parameters = {name: v.detach().to(number_type) for name, v in parameters.items()}
+        projecting = [v.detach().to(number_type) for v in projection if v is not None]
         batch, columns = before[0].shape[0], projecting[0].shape[1]
         plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), None, keeps=False)
+        plan.half = half
         plan.projects, plan.has_bias = True, len(projecting) == 2
         weights, matrices = plan.evaluate(parameters, projecting[0].shape[0] // max(len(cell.input[1].parts), 1))
         x = before[0].new_zeros(1, batch, columns)
@@ -64,7 +67,7 @@ class Stepping:
         project(call, lowered, found, keep=False)
         buffers, used = call.buffers(lowered, found), call.matrices_of(lowered)
         self._alive = buffers, used, call.projections  # the engine has their addresses
-        self.step = _native.Stepper(
+        step = _native.Stepper(
             lowered.program,
             batch,
             call.sizes_of(lowered),
@@ -74,7 +77,9 @@ class Stepping:
             call.projections,
             x.dtype == torch.float64,
             torch.get_num_threads(),
+            half,
         ).step
+        self.step = (lambda x: step(x.float())) if half else step
 
 
 class PlainStepping(Stepping):
