@@ -330,8 +330,9 @@ def main() -> None:
             file.write(json.dumps(row) + "\n")
             file.flush()
 
-        if not rows:
-            write({"machine": machine(), "limits": {n: limits(n) for n in given.threads}})
+        measured = {int(n) for row in rows for n in row.get("limits", {})}
+        if missing := [n for n in given.threads if n not in measured]:
+            write({"machine": machine(), "limits": {n: limits(n) for n in missing}})
         todo = [
             (n, *rest) for n in given.threads for rest in plan(given.quick) if not given.table or rest[0] in given.table
         ]
