@@ -61,12 +61,6 @@ def spread(row: Row, other: str, ours: str = "pellucid") -> tuple[float, float]:
     return a["low"] / b["high"], a["high"] / b["low"]
 
 
-def verdict(row: Row, other: str, ours: str = "pellucid") -> str:
-    """Faster or slower only where the quartile ranges of both do not overlap."""
-    low, high = spread(row, other, ours)
-    return "faster" if low > 1 else "slower" if high < 1 else "level"
-
-
 def geometric_mean(values: Iterable[float]) -> float:
     """Of ratios: twice as fast and half as fast give 1."""
     logs = [math.log(v) for v in values]
