@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from pellucid import doctor, nn
+from pellucid.ops.native import _native
 
 ROOT = Path(__file__).parent.parent
+CHECKED = ["float32", "float64", *(["bfloat16"] if _native.multiplies_bfloat16() else [])]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def test_a_path_that_is_chosen_otherwise_is_said_otherwise(monkeypatch: pytest.M
 def test_the_engine_agrees_with_its_equations_and_with_torch(report: doctor.Report) -> None:
     assert report.well
     assert [(c.layer, c.dtype) for c in report.checks] == [
-        (layer, dtype) for layer in ("LSTM", "GRU") for dtype in ("float32", "float64")
+        (layer, dtype) for layer in ("LSTM", "GRU") for dtype in CHECKED
     ]
     assert all(c.from_equations > 0 and c.from_torch > 0 for c in report.checks)  # it was compared with something else
 
@@ -151,9 +153,9 @@ def test_the_text_is_plain_and_fits_80_columns(report: doctor.Report) -> None:
 def test_a_failure_says_which_and_what_to_do(report: doctor.Report) -> None:
     text = failing(report).text()
     wrong = [line.split()[:2] for line in text.splitlines() if line.endswith("wrong")]
-    assert wrong == [["GRU", "float32"], ["GRU", "float64"]]
+    assert wrong == [["GRU", dtype] for dtype in CHECKED]
     verdict = " ".join(text.splitlines()[-3:])
-    assert "2 of 4 checks failed" in verdict
+    assert f"{len(CHECKED)} of {2 * len(CHECKED)} checks failed" in verdict
     assert "PELLUCID_ISA=avx2" in verdict
     assert "All is well" not in text
 
@@ -173,7 +175,7 @@ def test_json_says_the_same(report: doctor.Report) -> None:
     said = json.loads(failing(report).json(), parse_constant=refuse)
     assert said["well"] is False
     assert [(c["layer"], c["from_torch"] is None, c["well"]) for c in said["checks"]] == [
-        (layer, layer == "GRU", layer == "LSTM") for layer in ("LSTM", "LSTM", "GRU", "GRU")
+        (layer, layer == "GRU", layer == "LSTM") for layer in ("LSTM", "GRU") for _ in CHECKED
     ]
 
 
@@ -232,4 +234,5 @@ def test_a_failed_check_is_exit_code_1(options: list[str]) -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert result.returncode == 1
     assert result.stderr == ""
-    assert ('"well": false' if options else "4 of 4 checks failed") in result.stdout
+    count = 2 * len(CHECKED)
+    assert ('"well": false' if options else f"{count} of {count} checks failed") in result.stdout

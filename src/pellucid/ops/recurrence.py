@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-from pellucid import _native
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
 from pellucid.ops import library
 from pellucid.ops.engine import Engine, run_forward
+from pellucid.ops.native import _native
 from pellucid.ops.plan import Plan, Sight
 from pellucid.ops.ragged import Ragged
 from pellucid.ops.reference.recurrence import recurrence as reference
