@@ -360,8 +360,9 @@ def allocator(results: Results) -> str:
 
 
 HOW = """Every number is the time of one call of one layer, on the processor (of one step: a hundredth of a hundred
-calls). The sides are called in turn in one process, so that a noisy machine is noisy for all; one or two calls of each
-do not count; then at least three, for some tenths of a second a side. Times are medians,
+calls). The sides are called in turn in one process, so that a noisy machine is noisy for all: after a pause in which
+other sides' threads fall asleep, one call that does not count and some that do; at least three, for some tenths of a
+second a side. Times are medians,
 ranges are quartiles, and the bar of a ratio goes from one side's lower quartile over the other's upper to the
 reverse. Weights are the same wherever sides are compared across libraries, and their outputs have to agree before
 anything is timed (but for one step). Forward runs without gradients; forward + backward asks for those of the input
