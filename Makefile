@@ -56,7 +56,7 @@ fuzz: build/sanitize/ready
 cross: $(VENV)/ready
 	@test -n "$$CLANG$$AARCH64_CXX" || { command -v clang++ && command -v aarch64-linux-gnu-g++; } >/dev/null || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ziglang
-	@PYTHON=$(BIN)/python native/tests/compilers
+	@PYTHON=$(abspath $(BIN))/python native/tests/compilers
 
 # torch is installed by its exact version: another spelling may bring builds of several gigabytes.
 $(VENV)/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
