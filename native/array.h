@@ -1,13 +1,15 @@
 // An array that Python hands over, as the boundary checks read it: where it lies, its shape and its strides.
 //
-// A tensor of PyTorch is asked for them directly, which takes a tenth of the time of the exchange protocols; whatever else
-// there is (an array of NumPy) comes by DLPack or the buffer protocol. Python keeps it alive for the length of the call.
+// A tensor of PyTorch is read where it lies, by the C functions of DLPack, in some 30 ns; whatever else there is (an array of
+// NumPy) comes by the exchange protocols of Python. Python keeps it alive for the length of the call.
 
 #pragma once
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <stdexcept>
 
 namespace pellucid {
@@ -52,41 +54,48 @@ private:
     int bytes_ = 0;
     long shape_[most_axes] = {}, stride_[most_axes] = {};
 
+    // DLPack's table of functions for C callers, https://github.com/dmlc/dlpack/blob/main/include/dlpack/dlpack.h: the
+    // parts that are used here, and those before them.
+    struct Exchange {
+        uint32_t major, minor;
+        const Exchange* older;
+        void* allocate;
+        void* to_owned;
+        void* from_owned;
+        int (*look)(void* object, nanobind::dlpack::dltensor* out);   // what is seen is alive as long as the object
+        void* stream;
+    };
+
     struct Torch {
-        nanobind::object tensor, single, twice;
-        nanobind::object dtype, is_cpu, shape, stride, data_ptr;     // names of attributes
+        nanobind::object tensor;
+        const Exchange* exchange;
 
         static const Torch& get() {
             static const Torch* found = [] {    // never freed: the interpreter may be gone before
-                const nanobind::module_ torch = nanobind::module_::import_("torch");
-                const auto name = [](const char* text) { return nanobind::steal(PyUnicode_InternFromString(text)); };
-                return new Torch{torch.attr("Tensor"), torch.attr("float32"), torch.attr("float64"),
-                                 name("dtype"), name("is_cpu"), name("shape"), name("stride"), name("data_ptr")};
+                const nanobind::object tensor = nanobind::module_::import_("torch").attr("Tensor");
+                const nanobind::object capsule = tensor.attr("__dlpack_c_exchange_api__");
+                auto* exchange = static_cast<const Exchange*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+                if (!exchange) throw nanobind::python_error();
+                while (exchange && exchange->major > 1) exchange = exchange->older;
+                if (!exchange || !exchange->look) throw std::runtime_error("this PyTorch does not let its tensors be read by DLPack's version 1");
+                return new Torch{tensor, exchange};
             }();
             return *found;
         }
     };
 
     bool read_tensor(nanobind::handle from, const Torch& torch) {
-        const auto attribute = [&](const nanobind::object& name) { return nanobind::steal(PyObject_GetAttr(from.ptr(), name.ptr())); };
-        const auto call = [&](const nanobind::object& name) { return nanobind::steal(PyObject_CallMethodNoArgs(from.ptr(), name.ptr())); };
-        const nanobind::object dtype = attribute(torch.dtype), cpu = attribute(torch.is_cpu), shape = attribute(torch.shape);
-        if (!dtype.is_valid() || !cpu.is_valid() || !shape.is_valid()) return failed();
-        if (dtype.is(torch.single)) bytes_ = 4;
-        else if (dtype.is(torch.twice)) bytes_ = 8;
+        nanobind::dlpack::dltensor seen;
+        if (torch.exchange->look(from.ptr(), &seen) != 0) return failed();
+        if (seen.device.device_type != nanobind::device::cpu::value || (size_t)seen.ndim > most_axes) return false;
+        if (seen.dtype == nanobind::dtype<float>()) bytes_ = 4;
+        else if (seen.dtype == nanobind::dtype<double>()) bytes_ = 8;
         else return false;
-        if (cpu.ptr() != Py_True) return false;
-        const nanobind::object stride = call(torch.stride), address = call(torch.data_ptr);
-        if (!stride.is_valid() || !address.is_valid()) return failed();
-        if (!PyTuple_Check(shape.ptr()) || !PyTuple_Check(stride.ptr())) return false;
-        axes_ = (size_t)PyTuple_GET_SIZE(shape.ptr());
-        if (axes_ > most_axes || (size_t)PyTuple_GET_SIZE(stride.ptr()) != axes_) return false;
-        for (size_t i = 0; i < axes_; ++i) {
-            shape_[i] = PyLong_AsLong(PyTuple_GET_ITEM(shape.ptr(), i));
-            stride_[i] = PyLong_AsLong(PyTuple_GET_ITEM(stride.ptr(), i));
-        }
-        data_ = PyLong_AsVoidPtr(address.ptr());
-        return PyErr_Occurred() ? failed() : true;
+        axes_ = (size_t)seen.ndim;
+        std::copy_n(seen.shape, axes_, shape_);
+        std::copy_n(seen.strides, axes_, stride_);
+        data_ = static_cast<char*>(seen.data) + seen.byte_offset;
+        return seen.data != nullptr || size() == 0;
     }
 
     static bool failed() {

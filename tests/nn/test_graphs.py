@@ -11,6 +11,7 @@ import pytest
 import torch
 from tests.ops.cells_under_test import CELLS
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pellucid import nn
 from pellucid.cells import Matrix
@@ -139,3 +140,17 @@ def test_an_unknown_cell_is_named() -> None:
             exported(X)
     finally:
         library.register(cell)
+
+
+def test_shapes_without_numbers() -> None:
+    """Under FakeTensorMode, with which programs plan memory, layers give shapes and types; afterwards they compute."""
+    real = layer("lstm")
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        module = layer("lstm")
+        output, (h, c) = module(mode.from_tensor(X))
+        output.sum().backward()
+        assert output.shape == (3, 2, 4)
+        assert h.shape == c.shape == (1, 2, 4)
+        assert output.dtype == torch.float64
+        assert module.weight_ih_l0.grad.shape == module.weight_ih_l0.shape
+    assert real(X)[0].abs().sum() > 0

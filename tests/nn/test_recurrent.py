@@ -220,3 +220,20 @@ def test_copies_and_pickles() -> None:
 def test_mistakes_are_sentences(call: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_views_of_minus_what_lies_in_memory() -> None:
+    ours, theirs = twins("LSTM")
+    z, start = torch.randn(4, 2, 3, dtype=torch.cdouble), torch.randn(1, 2, 5, dtype=torch.cdouble)
+    x, hx = z.conj().imag, (start.conj().imag, start.conj().imag)
+    assert x.is_neg()
+    assert hx[0].is_neg()
+    for mine, torchs in zip(flat(ours(x, hx)), flat(theirs(x, hx)), strict=True):
+        torch.testing.assert_close(mine, torchs, **CLOSE)
+    stream = ours.stream(2, hx)
+    torch.testing.assert_close(torch.stack([stream.step(row).clone() for row in x]), theirs(x, hx)[0], **CLOSE)
+    for module in (ours, theirs):  # the gradient that arrives is the imaginary part of a conjugate
+        y = module(x, hx)[0]
+        (torch.complex(torch.zeros_like(y), y).conj() * z[..., :1]).imag.sum().backward()
+    for mine, torchs in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, torchs.grad, **CLOSE)

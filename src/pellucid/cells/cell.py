@@ -151,16 +151,22 @@ class Cell:
         return dict(zip(names, results, strict=True))
 
     @functools.cached_property
+    def _plain(self) -> Variant:
+        """The equations alone, with all their step inputs."""
+        from pellucid.cells.sequence import Variant
+
+        return Variant(given=frozenset(self.step_inputs))
+
+    @functools.cached_property
     def _graphs(self) -> dict[Variant, Graph]:
         return {}
 
     def graph(self, variant: Variant | None = None) -> Graph:
         """The graph of one step (see :mod:`pellucid.cells.tracing`), made once for each variant."""
-        from pellucid.cells.sequence import Variant
-        from pellucid.cells.tracing import trace
-
-        variant = variant or Variant(given=frozenset(self.step_inputs))
+        variant = variant or self._plain
         if variant not in self._graphs:
+            from pellucid.cells.tracing import trace
+
             self._graphs[variant] = trace(self, variant)
         return self._graphs[variant]
 
@@ -170,11 +176,10 @@ class Cell:
 
     def derivative(self, variant: Variant | None = None) -> Derivative:
         """The step's program and its derivative (see :mod:`pellucid.cells.derivative`), made once a variant."""
-        from pellucid.cells.derivative import differentiate
-        from pellucid.cells.sequence import Variant
-
-        variant = variant or Variant(given=frozenset(self.step_inputs))
+        variant = variant or self._plain
         if variant not in self._derivatives:
+            from pellucid.cells.derivative import differentiate
+
             self._derivatives[variant] = differentiate(self.graph(variant))
         return self._derivatives[variant]
 

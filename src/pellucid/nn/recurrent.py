@@ -297,12 +297,11 @@ class Recurrent(nn.Module):
             if reset is not None:  # a segment that begins at t ends, for the sweep back, before t - 1
                 inputs["reset"] = batch.delayed(inputs["reset"])
         inputs |= self._masks(x, batch.count)
-        fresh = self._fresh(place) if before is None or reset is not None else {}
         parameters = self._parameters_of(place)
         if reset is not None:
-            parameters |= fresh
+            parameters |= self._fresh(place)
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
-        start = before if before is not None else [v.expand(batch.count, -1) for v in fresh.values()]
+        start = self._start(place, batch.count) if before is None else before
         sight = Sight() if observe.active() else None
         call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged, half)
         if self.checkpoint_every and sight is None and torch.is_grad_enabled() and not transformed():
@@ -371,6 +370,15 @@ class Recurrent(nn.Module):
             else weight.new_full((self._sizes(state.size),), state.initial)
             for name, state in self.cell.states.items()
         }
+
+    def _start(self, place: str, count: int) -> list[Tensor]:
+        """(B, size) by state: what sequences start from; states that start alike share one tensor."""
+        if self.learned_initial_state:
+            return [v.expand(count, -1) for v in self._fresh(place).values()]
+        weight: Tensor = getattr(self, f"weight_ih_{place}")
+        alike = [(self._sizes(state.size), state.initial) for state in self.cell.states.values()]
+        made = {key: weight.new_full((count, key[0]), key[1]) for key in dict.fromkeys(alike)}
+        return [made[key] for key in alike]
 
     def _given_states(self, batch: batches.Batch, hx: States | None) -> list[Tensor] | None:
         if hx is None:

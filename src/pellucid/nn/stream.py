@@ -65,8 +65,8 @@ class Stream:
             self._take(step_inputs)
         if x.shape != self._shape or x.dtype is not self._dtype or x.device != self._device:
             self._refuse(x)
-        if x.stride(-1) != 1:
-            x = x.contiguous()
+        if x.stride(-1) != 1 or x.is_neg():
+            x = x.contiguous().resolve_neg()
         for step, outputs in self._steps:
             plane = step(x)
             x = outputs[plane]
@@ -106,7 +106,7 @@ class Stream:
         """By layer, the states to start from."""
         layer = self._layer
         if hx is None:
-            return [[v.expand(self._batch, -1) for v in layer._fresh(place).values()] for place in self._places]
+            return [layer._start(place, self._batch) for place in self._places]
         x = layer.weight_ih_l0.new_empty(1, self._batch, layer.input_size)
         given = layer._given_states(Batch(x, 1, self._batch), hx)
         assert given is not None

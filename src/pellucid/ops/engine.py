@@ -7,6 +7,7 @@ engine works on a block of steps at a time, so what lies between them (a *window
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ..
             outputs[name] = found["after", name] = call.x.new_empty(*call.rows, size)
     projected = project(call, program, found, keep=keep and plan.reads_projection)
     call.execute(program, found)
-    outputs |= {name: call.last_plane(found["flow", name])[None] for name in passing}
+    outputs |= {name: call.last_plane(found["flow", name]) for name in passing}
     if plan.sight is not None:
         plan.sight.values.update({n: found[program.roles[program.where["named", n]]] for n in named})
     kept = [found[program.roles[program.where["kept", n]]] for n in derivative.kept] if keep else []
@@ -78,7 +79,7 @@ class Call:
 
     def __init__(self, plan: Plan, tensors: Sequence[Tensor]) -> None:
         self.plan, self.tensors = plan, tensors
-        at = self.at = plan.places(len(tensors))
+        at = self.at = plan.at
         self.x = tensors[at.x]
         self.rows = self.x.shape[:-1]  # (T, B), or (N,) of a ragged batch
         self.steps, self.batch = self.rows if plan.ragged is None else plan.ragged.size
@@ -86,7 +87,7 @@ class Call:
         self.inputs = dict(zip(plan.inputs, tensors[at.inputs], strict=True))
         given = iter(tensors[at.weights])
         self.weights: dict[Node, Tensor] = {
-            n: self.x.new_tensor([plan.numbers[n]]) if n in plan.numbers else next(given) for n in plan.weights
+            n: _number(plan.numbers[n], self.x.dtype) if n in plan.numbers else next(given) for n in plan.weights
         }
         self.matrices = dict(zip(plan.matrices, tensors[at.matrices], strict=True))
         self.parts = plan.cell.input[1].parts or ("",)
@@ -107,7 +108,7 @@ class Call:
 
     def execute(self, lowered: Lowered, found: dict[Role, Tensor], *, reverse: bool = False) -> None:
         """Run the program; what is neither found nor in a window is made and added."""
-        first = [_dense(self.before[r[1]]) if r[0] == "after" else None for r in lowered.roles]
+        first = [None if name is None else _dense(self.before[name]) for name in lowered.starts]
         lowered.program.run(
             self.steps,
             self.batch,
@@ -152,11 +153,11 @@ class Call:
         return self.x.new_empty(*self.rows, size)
 
     def last_plane(self, flow: Tensor) -> Tensor:
-        """(B, size): what the last step of each sequence left, of (2, B, size); a step reads one plane and writes the other."""
+        """(1, B, size): what the last step of each sequence left, of (2, B, size); a step reads one plane and writes the other."""
         if self.plan.ragged is None:
-            return flow[self.steps & 1]
+            return flow.narrow(0, self.steps & 1, 1)
         lengths = self.plan.ragged.lengths
-        return flow[lengths & 1, torch.arange(len(lengths))]
+        return flow[lengths & 1, torch.arange(len(lengths))][None]
 
     def window(self, columns: dict[int, int], width: int, tensor: Tensor | None = None) -> int:
         """A window that holds these buffers, each from its column on."""
@@ -184,9 +185,17 @@ def project(call: Call, lowered: Lowered, found: dict[Role, Tensor], *, keep: bo
     return [] if whole is None else [whole]
 
 
+@cache
+def _number(value: float, dtype: torch.dtype) -> Tensor:
+    """A weight that is a plain number, and the same in every call."""
+    return torch.tensor([value], dtype=dtype, device="cpu")
+
+
 def _dense(v: Tensor) -> Tensor:
-    """A tensor whose last axis is contiguous."""
-    return v if v.stride(-1) == 1 and v.shape[-1] != 1 else v.contiguous()
+    """A tensor whose last axis is contiguous, and whose memory holds its numbers as they are."""
+    if v.is_neg():  # a view of minus what lies in memory, such as the imaginary part of a conjugate
+        v = v.resolve_neg()
+    return v if v.is_contiguous() or (v.stride(-1) == 1 and v.shape[-1] != 1) else v.contiguous()
 
 
 def _even(v: Tensor) -> Tensor:
@@ -251,10 +260,10 @@ class _Backward:
                 if role in self.lowered.where:
                     self.result[i] = self._left(role).expand_as(tensor).clone()
         for place, node in self._vectors():
-            each = self.result[place]
+            each, shape = self.result[place], call.tensors[place].shape
             if each is None:  # every sequence left its share
                 each = self._left(("dweight", node)).sum(0)
-            self.result[place] = each.expand(call.tensors[place].shape).clone()
+            self.result[place] = each if each.shape == shape else each.expand(shape).clone()
         return self.result
 
     def _left(self, role: Role) -> Tensor:

@@ -29,6 +29,7 @@ class Lowered:
         where: the buffer of each role.
         letter: the size letter of each buffer ("" for a number).
         matrices: the packed matrices, by their blocks of rows.
+        starts: for each buffer the state that it holds after all steps, whose first step is read from elsewhere.
     """
 
     program: _native.Program
@@ -37,6 +38,7 @@ class Lowered:
     where: dict[Role, int]
     letter: tuple[str, ...]
     matrices: tuple[tuple[Node, ...], ...]
+    starts: tuple[str | None, ...]
 
 
 class _Builder:
@@ -127,6 +129,7 @@ class _Builder:
             self.where,
             tuple(self.letter),
             self.program.matrices,
+            tuple(what[0] if kind == "after" else None for kind, *what in self.roles),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -54,12 +55,14 @@ class Fixed:
         weights: numbers and vectors.
         matrices: of products, by their blocks of rows.
         whole: the matrices that are a parameter as it lies, with its name.
-        order: all nodes that the others are computed from, operands first.
+        leaves: parameters, constants and numbers that the others are computed from, or are.
+        order: what is computed from them, operands first.
     """
 
     weights: tuple[Node, ...]
     matrices: tuple[tuple[Node, ...], ...]
     whole: dict[tuple[Node, ...], str]
+    leaves: tuple[Node, ...]
     order: tuple[Node, ...]
 
     @classmethod
@@ -71,15 +74,19 @@ class Fixed:
             weights += [n for n in derivative.adjoints if not n.varies]
             matrices = [*(m for p in both for m in p.matrices), *(o.blocks for o in derivative.outers)]
             whole = {blocks: blocks[0].key[0] for blocks in matrices if _is_whole(cell, blocks)}
-            computed = [n for blocks in matrices if blocks not in whole for n in blocks]
+            order = ancestors([*weights, *(n for blocks in matrices if blocks not in whole for n in blocks)])
             derivative.lowered["fixed"] = cls(
                 tuple(dict.fromkeys(weights)),
                 tuple(dict.fromkeys(matrices)),
                 whole,
-                tuple(ancestors([*weights, *computed])),
+                tuple(n for n in order if n.op in _LEAVES),
+                tuple(n for n in order if n.op not in _LEAVES),
             )
         found: Fixed = derivative.lowered["fixed"]
         return found
+
+
+_LEAVES = frozenset({"number", "reciprocal_size", "constant", "parameter"})
 
 
 def _is_whole(cell: Cell, blocks: tuple[Node, ...]) -> bool:
@@ -123,29 +130,29 @@ class Plan:
         self.fixed = Fixed.of(self.cell, self.derivative)
         self.weights, self.matrices = self.fixed.weights, self.fixed.matrices
 
+    @cached_property
+    def at(self) -> Places:
+        """The order of a call's tensors; asked for once all else is settled."""
+        weight = 1 if self.projects else None
+        bias = 2 if self.has_bias else None
+        ends = [1 + self.projects + self.has_bias]
+        learned = len(self.weights) - len(self.numbers)
+        for size in (len(self.cell.states), len(self.inputs), len(self.parameters), learned, len(self.matrices)):
+            ends.append(ends[-1] + size)
+        return Places(0, weight, bias, *map(slice, ends, ends[1:]))
+
     @property
     def reads_projection(self) -> bool:
         """Whether the backward program reads the projected input."""
         backward = self.derivative.backward
         return any(backward.registers[r].op == "projection" for r in backward.inputs)
 
-    def places(self, count: int) -> Places:
-        """The order of a call's ``count`` tensors."""
-        weight = 1 if self.projects else None
-        bias = 2 if self.has_bias else None
-        ends = [1 + self.projects + self.has_bias]
-        learned = len(self.weights) - len(self.numbers)
-        for size in (len(self.cell.states), len(self.inputs), len(self.parameters), learned):
-            ends.append(ends[-1] + size)
-        slices = [slice(a, b) for a, b in zip(ends, [*ends[1:], count], strict=True)]
-        return Places(0, weight, bias, *slices)
-
     def differentiable_backward(
         self, tensors: Sequence[Tensor], outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
     ) -> list[Tensor | None]:
         """The backward pass of the reference, which torch can differentiate again."""
         given = [torch.zeros_like(o) if g is None else g for o, g in zip(outputs, gradients, strict=True)]
-        at = self.places(len(tensors))
+        at = self.at
         # A view of its own for each: one tensor may come from another (x or a state from the weights of an earlier run),
         # and the gradient that is asked for here is not to go that way.
         tensors = [t.view_as(t) for t in tensors]
@@ -180,21 +187,21 @@ class Plan:
     def evaluate(self, parameters: Mapping[str, Tensor], hidden_size: int) -> tuple[list[Tensor], list[Tensor]]:
         """The weights that are tensors (``numbers`` are the others) and the matrices, under autograd."""
         parts: dict[str, dict[str, Tensor]] = {}
-        leaves: dict[Node, Any] = {}
-        for node in self.fixed.order:
+        values: dict[Node, Any] = {}
+        for node in self.fixed.leaves:
             if node.op == "number":
-                leaves[node] = node.key
+                values[node] = node.key
             elif node.op == "reciprocal_size":
-                leaves[node] = 1.0 / self.cell.size(node.key, hidden_size)
+                values[node] = 1.0 / self.cell.size(node.key, hidden_size)
             elif node.op == "constant":
-                leaves[node] = parameters[node.key[0]]
-            elif node.op == "parameter":
+                values[node] = parameters[node.key[0]]
+            else:
                 name, part = node.key
                 if part and name not in parts:
                     names = self.cell.declarations[name].parts
                     parts[name] = dict(zip(names, parameters[name].chunk(len(names)), strict=True))
-                leaves[node] = parts[name][part] if part else parameters[name]
-        values = evaluate(self.fixed.order, leaves)
+                values[node] = parts[name][part] if part else parameters[name]
+        values = evaluate(self.fixed.order, values)
         self.numbers = {n: values[n] for n in self.weights if not isinstance(values[n], Tensor)}
         weights = [values[n] for n in self.weights if n not in self.numbers]
         whole = self.fixed.whole

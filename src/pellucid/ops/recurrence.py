@@ -68,7 +68,7 @@ def recurrence(
         (T, B, size) or (N, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in
         every tensor that was given.
     """
-    if sight is None and (torch.compiler.is_compiling() or torch.jit.is_tracing()):  # type: ignore[attr-defined,no-untyped-call]
+    if sight is None and _in_graph():
         found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection, half=half)
         return dict(zip(cell.states, found, strict=True))
     given = [x, *before, *inputs.values(), *parameters.values(), *(projection or ())]
@@ -139,11 +139,16 @@ def _run(
     return dict(zip(cell.states, outputs, strict=True))
 
 
-def transformed() -> bool:
-    """Whether torch looks at operations instead of running them: compiles, exports, traces, or differentiates forward."""
+def _in_graph() -> bool:
+    """Whether the recurrence is to stand as one operator in a graph, or among tensors that are shapes without numbers."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return True
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+
+
+def transformed() -> bool:
+    """Whether torch looks at operations instead of running them: compiles, exports, traces, or differentiates forward."""
+    return _in_graph() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def takes_ragged(weight: Tensor) -> bool:
