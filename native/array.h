@@ -1,7 +1,7 @@
 // An array that Python hands over, as the boundary checks read it: where it lies, its shape and its strides.
 //
-// A tensor of PyTorch is read where it lies, by the C functions of DLPack, in some 30 ns; whatever else there is (an array of
-// NumPy) comes by the exchange protocols of Python. Python keeps it alive for the length of the call.
+// A tensor of PyTorch is read where it lies, by the C functions of DLPack; whatever else there is (an array of NumPy) comes by
+// the exchange protocols of Python. Python keeps it alive for the length of the call.
 
 #pragma once
 
@@ -31,6 +31,9 @@ public:
 
     template <class T>
     bool holds() const { return bytes_ == sizeof(T); }
+
+    // Throws where this PyTorch's tensors cannot be read; for the time of import, since `read` may not say why.
+    static void require_torch() { Torch::get(); }
 
     // False where it is no array of float32 or float64 in the processor's memory, of few enough axes.
     bool read(nanobind::handle from) {

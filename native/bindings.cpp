@@ -471,6 +471,7 @@ NB_MODULE(_native, m) {
     m.doc() = "Pellucid's engine: executes the programs of recurrent cells.";
     const char* wanted = std::getenv("PELLUCID_ISA");
     choose(wanted && *wanted ? wanted : instruction_sets().front());
+    Array::require_torch();
     nb::class_<Plan>(m, "Program")
         .def("__init__", [](Plan* self, const std::vector<int>& sizes, int letters, int buffers, int matrices,
                             const std::vector<PyPort>& inputs, const std::vector<PyPhase>& phases,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -222,18 +223,18 @@ def test_mistakes_are_sentences(call: Any, error: type[Exception], words: str) -
         call()
 
 
-def test_views_of_minus_what_lies_in_memory() -> None:
+@pytest.mark.parametrize("minus", [torch._neg_view, lambda v: torch.complex(torch.zeros_like(v), v).conj().imag])
+def test_views_of_minus_what_lies_in_memory(minus: Callable[[Tensor], Tensor]) -> None:
+    """Contiguous ones, which only the bit tells from others, and such as users meet: the imaginary part of a conjugate."""
     ours, theirs = twins("LSTM")
-    z, start = torch.randn(4, 2, 3, dtype=torch.cdouble), torch.randn(1, 2, 5, dtype=torch.cdouble)
-    x, hx = z.conj().imag, (start.conj().imag, start.conj().imag)
+    x, start, arriving = minus(torch.randn(4, 2, 3)), minus(torch.randn(1, 2, 5)), minus(torch.randn(4, 2, 5))
     assert x.is_neg()
-    assert hx[0].is_neg()
-    for mine, torchs in zip(flat(ours(x, hx)), flat(theirs(x, hx)), strict=True):
+    for mine, torchs in zip(flat(ours(x, (start, start))), flat(theirs(x, (start, start))), strict=True):
         torch.testing.assert_close(mine, torchs, **CLOSE)
-    stream = ours.stream(2, hx)
-    torch.testing.assert_close(torch.stack([stream.step(row).clone() for row in x]), theirs(x, hx)[0], **CLOSE)
-    for module in (ours, theirs):  # the gradient that arrives is the imaginary part of a conjugate
-        y = module(x, hx)[0]
-        (torch.complex(torch.zeros_like(y), y).conj() * z[..., :1]).imag.sum().backward()
+    stream = ours.stream(2, (start, start))
+    expected = theirs(x, (start, start))[0]
+    torch.testing.assert_close(torch.stack([stream.step(row).clone() for row in x]), expected, **CLOSE)
+    for module in (ours, theirs):
+        module(x, (start, start))[0].backward(arriving)
     for mine, torchs in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, torchs.grad, **CLOSE)
