@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from pellucid.cells import (
+    CTRNN,
+    GRU,
     LSTM,
     RNN,
     SLSTM,
@@ -27,10 +29,12 @@ from pellucid.cells import (
     mean,
     minimum,
     select,
+    sigmoid,
     sign,
     sin,
     softplus,
     sqrt,
+    tanh,
 )
 from pellucid.cells import sequence as sequences
 from pellucid.cells.opcodes import OPCODES, Opcode
@@ -241,6 +245,35 @@ def test_memory_kept_for_backward() -> None:
     """LSTM keeps what it names and nothing more: i, f, g, o and its two states."""
     kept = {node.name for node in LSTM().derivative(sequences.Variant()).kept}
     assert kept == {"i", "f", "g", "o", "c"}  # c also as a state; the tanh of c is computed again
+
+
+class Unnamed(Cell):
+    """The LSTM without a name for any gate."""
+
+    x = Input("i f g o")
+    U = Matrix("i f g o")
+    b = Bias("i f g o")
+    h = State()
+    c = State()
+
+    def step(self, x: Any, h: Any, c: Any) -> Any:
+        """The equations in three lines."""
+        U, b = self.U, self.b
+        carried = sigmoid(x.f + U.f @ h + b.f) * c
+        carried = carried + sigmoid(x.i + U.i @ h + b.i) * tanh(x.g + U.g @ h + b.g)
+        return sigmoid(x.o + U.o @ h + b.o) * tanh(carried), carried
+
+
+@pytest.mark.parametrize(
+    ("cell", "vectors"),
+    [(Unnamed(), 5), (GRU(), 4), (CTRNN(), 1), (LSTM(layer_norm=True), 9)],  # each gate before it is normalised, too
+)
+def test_what_has_no_name_costs_no_memory(cell: Cell, vectors: int) -> None:
+    """A value stands for all that it was made of: a gate's projected input is never kept beside its product."""
+    derivative = cell.derivative(sequences.Variant())
+    read = {derivative.backward.registers[r].op for r in derivative.backward.inputs}
+    assert "projection" not in read
+    assert sum(node.shape != ("1",) for node in derivative.kept) == vectors
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -144,11 +144,22 @@ def _results_first(nodes: list[Node], groups: dict[Node, tuple[Node, ...]]) -> l
 def _kept(nodes: list[Node], graph: Graph, results: list[Node]) -> frozenset[Node]:
     """The step's values that the backward program may read from memory; all others it computes again.
 
-    Values that the equations name are kept (they are what a person wants to see, too), and so is what cannot be had
-    again without a product or a sum. An unnamed pointwise value between them costs less to recompute than to read.
+    Values that the equations name are kept (they are what a person wants to see, too), and so are new states and what
+    cannot be had again without a product or a sum. Another value costs less to recompute than to read, unless it takes
+    the place of more: a gate's argument stands for its product and its projection, and the gate for its argument.
     """
-    names = set(graph.named.values())
-    step = set(nodes)
-    return frozenset(
-        n for n in ancestors(results) if n in step and not n.is_leaf and (n in names or n.op in ("product", "sum"))
-    )
+    names = {*graph.named.values(), *graph.after.values()}
+    kept = {n for n in nodes if not n.is_leaf and (n in names or n.op in ("product", "sum"))}
+
+    def cost(kept: set[Node]) -> tuple[int, int, int]:
+        """What the backward program reads besides, values of all units before single ones, and what it computes."""
+        needed = [n for n in ancestors(results, stop=frozenset(kept)) if n.varies]
+        read = [n for n in needed if (n in kept and n not in names) or n.is_leaf]
+        vectors = sum(n.shape != ("1",) for n in read)
+        return vectors, len(read) - vectors, sum(n not in kept and not n.is_leaf for n in needed)
+
+    candidates, least = set(nodes), cost(kept)
+    for node in ancestors(results):
+        if node in candidates and (found := cost(kept | {node})) < least:
+            kept, least = kept | {node}, found
+    return frozenset(kept.intersection(ancestors(results)))
