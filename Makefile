@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench-recurrent sanitize fuzz cross clean
+.PHONY: demo test check bench-recurrent bench-convolution sanitize fuzz cross clean
 
 demo: $(VENV)/ready
 	@$(BIN)/pellucid sample digits demo/digits
@@ -30,12 +30,20 @@ bench-recurrent: $(VENV)/ready
 	@$(BIN)/python -m benchmarks.recurrent --out $(RESULTS) --allocator system --table grid --threads 2
 	@$(BIN)/python -m benchmarks.report $(RESULTS) --out docs
 
+# Convolution and pooling side by side with torch and ONNX Runtime.
+CONVOLUTION := benchmarks/results/convolution.jsonl
+bench-convolution: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@mkdir -p $(dir $(CONVOLUTION))
+	@$(BIN)/python -m benchmarks.convolution --out $(CONVOLUTION) --allocator keeps
+	@$(BIN)/python -m benchmarks.report_convolution $(CONVOLUTION) --out docs
+
 # The native module with checks of memory and arithmetic (GCC's AddressSanitizer and UBSan), and the tests that exercise it.
 # The first finding ends the run. Leaks are not asked for: Python keeps much until its end.
 SANITIZED := LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2048 \
 	UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1
-NATIVE_TESTS := tests/ops/test_engine.py tests/ops/test_bfloat16.py tests/ops/test_recurrence.py tests/ops/test_random_cells.py tests/ops/test_fuzz.py
+NATIVE_TESTS := tests/ops/test_block.py tests/ops/test_pooling.py tests/ops/test_engine.py tests/ops/test_bfloat16.py tests/ops/test_recurrence.py tests/ops/test_random_cells.py tests/ops/test_fuzz.py
 
 build/sanitize/ready: $(VENV)/ready CMakeLists.txt $(wildcard native/*)
 	@echo "Building the native module with sanitizers (a minute or two)"

@@ -121,3 +121,58 @@ def onnx_runtime(layer: torch.nn.Module, threads: int) -> Callable[[Tensor], Ten
         return torch.from_numpy(y).squeeze(1)
 
     return run
+
+
+def exported(layer: torch.nn.Module, x: Tensor, threads: int) -> Callable[[Tensor], Tensor]:
+    """Convolution, ReLU and pooling of torch.nn on ONNX Runtime, which fuses what it can.
+
+    Args:
+        layer: one of them, or a ``torch.nn.Sequential`` of them.
+        x: an input, for its shape.
+        threads: of ONNX Runtime's pool.
+    """
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, weights, before = [], {}, 0
+    layers = list(layer) if isinstance(layer, torch.nn.Sequential) else [layer]
+    for each in layers:
+        given, made, kind = f"v{len(nodes)}", f"v{len(nodes) + 1}", type(each).__name__
+        if kind == "ConstantPad1d":
+            before = each.padding[0]
+        elif kind.startswith("Conv"):
+            sides = [*(p + before for p in each.padding), *each.padding]
+            names = [f"{made}.{name}" for name, _ in each.named_parameters()]
+            weights |= {n: p.detach().numpy() for n, (_, p) in zip(names, each.named_parameters(), strict=True)}
+            shape = {"strides": each.stride, "dilations": each.dilation, "group": each.groups, "pads": sides}
+            nodes.append(helper.make_node("Conv", [given, *names], [made], **shape))
+        elif kind == "ReLU":
+            nodes.append(helper.make_node("Relu", [given], [made]))
+        else:
+            dims = x.dim() - 2
+            shape = {
+                "kernel_shape": [each.kernel_size] * dims,
+                "strides": [each.stride] * dims,
+                "pads": [each.padding] * (2 * dims),
+            }
+            nodes.append(helper.make_node("MaxPool" if "Max" in kind else "AveragePool", [given], [made], **shape))
+    result = nodes[-1].output[0]
+    with torch.no_grad():
+        output = layer(x)
+    graph = helper.make_graph(
+        nodes,
+        "block",
+        [helper.make_tensor_value_info("v0", TensorProto.FLOAT, list(x.shape))],
+        [helper.make_tensor_value_info(result, TensorProto.FLOAT, list(output.shape))],
+        [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def run(x: Tensor) -> Tensor:
+        (y,) = session.run([result], {"v0": x.detach().numpy()})
+        return torch.from_numpy(y)
+
+    return run

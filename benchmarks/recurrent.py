@@ -6,15 +6,8 @@ timed. A run that was stopped goes on where it was: rows that the file already h
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,8 +15,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks import peers
-from benchmarks.limits import limits, machine
 from benchmarks.measure import alternate, many
+from benchmarks.run import MODES, Measure, agree, both, main, times
 from pellucid import Cell, cells, nn
 from pellucid.cells import Bias, Input, Matrix, State, sigmoid, tanh
 
@@ -56,8 +49,6 @@ OF_ONES_OWN: dict[str, tuple[Callable[..., Any], peers.Step, int]] = {
     "LSTM layer norm": (lambda i, h: nn.LSTM(i, h, layer_norm=True), peers.layer_norm_lstm, 2),
     "CTRNN": (lambda i, h: nn.Recurrent(cells.CTRNN(), i, h), peers.ctrnn, 1),
 }
-Row = dict[str, Any]
-Runs = dict[str, Callable[[], object]]
 
 
 class MyLSTM(Cell):
@@ -76,50 +67,6 @@ class MyLSTM(Cell):
         memory = keep * memory + write * tanh(x.g + U.g @ h + b.g)
         h = sigmoid(x.o + U.o @ h + b.o) * tanh(memory)
         return h, memory
-
-
-def both(layers: dict[str, Callable[[Tensor], Any]], x: Tensor, mode: str) -> Runs:
-    """Calls of layers on x, forward or forward and backward."""
-
-    def forward(layer: Callable[[Tensor], Any]) -> Callable[[], object]:
-        def run() -> object:
-            with torch.no_grad():
-                return layer(x)
-
-        return run
-
-    def forward_backward(layer: Callable[[Tensor], Any]) -> Callable[[], object]:
-        leaf = x.clone().requires_grad_()
-
-        def run() -> object:
-            output = layer(leaf)
-            output = output[0] if isinstance(output, tuple) else output
-            return output.backward(gradient_of(output))
-
-        return run
-
-    return {name: (forward if mode == "forward" else forward_backward)(layer) for name, layer in layers.items()}
-
-
-_gradients: dict[tuple[Any, ...], Tensor] = {}
-
-
-def gradient_of(output: Tensor) -> Tensor:
-    """The same for every side, and made before anything is timed."""
-    kind = (output.dtype, *output.shape)
-    if kind not in _gradients:
-        _gradients.clear()
-        _gradients[kind] = torch.randn(output.shape, dtype=output.dtype)
-    return _gradients[kind]
-
-
-def agree(layers: dict[str, Callable[[Tensor], Any]], x: Tensor) -> None:
-    """Refuse to time what does not compute the same; rounding grows with the steps of a chaotic state."""
-    with torch.no_grad():
-        outputs = {name: layer(x) for name, layer in layers.items()}
-    first, *rest = ((n, o[0] if isinstance(o, tuple) else o) for n, o in outputs.items())
-    for name, other in rest:
-        torch.testing.assert_close(other, first[1], atol=1e-3, rtol=1e-3, msg=f"{name} and {first[0]} differ")
 
 
 def against_torch(cell: str, size: tuple[int, ...], mode: str, threads: int) -> dict[str, Any]:
@@ -255,15 +202,6 @@ def kept_memory(cell: str, size: tuple[int, ...], mode: str, threads: int) -> di
     return {"units": found}
 
 
-def times(runs: Runs, **how: Any) -> dict[str, Any]:
-    """Medians and quartiles of each."""
-    return {"times": {name: asdict(t) for name, t in alternate(runs, **how).items()}}
-
-
-MODES = ("forward", "forward + backward")
-Measure = Callable[[str, tuple[int, ...], str, int], dict[str, Any]]
-
-
 def plan(quick: bool) -> Iterator[tuple[str, Measure, str, tuple[int, ...], str]]:
     """Everything that is measured: the table, how, the cell, (T, B, I, H) and the mode."""
     grid = GRID[2:4] if quick else GRID
@@ -281,6 +219,7 @@ def plan(quick: bool) -> Iterator[tuple[str, Measure, str, tuple[int, ...], str]
             )
         products = grid if quick else [(100, 32, 256, 256), (256, 64, 128, 512), (50, 256, 512, 1024)]
         yield from (("bfloat16", half, cell, size, mode) for cell in ("LSTM", "GRU") for size in products)
+        yield from (("call", against_torch, cell, (1, 1, 8, 8), mode) for cell in ("GRU", "LSTM", "RNN"))
     for cell in ("GRU", "LSTM"):
         yield from (("one step", one_step, cell, (1, 1, h, h), "forward") for h in (64, 128, 512, 1024))
         yield ("memory", kept_memory, cell, (1024, 16, 64, 64), "forward")
@@ -297,79 +236,5 @@ def plan(quick: bool) -> Iterator[tuple[str, Measure, str, tuple[int, ...], str]
             yield from (("loops", against_loops, cell, size, mode) for size in loops)
 
 
-# Freed memory goes back to the system, and fresh pages cost as much as arithmetic; glibc can be told to keep it.
-KEEPS_MEMORY = (
-    "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296:glibc.malloc.top_pad=268435456"
-)
-
-
-def main() -> None:
-    """Measure what the file does not have yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="where the rows go, one JSON object a line")
-    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2], help="how many threads each side may use")
-    parser.add_argument("--table", nargs="*", help="only these tables: grid, my cell, ragged, resets, one step, ...")
-    parser.add_argument("--quick", action="store_true", help="two sizes, to see that everything runs")
-    parser.add_argument(
-        "--allocator", choices=("system", "keeps"), default="system", help="whether freed memory is kept"
-    )
-    given = parser.parse_args()
-    if given.allocator == "keeps" and os.environ.get("GLIBC_TUNABLES") != KEEPS_MEMORY:
-        sys.exit(
-            subprocess.run(
-                [sys.executable, "-m", "benchmarks.recurrent", *sys.argv[1:]],
-                env={**os.environ, "GLIBC_TUNABLES": KEEPS_MEMORY},
-            ).returncode
-        )
-    torch._dynamo.config.cache_size_limit = 1000
-    rows = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
-    known = {key(row) for row in rows if "table" in row}
-    with given.out.open("a") as file:
-
-        def write(row: Row) -> None:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-
-        measured = {int(n) for row in rows for n in row.get("limits", {})}
-        if missing := [n for n in given.threads if n not in measured]:
-            write({"machine": machine(), "limits": {n: limits(n) for n in missing}})
-        todo = [
-            (n, *rest) for n in given.threads for rest in plan(given.quick) if not given.table or rest[0] in given.table
-        ]
-        begin = time.monotonic()
-        for done, (threads, table, measure, cell, size, mode) in enumerate(todo):
-            row: Row = {
-                "table": table,
-                "cell": cell,
-                "size": size,
-                "mode": mode,
-                "threads": threads,
-                "allocator": given.allocator,
-            }
-            if key(row) in known:
-                continue
-            torch.manual_seed(0)
-            torch.set_num_threads(threads)
-            row |= measure(cell, size, mode, threads)
-            write(row)
-            passed = time.monotonic() - begin
-            print(f"{done + 1:4d} of {len(todo)}, {passed:5.0f} s: {say(row)}", flush=True)
-
-
-def key(row: Row) -> tuple[Any, ...]:
-    """What tells rows apart."""
-    return row["table"], row["cell"], tuple(row["size"]), row["mode"], row["threads"], row["allocator"]
-
-
-def say(row: Row) -> str:
-    """A row as a line."""
-    name = f"{row['table']}, {row['cell']} {row['size']} {row['mode']}, {row['threads']} threads"
-    if "units" in row:
-        return name + ": " + ", ".join(f"{n} {v:.2f} T·B·H" for n, v in row["units"].items())
-    ours = row["times"]["pellucid"]["median"]
-    others = ", ".join(f"{n} x{t['median'] / ours:.2f}" for n, t in row["times"].items() if n != "pellucid")
-    return f"{name}: {ours * 1e3:.3f} ms; {others}"
-
-
 if __name__ == "__main__":
-    main()
+    main("benchmarks.recurrent", __doc__ or "", plan)

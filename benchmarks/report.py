@@ -155,12 +155,12 @@ def grouped(rows: Iterable[Row], *by: str) -> dict[Key, list[Row]]:
 
 
 def goals(results: Results) -> str:
-    """What was aimed at, and what was found."""
+    """What was aimed at, what was found, and what the machine would allow."""
     lines = []
     for goal in GOALS:
         rows = goal.rows(results)
         if not rows:
-            lines.append([goal.text, goal.mode or "both", goal.aim(), "not measured", "", "", ""])
+            lines.append([goal.text, goal.mode or "both", goal.aim(), "not measured", *[""] * 5])
             continue
         ratios = [ratio(row, goal.other, goal.ours) for row in rows]
         mean, least = geometric_mean(ratios), min(ratios)
@@ -168,12 +168,88 @@ def goals(results: Results) -> str:
         worst = rows[ratios.index(least)]
         where = f"{worst['cell']} {label(worst)}, {plots.counted(worst['threads'])}"
         lines.append(
-            [goal.text, goal.mode or "both", goal.aim(), "yes" if reached else "no", where, times(least), times(mean)]
+            [
+                goal.text,
+                goal.mode or "both",
+                goal.aim(),
+                "yes" if reached else "no",
+                where,
+                times(least),
+                times(mean),
+                *_allowed(results, goal, rows, worst),
+            ]
         )
     header = ["against", "mode", "goal", "reached", "smallest ratio at", "smallest", "mean"]
-    return ("How many times as long the other takes; the mean is geometric, over all rows measured.\n\n") + markdown(
-        header, lines, words=5
-    )
+    header += ["possible there", "beyond the machine"]
+    return (
+        "How many times as long the other takes; the mean is geometric, over all rows measured. The last two columns say "
+        "what the machine allows: an engine that did nothing but the products, at the peak of multiply-adds, or with a "
+        "batch of 1 nothing but reading the weights from the nearest memory that holds them, would be so many times as "
+        "fast as the other there; and in so many of the rows not even that engine would reach the least ratio of the goal "
+        "(or its mean, where there is no least). Peak and bandwidth were measured in the same run, and can be exceeded by "
+        "some per cent where the processor was clocked higher.\n\n"
+    ) + markdown(header, lines, words=5)
+
+
+def _allowed(results: Results, goal: Goal, rows: list[Row], worst: Row) -> list[str]:
+    """What an engine at the machine's limit would reach in the worst row, and in how many rows it would miss the goal."""
+    if goal.ours != "pellucid" or goal.other == "no resets":
+        return ["", ""]
+    most = {id(row): row["times"][goal.other]["median"] / least_seconds(results, row) for row in rows}
+    aim = goal.least or goal.mean
+    assert aim is not None
+    return [times(most[id(worst)]), f"{sum(m < aim for m in most.values())} of {len(rows)}"]
+
+
+def least_seconds(results: Results, row: Row) -> float:
+    """The least time in which the machine can do what a row needs: its products, and with a batch of 1 reading its weights."""
+    limits = results.limits[row["threads"]]
+    steps, batch, *_ = row["size"]
+    seconds = flops(row) * row.get("share", 1.0) / limits["multiply_add_flops"]
+    if batch == 1:
+        weights = row.get("weights_bytes", recurrent_bytes(row))
+        read = weights * steps * (1 if row["mode"] == FORWARD else 2)
+        seconds = max(seconds, read / limits[f"{level(weights, row['threads'])}_bytes"])
+    return seconds
+
+
+def calls(results: Results) -> str:
+    """What a call costs apart from its work."""
+    rows = results.table("call", results.allocator)
+    if not rows:
+        return NOT_MEASURED
+    lines = [
+        [*key, *(_microseconds(row, name) for name in ("pellucid", *PEERS))]
+        for key, group in grouped(rows, "cell", "mode", "threads").items()
+        for row in group
+    ]
+    return (
+        "One step of one sequence of 8 numbers, in microseconds: next to nothing to compute, so this is what a call costs "
+        "by itself. In Pellucid the engine's own part is about 10 µs; the rest is Python and PyTorch's operators around "
+        "it, which also allow autograd, tracing and every option. PyTorch's layers have theirs in C++, and ONNX Runtime "
+        "has neither autograd nor options. Sizes whose whole time is a few times this cannot reach the goals' ratios.\n\n"
+    ) + markdown(["cell", "mode", "threads", *map(named, ("pellucid", *PEERS))], lines, words=3)
+
+
+def _microseconds(row: Row, name: str) -> str:
+    return number(1e6 * row["times"][name]["median"]) if name in row["times"] else ""
+
+
+WHY = """The columns to the right of each goal above say where the machine itself stands in the way. In words:
+
+- **LSTM against torch.nn.** PyTorch hands the LSTM to oneDNN, and at large sizes oneDNN, ONNX Runtime and Pellucid are all
+  within some per cent of each other and of what the processor can multiply: there is nothing left to be 1.4 or 1.6 times as
+  fast with. At small sizes a call's own cost decides ([what a call costs](#what-a-call-costs)).
+- **RNN and GRU against torch.nn.** The same limit: PyTorch's own loop reaches two thirds of the peak or more at the largest
+  sizes, which leaves less than 1.5. At small and ragged sizes the ratios are far above the goal, and the mean lies between.
+- **ONNX Runtime, batch of 1.** Each step reads all recurrent weights for one row, and the step's fixed cost counts too: a
+  product of a vector, its gates, and for several threads a barrier. ONNX Runtime is the faster one up to about 0.3 ms a call.
+- **A loop over a cell.** A loop costs 20 to 40 µs a step and gate operation whatever it computes, so the ratio is large where
+  a step is small; with 32 sequences the loop's products are most of its time and of ours, and the ratio falls to theirs.
+- **One step at H = 1024.** The weights (34 MB of LSTM) do not fit the nearer caches, and both sides wait for memory.
+- **Ragged batches forward, and resets.** PyTorch's packed sequences do only the steps that exist, as Pellucid does, so what is
+  left is the ratio of the two engines; with gradients the packing costs PyTorch more, and the ratio is above the goal.
+"""
 
 
 def summary(results: Results) -> str:
@@ -384,7 +460,9 @@ def page(results: Results) -> str:
     each = ("cell", "mode", "threads")
     sections = {
         "Goals, and what was measured": goals(results),
+        "Why some goals are not reached": WHY,
         "Each cell, mode and number of threads": summary(results),
+        "What a call costs": calls(results),
         "The machine and its limits": machine(results),
         "Growth": simple(
             results,

@@ -16,7 +16,7 @@ namespace pellucid {
 
 class Array {
 public:
-    static constexpr size_t most_axes = 4;
+    static constexpr size_t most_axes = 5;
 
     void* data() const { return data_; }
     size_t ndim() const { return axes_; }

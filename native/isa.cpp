@@ -389,6 +389,7 @@ void build(Kernels<T>& k) {
 #define PELLUCID_TEXT_OF(name) #name
 #define PELLUCID_TEXT(name) PELLUCID_TEXT_OF(name)
 
+extern void add_spatial(pellucid::Isa&);
 extern const pellucid::Isa& isa();
 const pellucid::Isa& isa() {
     static pellucid::Isa found = [] {
@@ -396,6 +397,7 @@ const pellucid::Isa& isa() {
         made.name = PELLUCID_TEXT(PELLUCID_ISA);
         build(made.single);
         build(made.twice);
+        add_spatial(made);
         return made;
     }();
     return found;

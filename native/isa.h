@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "spatial.h"
+
 namespace pellucid {
 
 // The pointwise operations, in the order of every table of them.
@@ -86,6 +88,7 @@ struct Kernels {
     void (*pointwise[op_count][8])(const Call<T>&);     // bit i: operand i is one number a row
     void (*product[most_rows][most_vectors])(const ProductCall<T>&);
     void (*turn)(const TurnCall<T>&);
+    Spatial<T> spatial;
     T (*sum)(const T*, long);
     std::uint64_t (*fingerprint)(const T*, long);       // of so many numbers' bits
     // Of pairs only: words of `count` numbers of a row; of two rows, the second of which may be null, number by number.

@@ -56,7 +56,7 @@ LAYERS: dict[str, Callable[[torch.dtype], Tensor]] = {
     "average pooling": lambda dtype: nn.AvgPool1d(2)(torch.ones(1, 1, 8, dtype=dtype, requires_grad=True)),
 }
 KERNELS = {
-    doctor.NATIVE: "EngineBackward",
+    doctor.NATIVE: "(Engine|_Differentiable|_Pooled)Backward",
     doctor.PROGRAM: "TwinBackward",
     doctor.TORCH: "(Convolution|MaxPool2DWithIndices|AvgPool2D)Backward0",
 }
@@ -73,7 +73,7 @@ def test_the_paths_are_those_that_run(layers: str, dtype: torch.dtype, report: d
 def test_a_path_that_is_chosen_otherwise_is_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     from pellucid.ops.reference.convolution import convolution
 
-    monkeypatch.setattr(doctor.convolution, "path", lambda: convolution)
+    monkeypatch.setattr(doctor.convolution, "path", lambda *_: convolution)
     monkeypatch.setattr(doctor, "engine_takes", lambda x: x.dtype == torch.float64)
     said = {(p.layers, p.dtype): p.path for p in doctor.paths() if p.device == "cpu"}
     assert said["convolution", "float32"] == doctor.REFERENCE

@@ -19,8 +19,9 @@ from pellucid.trace import trace
 with suppress(EngineError):
     from pellucid import nn
     from pellucid.explain import explain
+    from pellucid.fuse import fuse
 
-__all__ = ["Cell", "cells", "explain", "geometry", "nn", "trace"]
+__all__ = ["Cell", "cells", "explain", "fuse", "geometry", "nn", "trace"]
 
 __version__ = "0.1.0"
 
@@ -28,7 +29,7 @@ if not TYPE_CHECKING:  # a type checker would take it that every name exists
 
     def __getattr__(name: str) -> Any:
         """What was left out, which raises the reason; any other name does not exist."""
-        if name in ("nn", "explain"):
+        if name in ("nn", "explain", "fuse"):
             found = import_module(f"pellucid.{name}")
-            return found if name == "nn" else found.explain
+            return found if name == "nn" else getattr(found, name)
         raise AttributeError(f"module 'pellucid' has no attribute {name!r}")

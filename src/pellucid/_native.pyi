@@ -101,3 +101,56 @@ def multiplies_bfloat16() -> bool:
 
 def choose(name: str) -> None:
     """Use another instruction set from here on."""
+
+class Convolution:
+    """Convolution ► activation ► pooling with windows of one size over inputs of one size; ValueError where it is malformed.
+
+    An axis is (in, out, kernel, stride, dilation, padding before, padding after).
+    """
+
+    def __init__(
+        self,
+        axes: Sequence[tuple[int, ...]],
+        groups: int,
+        channels: int,
+        filters: int,
+        border: str,
+        border_value: float,
+        activation: object | None,
+        derivative: object | None,
+        pooled_first: bool,
+        pool: object | None,
+    ) -> None: ...
+    def run(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        out: Tensor,
+        map: Tensor | None,
+        largest: Tensor | None,
+        places: object | None,
+        threads: int,
+    ) -> None:
+        """Fill out, and what is to be kept for the backward pass; all others may be None."""
+    def backward(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        map: Tensor | None,
+        largest: Tensor | None,
+        places: object | None,
+        gradient: Tensor,
+        dx: Tensor | None,
+        dweight: Tensor | None,
+        dbias: Tensor | None,
+        threads: int,
+    ) -> None:
+        """Fill the gradients that are wanted."""
+
+class Pooling:
+    """Pooling with windows of one size over planes of one size, which lie one after the other."""
+
+    def __init__(self, pool: object) -> None: ...
+    def run(self, x: Tensor, out: Tensor, places: object | None, threads: int) -> None: ...
+    def backward(self, gradient: Tensor, places: object | None, dx: Tensor, threads: int) -> None: ...

@@ -238,21 +238,24 @@ def _team() -> bool:
 
 def paths() -> list[Path]:
     """What computes each kind of layer."""
-    # An ordinary window; others have their padding made explicit, or run on the reference.
-    size, windows = (8,), [Window(2, 2)]
-    fixed: dict[str, Callable[..., Any]] = {
-        "convolution": convolution.path(),
-        "max pooling": pooling.max_path(size, windows, False, None),
-        "average pooling": pooling.average_path(size, windows, True, None, 0.0),
-    }
     found = []
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         for dtype in DTYPES:
             recurrent = NATIVE if _on_engine(dtype, device) else PROGRAM
             found.append(Path("recurrent", device, _name(dtype), recurrent))
-        for layers, chosen in fixed.items():
-            found += [Path(layers, device, _name(dtype), _kernels(chosen)) for dtype in DTYPES]
+        for layers in _SPATIAL:
+            for dtype in DTYPES:
+                chosen = _SPATIAL[layers](torch.empty((1, 1, 8), dtype=dtype, device=device))
+                found.append(Path(layers, device, _name(dtype), _kernels(chosen)))
     return found
+
+
+# An ordinary window; others have their padding made explicit, or run on the reference.
+_SPATIAL: dict[str, Callable[[Tensor], Callable[..., Any]]] = {
+    "convolution": lambda x: convolution.path(x, x, None),
+    "max pooling": lambda x: pooling.max_path(x, [Window(2, 2)], False, None),
+    "average pooling": lambda x: pooling.average_path(x, [Window(2, 2)], True, None, 0.0),
+}
 
 
 def _on_engine(dtype: torch.dtype, device: str) -> bool:
@@ -263,7 +266,7 @@ def _kernels(chosen: Callable[..., Any]) -> str:
     """A program of convolution or pooling by what it runs on; one that calls torch's kernel has that in its name."""
     if chosen.__module__.startswith("pellucid.ops.reference."):
         return REFERENCE
-    return TORCH if "torch" in chosen.__name__ else chosen.__name__
+    return NATIVE if "native" in chosen.__name__ else TORCH if "torch" in chosen.__name__ else chosen.__name__
 
 
 def check(name: str, dtype: torch.dtype) -> Check:

@@ -32,7 +32,7 @@ BEYOND_TORCH = ("padding='same' is not supported for strided", "pad should be at
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let the operators choose their path, or make them take the reference."""
     if request.param == "reference":
-        monkeypatch.setattr(convolution_operator, "path", lambda: convolution_reference.convolution)
+        monkeypatch.setattr(convolution_operator, "path", lambda *_: convolution_reference.convolution)
         monkeypatch.setattr(pooling_operator, "max_path", lambda *_: pooling_reference.max_pool)
         monkeypatch.setattr(pooling_operator, "average_path", lambda *_: pooling_reference.average_pool)
     return str(request.param)

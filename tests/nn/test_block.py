@@ -10,7 +10,8 @@ from pellucid.errors import ArgumentError, SizeError
 from pellucid.nn import block as block_module
 from pellucid.nn.block import ConvBlock
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d
-from pellucid.ops.convolution import ACTIVATIONS, convolution_block
+from pellucid.ops.activations import ACTIVATIONS
+from pellucid.ops.convolution import block_maps, convolution_block
 
 ACTIVATION_LAYERS = {
     "relu": torch.nn.ReLU,
@@ -22,6 +23,10 @@ ACTIVATION_LAYERS = {
     "tanh": torch.nn.Tanh,
     None: torch.nn.Identity,
 }
+
+
+# Sums of up to 81 products of numbers about 1, and for gradients of some hundred of them, in float64 and another order.
+CLOSE = {"rtol": 1e-11, "atol": 1e-11}
 
 
 def test_every_activation_is_compared():
@@ -38,13 +43,14 @@ def test_a_block_is_torchs_layers_one_after_another(dims, convolution, activatio
     layers = [convolution(3, 4, 3, 2, "same"), ACTIVATION_LAYERS[activation]()]
     if pool is not None:
         layers.append(getattr(torch.nn, f"{pool.capitalize()}Pool{dims}d")(2, 1))
-    stack = torch.nn.Sequential(*layers)
-    x = torch.randn(2, 3, *(9, 8, 7)[:dims])
+    block, stack = block.double(), torch.nn.Sequential(*layers).double()
+    x = torch.randn(2, 3, *(9, 8, 7)[:dims], dtype=torch.float64)
     for each in (x, x[0]):
-        assert torch.equal(block(each), stack(each))  # the same kernels in the same order
-    (gradient,) = torch.autograd.grad(block(x).square().sum(), block.weight)
-    (expected,) = torch.autograd.grad(stack(x).square().sum(), layers[0].weight)
-    assert torch.equal(gradient, expected)
+        torch.testing.assert_close(block(each), stack(each), **CLOSE)
+    x.requires_grad_()
+    gradients = torch.autograd.grad(block(x).square().sum(), [x, block.weight, block.bias])
+    expected = torch.autograd.grad(stack(x).square().sum(), [x, layers[0].weight, layers[0].bias])
+    torch.testing.assert_close(gradients, expected, **CLOSE)
 
 
 def test_a_block_loads_a_convolutions_state_and_gives_it_back():
@@ -59,11 +65,12 @@ def test_a_block_loads_a_convolutions_state_and_gives_it_back():
 
 def test_the_three_maps_are_the_steps():
     x, w = torch.randn(1, 2, 6), torch.randn(3, 2, 2)
-    maps = convolution_block(x, w, dims=1, activation="tanh", pool="avg")
+    maps = block_maps(x, w, dims=1, activation="tanh", pool="avg")
     assert torch.equal(maps.activated, maps.map.tanh())
     assert maps.map.shape == (1, 3, 5)
     assert maps.pooled.shape == (1, 3, 2)
-    bare = convolution_block(x, w, dims=1, activation=None, pool=None)
+    torch.testing.assert_close(maps.pooled, convolution_block(x, w, dims=1, activation="tanh", pool="avg"))
+    bare = block_maps(x, w, dims=1, activation=None, pool=None)
     assert bare.pooled is bare.activated is bare.map
 
 

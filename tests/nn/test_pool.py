@@ -34,7 +34,7 @@ def test_torchs_arguments_give_torchs_repr_and_results(ours, theirs, dims, argum
     assert own.state_dict() == other.state_dict()
     x = torch.randn(2, 4, *(6, 7, 8)[:dims])
     for each in (x, x[0], x[:0]):
-        assert torch.equal(own(each), other(each))  # one kernel behind both
+        torch.testing.assert_close(own(each), other(each), rtol=1e-6, atol=1e-6)  # sums of 27 numbers, in another order
 
 
 @pytest.mark.parametrize(("ours", "theirs", "dims"), CLASSES)
@@ -43,7 +43,8 @@ def test_wide_padding_is_torch_on_explicit_padding(ours, theirs, dims):
     with pytest.raises(RuntimeError, match=r"at most half|half of kernel"):
         theirs(3, 2, 2)(x)
     nothing = -torch.inf if "Max" in ours.__name__ else 0.0
-    assert torch.equal(ours(3, 2, 2)(x), theirs(3, 2)(F.pad(x, (2, 2) * dims, value=nothing)))
+    expected = theirs(3, 2)(F.pad(x, (2, 2) * dims, value=nothing))
+    torch.testing.assert_close(ours(3, 2, 2)(x), expected, rtol=1e-6, atol=1e-6)  # sums of 27 numbers, in another order
     with pytest.raises(SizeError, match=r"at most 2"):
         ours(3, 2, 3)(x)
     filled = ours(3, 2, 3, padding_value=0.25)(x)

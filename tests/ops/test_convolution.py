@@ -1,4 +1,4 @@
-"""Convolution: both paths against torch on padding made explicit, gradients, sentences, and planted bugs."""
+"""Convolution: all paths against torch on padding made explicit, gradients, sentences, and planted bugs."""
 
 import pytest
 import torch
@@ -11,14 +11,18 @@ from pellucid.ops import convolution as operator
 from pellucid.ops.convolution import conv1d, conv2d, convolution, convolution_block
 from pellucid.ops.reference import convolution as reference
 
-PATHS = {"torch": operator.torch_convolution, "reference": reference.convolution}
+PATHS = {
+    "native": operator.native_convolution,
+    "torch": operator.torch_convolution,
+    "reference": reference.convolution,
+}
 # Sums of at most 100 products of standard normal numbers, in float64, in another order.
 CLOSE = {"rtol": 1e-11, "atol": 1e-11}
 
 
 @pytest.fixture(params=PATHS)
 def path(request, monkeypatch):
-    monkeypatch.setattr(operator, "path", lambda: PATHS[request.param])
+    monkeypatch.setattr(operator, "path", lambda *_: PATHS[request.param])
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -89,7 +93,7 @@ def test_any_padding_is_torch_on_explicit_padding(name, p):
 
     def ours():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(operator, "path", lambda: PATHS[name])
+            patch.setattr(operator, "path", lambda *_: PATHS[name])
             return convolution(
                 *(x, w, b, p["stride"], padding, p["dilation"], p["groups"]),
                 dims=p["dims"],
@@ -139,7 +143,7 @@ def test_causal_outputs_see_no_later_input(path):
 
 @pytest.mark.parametrize("padding_mode", operator.PADDING_MODES)
 def test_gradients_of_the_reference_pass_gradcheck_twice(padding_mode, monkeypatch):
-    monkeypatch.setattr(operator, "path", lambda: reference.convolution)
+    monkeypatch.setattr(operator, "path", lambda *_: reference.convolution)
     x, w, b = (t.requires_grad_() for t in (normal(1, 4, 4, 3), normal(2, 2, 2, 3, seed=1), normal(2, seed=2)))
 
     def run(x, w, b):
@@ -179,7 +183,7 @@ def swapped_groups(input, weight, bias, windows, groups, *rest):
 def test_the_comparison_catches_planted_bugs(bug, monkeypatch):
     x, w, b = normal(2, 4, 7, 6), normal(4, 2, 3, 4, seed=1), normal(4, seed=2)
     expected = F.conv2d(F.pad(x, (1, 2, 0, 1)), w, b, groups=2)
-    monkeypatch.setattr(operator, "path", lambda: bug or reference.convolution)
+    monkeypatch.setattr(operator, "path", lambda *_: bug or reference.convolution)
     out = conv2d(x, w, b, padding=((0, 1), (1, 2)), groups=2)
     assert out.shape == expected.shape
     assert torch.allclose(out, expected, **CLOSE) == (bug is None)

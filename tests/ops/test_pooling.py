@@ -1,5 +1,6 @@
 """Pooling: every path against one plain loop over windows, gradients, and sentences."""
 
+import contextlib
 import itertools
 
 import pytest
@@ -64,24 +65,34 @@ def problems(draw):
     }
 
 
+@contextlib.contextmanager
+def paths(native):
+    """All paths in their order, or those without the native engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not native:
+            patch.setattr(operator, "engine_takes", lambda *_: False)
+        yield
+
+
 def plane_of(p):
     generator = torch.Generator().manual_seed(p["seed"])
     return torch.randint(-3, 3, p["size"], generator=generator).double()  # small integers: ties are common
 
 
 @settings(max_examples=200, deadline=None)
-@given(p=problems(), positions=st.booleans())
-def test_max_pooling_is_the_first_largest_value_each_window_sees(p, positions):
+@given(p=problems(), positions=st.booleans(), native=st.booleans())
+def test_max_pooling_is_the_first_largest_value_each_window_sees(p, positions, native):
     plane = plane_of(p)
     windows, outputs = looped(plane, p["kernel"], p["stride"], p["dilation"], p["pairs"], p["ceil"])
     x = plane[None, None].clone().requires_grad_()
 
     def ours():
-        return operator.max_pool(
-            *(x, p["kernel"], p["stride"], p["pairs"], p["dilation"], p["ceil"], positions),
-            dims=p["dims"],
-            padding_value=p["value"],
-        )
+        with paths(native):
+            return operator.max_pool(
+                *(x, p["kernel"], p["stride"], p["pairs"], p["dilation"], p["ceil"], positions),
+                dims=p["dims"],
+                padding_value=p["value"],
+            )
 
     if 0 in outputs:
         with pytest.raises(SizeError):
@@ -113,20 +124,21 @@ def test_max_pooling_is_the_first_largest_value_each_window_sees(p, positions):
 
 
 @settings(max_examples=200, deadline=None)
-@given(p=problems(), include=st.booleans(), divisor=st.sampled_from([None, None, 3, -2]))
-def test_average_pooling_is_the_sum_over_what_counts(p, include, divisor):
+@given(p=problems(), include=st.booleans(), divisor=st.sampled_from([None, None, 3, -2]), native=st.booleans())
+def test_average_pooling_is_the_sum_over_what_counts(p, include, divisor, native):
     plane = plane_of(p)
     value = p["value"] if include else None
     windows, outputs = looped(plane, p["kernel"], p["stride"], p["dilation"], p["pairs"], p["ceil"])
     x = plane[None, None].clone().requires_grad_()
 
     def ours():
-        return operator.average_pool(
-            *(x, p["kernel"], p["stride"], p["pairs"], p["ceil"], include, divisor),
-            dims=p["dims"],
-            dilation=p["dilation"],
-            padding_value=value,
-        )
+        with paths(native):
+            return operator.average_pool(
+                *(x, p["kernel"], p["stride"], p["pairs"], p["ceil"], include, divisor),
+                dims=p["dims"],
+                dilation=p["dilation"],
+                padding_value=value,
+            )
 
     if 0 in outputs:
         with pytest.raises(SizeError):
@@ -193,23 +205,29 @@ def test_every_path_is_taken_by_some_case():
     """The rules choose as the top of ops/pooling.py says; each program is compared above."""
 
     def windows(x, kernel, stride, padding, ceil=False, dilation=1):
-        return operator.sliding("pool", x, kernel, stride, padding, dilation, ceil)
+        return operator.sliding("pool", x.shape, kernel, stride, padding, dilation, ceil)
 
-    x = torch.zeros(1, 1, 8, 8)
+    x, half = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.bfloat16)
     even, wide = windows(x, (3, 3), 2, 1), windows(x, (3, 3), 2, 2)
     uneven_ceil = windows(x, (3, 3), 2, ((0, 1), 1), ceil=True)
-    assert operator.max_path((8, 8), even, False, None) is operator._torch_max
-    assert operator.max_path((8, 8), even, True, None) is operator._torch_max_positions
-    assert operator.max_path((8, 8), wide, False, None) is operator._padded_max
-    assert operator.max_path((8, 8), even, False, 0.0) is operator._padded_max
-    assert operator.max_path((8, 8), wide, True, None) is reference.max_pool
-    assert operator.max_path((8, 8), uneven_ceil, False, None) is reference.max_pool
-    assert operator.average_path((8, 8), even, False, None, 0.0) is operator._torch_average
-    assert operator.average_path((8, 8), wide, True, None, 0.0) is operator._padded_average
-    assert operator.average_path((8, 8), wide, False, None, 0.0) is reference.average_pool
-    assert operator.average_path((8, 8), uneven_ceil, True, None, 0.0) is reference.average_pool
     dilated = windows(x, (3, 3), 2, 1, dilation=2)
-    assert operator.average_path((8, 8), dilated, True, None, 0.0) is reference.average_pool
+    for each in (even, wide, uneven_ceil):
+        assert operator.max_path(x, each, False, None) is operator._native_max
+        assert operator.max_path(x, each, True, None) is operator._native_max_positions
+        assert operator.average_path(x, each, False, None, 0.0) is operator._native_average
+    assert operator.max_path(x, even, False, 0.0) is operator._padded_max
+    assert operator.max_path(x, dilated, True, None) is operator._torch_max_positions
+    assert operator.average_path(x, dilated, True, None, 0.0) is reference.average_pool
+    assert operator.max_path(half, even, False, None) is operator._torch_max
+    assert operator.max_path(half, even, True, None) is operator._torch_max_positions
+    assert operator.max_path(half, wide, False, None) is operator._padded_max
+    assert operator.max_path(half, even, False, 0.0) is operator._padded_max
+    assert operator.max_path(half, wide, True, None) is reference.max_pool
+    assert operator.max_path(half, uneven_ceil, False, None) is reference.max_pool
+    assert operator.average_path(half, even, False, None, 0.0) is operator._torch_average
+    assert operator.average_path(half, wide, True, None, 0.0) is operator._padded_average
+    assert operator.average_path(half, wide, False, None, 0.0) is reference.average_pool
+    assert operator.average_path(half, uneven_ceil, True, None, 0.0) is reference.average_pool
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.uint8, torch.float16, torch.bfloat16])
@@ -220,7 +238,7 @@ def test_other_dtypes_keep_their_dtype_on_every_path(dtype):
     assert torch.equal(max_pool2d(x, 3, 2, 2, return_indices=True)[0], expected.to(dtype))
     if dtype is torch.int64:
         assert torch.equal(avg_pool2d(-x, 2, 1, 1), F.avg_pool2d(-x, 2, 1, 1))
-        on_reference = reference.average_pool(-x, operator.sliding("", x, (2, 2), 1, 1, 1), True, None, 0.0)
+        on_reference = reference.average_pool(-x, operator.sliding("", x.shape, (2, 2), 1, 1, 1), True, None, 0.0)
         assert torch.equal(on_reference, F.avg_pool2d(-x, 2, 1, 1))
 
 
@@ -241,7 +259,7 @@ def test_gradients_of_the_reference_pass_gradcheck(padding, monkeypatch):
 
 
 def no_ceil(input, windows, *rest):
-    return reference.average_pool(input, operator.sliding("", input, (2,), 2, 0, 1), *rest)
+    return reference.average_pool(input, operator.sliding("", input.shape, (2,), 2, 0, 1), *rest)
 
 
 def counts_beyond(input, windows, include, divisor, value):

@@ -1,12 +1,14 @@
 """ConvBlock: convolution ► bias ► activation ► pooling as one layer."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode
 from pellucid.ops import observe
-from pellucid.ops.convolution import check_steps, convolution_block
+from pellucid.ops.convolution import block_maps, check_steps, convolution_block
 from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
 
 _CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d] | type[Conv3d]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
@@ -34,7 +36,7 @@ class ConvBlock(torch.nn.Module):
         padding_mode: of the convolution.
         padding_value: of the convolution.
         dims: the number of axes beside batch and channels: 1, 2 or 3.
-        activation: a name of :data:`pellucid.ops.convolution.ACTIVATIONS`, or None.
+        activation: a name of :data:`pellucid.ops.activations.ACTIVATIONS`, or None.
         pool: "max", "avg" or None.
         pool_size: the pooling's window.
         pool_stride: the pooling's stride; None takes pool_size.
@@ -111,29 +113,25 @@ class ConvBlock(torch.nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Compute ``(B, C, *sizes)`` or ``(C, *sizes)`` to ``(B, O, *outputs)`` or ``(O, *outputs)``."""
-        block = convolution_block(
-            input,
-            self.weight,
-            self.bias,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            dims=self.dims,
-            padding_mode=self.padding_mode,
-            padding_value=self.padding_value,
-            activation=self.activation,
-            pool=self.pool,
-            pool_size=self.pool_size,
-            pool_stride=self.pool_stride,
-            pool_padding=self.pool_padding,
-            layer=self,
-        )
-        if observe.active():
-            axes = axis_letters(block.map, self.dims)
-            observe.seen(self, "map", block.map, axes)
-            observe.seen(self, "act", block.activated, axes)
-            observe.seen(self, "pool", block.pooled, axes)
+        tensors = (input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        rest: dict[str, Any] = {
+            "dims": self.dims,
+            "padding_mode": self.padding_mode,
+            "padding_value": self.padding_value,
+            "activation": self.activation,
+            "pool": self.pool,
+            "pool_size": self.pool_size,
+            "pool_stride": self.pool_stride,
+            "pool_padding": self.pool_padding,
+            "layer": self,
+        }
+        if not observe.active():
+            return convolution_block(*tensors, **rest)
+        block = block_maps(*tensors, **rest)
+        axes = axis_letters(block.map, self.dims)
+        observe.seen(self, "map", block.map, axes)
+        observe.seen(self, "act", block.activated, axes)
+        observe.seen(self, "pool", block.pooled, axes)
         return block.pooled
 
     def extra_repr(self) -> str:

@@ -21,7 +21,8 @@ from pellucid.nn import initialise
 from pellucid.nn.stream import Stream
 from pellucid.nn.sweep import Sweep, in_pieces
 from pellucid.ops import library, observe
-from pellucid.ops.recurrence import Sight, transformed
+from pellucid.ops.recurrence import Sight
+from pellucid.ops.transforms import transformed
 
 States = Tensor | tuple[Tensor, ...]
 _TORCH_ORDER = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")

@@ -6,6 +6,7 @@ computes it in one sweep has one place to stand.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window, channels_mismatch
-from pellucid.ops.pooling import average_pool, max_pool
+from pellucid.ops.activations import ACTIVATIONS
+from pellucid.ops.block import Pooling, Shape, engine_takes, run_block
+from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
 from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, sliding, spoken
 
 Path: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, Sequence[Window], int, str, float], Tensor]
@@ -49,14 +52,33 @@ def convolution(
     Raises :class:`~pellucid.errors.SizeError` (a RuntimeError) where shapes or sizes do not fit,
     :class:`~pellucid.errors.ArgumentTypeError` for a wrong type.
     """
+    maps, windows = _prepared(
+        layer, input, weight, bias, stride, padding, dilation, groups, dims, padding_mode, padding_value
+    )
+    out = path(maps, weight, bias)(maps, weight, bias, windows, groups, padding_mode, padding_value)
+    return out if maps is input else out.squeeze(0)
+
+
+def _prepared(
+    layer: Layer,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+    dims: int,
+    padding_mode: str,
+    padding_value: float,
+) -> tuple[Tensor, tuple[Window, ...]]:
+    """Check what was given: the input with its batch axis, and the windows."""
     maps = batched(layer, input, dims)
     _check_filters(layer, input, weight, bias, groups, dims)
-    kernel = tuple(weight.shape[2:])
-    windows = sliding(layer, maps, kernel, stride, padding, dilation)
+    windows = sliding(layer, maps.shape, tuple(weight.shape[2:]), stride, padding, dilation)
     check_padding_mode(layer, padding_mode, padding_value)
     _check_borrowed(layer, maps, windows, padding_mode)
-    out = path()(maps, weight, bias, windows, groups, padding_mode, padding_value)
-    return out if maps is input else out.squeeze(0)
+    return maps, windows
 
 
 conv1d = partial(convolution, dims=1, layer="conv1d")
@@ -64,14 +86,61 @@ conv2d = partial(convolution, dims=2, layer="conv2d")
 conv3d = partial(convolution, dims=3, layer="conv3d")
 
 
-def path() -> Path:
-    """Choose the program: torch's kernel, for everything.
+def path(input: Tensor, weight: Tensor, bias: Tensor | None) -> Path:
+    """Choose the program: the native engine where it has the number type, and torch's kernel elsewhere.
 
-    Once the padding is explicit torch's kernel knows every case, and it is the fastest there is. The readable
-    :func:`pellucid.ops.reference.convolution.convolution` can stand in its place and is what tests compare
-    it with.
+    The readable :func:`pellucid.ops.reference.convolution.convolution` can stand in the place of both and is what
+    tests compare them with.
     """
-    return torch_convolution
+    return native_convolution if engine_takes(input, weight, bias) else torch_convolution
+
+
+def native_convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    windows: Sequence[Window],
+    groups: int,
+    padding_mode: str,
+    padding_value: float,
+) -> Tensor:
+    """Convolve on the native engine."""
+    return _native_block(input, weight, bias, windows, groups, padding_mode, padding_value, None, None)
+
+
+def _native_block(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    windows: Sequence[Window],
+    groups: int,
+    padding_mode: str,
+    padding_value: float,
+    activation: str | None,
+    pooling: Pooling | None,
+) -> Tensor:
+    if padding_mode != "zeros" and torch.is_grad_enabled() and input.requires_grad:
+        # What the padding borrows has a gradient, which autograd gives back.
+        input = padded(input, windows, padding_mode, padding_value)
+        windows, padding_mode = [replace(window, padding=(0, 0)) for window in windows], "zeros"
+    shape = Shape(
+        sizes=tuple(input.shape[2:]),
+        filters=weight.shape[0],
+        channels=weight.shape[1],
+        windows=tuple(windows),
+        groups=groups,
+        padding_mode=padding_mode,
+        padding_value=float(padding_value),
+        activation=activation,
+        pooling=pooling,
+    )
+
+    def by_torch(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        maps = torch_convolution(input, weight, bias, windows, groups, padding_mode, padding_value)
+        activated = maps if activation is None else ACTIVATIONS[activation].torch(maps)
+        return activated if pooling is None else pool_by_torch(pooling, activated)
+
+    return run_block(shape, input, weight, bias, by_torch)
 
 
 def torch_convolution(
@@ -103,30 +172,8 @@ def padded(input: Tensor, windows: Sequence[Window], padding_mode: str, padding_
     return F.pad(input, sides, mode=padding_mode)
 
 
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "leaky_relu": F.leaky_relu,
-    "elu": F.elu,
-    "gelu": F.gelu,
-    "silu": F.silu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-}
-"""The activations a block can have, with torch's default constants."""
-
 POOLS: Mapping[str, Callable[..., Tensor | tuple[Tensor, Tensor]]] = {"max": max_pool, "avg": average_pool}
 """The poolings a block can have."""
-
-
-class Block(NamedTuple):
-    """What one block computed: ``(B, O, *sizes)`` each, or ``(O, *sizes)`` where the input has no batch."""
-
-    map: Tensor
-    """The feature map, bias included, before the activation."""
-    activated: Tensor
-    """The feature map after the activation."""
-    pooled: Tensor
-    """What the block gives on: after pooling."""
 
 
 def convolution_block(
@@ -147,12 +194,77 @@ def convolution_block(
     pool_stride: Size | None = None,
     pool_padding: Padding = 0,
     layer: Layer = "convolution_block",
-) -> Block:
+) -> Tensor:
     """Compute convolution ► bias ► activation ► pooling; arguments and errors as in the single operators.
 
-    `activation` is a name of :data:`ACTIVATIONS`, `pool` of :data:`POOLS`; None leaves that step out. Raises
+    `activation` is a name of :data:`~pellucid.ops.activations.ACTIVATIONS`, `pool` of :data:`POOLS`; None leaves that
+    step out. On the native engine it is one sweep, and the feature map is never written. The result is
+    ``(B, O, *outputs)``, or ``(O, *outputs)`` where the input has no batch; raises
     :class:`~pellucid.errors.ArgumentError` for a name that is not there.
     """
+    check_steps(layer, activation, pool)
+    if not engine_takes(input, weight, bias):
+        return block_maps(
+            input,
+            weight,
+            bias,
+            stride,
+            padding,
+            dilation,
+            groups,
+            dims=dims,
+            padding_mode=padding_mode,
+            padding_value=padding_value,
+            activation=activation,
+            pool=pool,
+            pool_size=pool_size,
+            pool_stride=pool_stride,
+            pool_padding=pool_padding,
+            layer=layer,
+        ).pooled
+    maps, windows = _prepared(
+        layer, input, weight, bias, stride, padding, dilation, groups, dims, padding_mode, padding_value
+    )
+    pooling = None
+    if pool is not None:
+        sizes = [window.output(size) for window, size in zip(windows, maps.shape[2:], strict=True)]
+        shape = (maps.shape[0], weight.shape[0], *sizes)
+        pooling = block_pooling(_pooling(layer, sizes), pool, shape, pool_size, pool_stride, pool_padding)
+    out = _native_block(maps, weight, bias, windows, groups, padding_mode, padding_value, activation, pooling)
+    return out if maps is input else out.squeeze(0)
+
+
+class Block(NamedTuple):
+    """The maps of one block: ``(B, O, *sizes)`` each, or ``(O, *sizes)`` where the input has no batch."""
+
+    map: Tensor
+    """The feature map, bias included, before the activation."""
+    activated: Tensor
+    """The feature map after the activation."""
+    pooled: Tensor
+    """What the block gives on: after pooling."""
+
+
+def block_maps(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    *,
+    dims: int,
+    padding_mode: str = "zeros",
+    padding_value: float = 0.0,
+    activation: str | None = "relu",
+    pool: str | None = "max",
+    pool_size: Size = 2,
+    pool_stride: Size | None = None,
+    pool_padding: Padding = 0,
+    layer: Layer = "convolution_block",
+) -> Block:
+    """Compute what :func:`convolution_block` does step by step, and give every step's map: for traces."""
     check_steps(layer, activation, pool)
     maps = convolution(
         input,
@@ -167,13 +279,17 @@ def convolution_block(
         padding_value=padding_value,
         layer=layer,
     )
-    activated = ACTIVATIONS[activation](maps) if activation is not None else maps
+    activated = ACTIVATIONS[activation].torch(maps) if activation is not None else maps
     if pool is None:
         return Block(maps, activated, activated)
-    where = f"{spoken(layer)}, pooling a map of {' × '.join(str(size) for size in maps.shape[-dims:])}"
+    where = _pooling(layer, maps.shape[-dims:])
     pooled = POOLS[pool](activated, pool_size, pool_stride, pool_padding, dims=dims, layer=where)
     assert isinstance(pooled, Tensor)  # positions were not asked for
     return Block(maps, activated, pooled)
+
+
+def _pooling(layer: Layer, sizes: Sequence[int]) -> Layer:
+    return f"{spoken(layer)}, pooling a map of {' × '.join(str(size) for size in sizes)}"
 
 
 def check_steps(layer: Layer, activation: str | None, pool: str | None) -> None:

@@ -3,13 +3,15 @@
 ``max_pool1d`` to ``avg_pool3d`` have the signatures of torch.nn.functional; what torch has not is
 keyword-only.
 
-Three paths, tried in this order by :func:`max_path` and :func:`average_path`, the one place of the rules:
+Four paths, tried in this order by :func:`max_path` and :func:`average_path`, the one place of the rules:
 
-1. torch's kernel, where it knows the window: padding the same on both sides and at most half the kernel, and
+1. The native engine, where it has the number type and the memory format and the padding holds nothing, or zeros of an
+   average, and no window's taps can all miss the input.
+2. torch's kernel, where it knows the window: padding the same on both sides and at most half the kernel, and
    an input large enough for it.
-2. The padding made explicit, then torch's kernel: where nothing that the kernel gives back depends on what
+3. The padding made explicit, then torch's kernel: where nothing that the kernel gives back depends on what
    is padding and what is input (no positions, no ceil mode, no divisor that leaves the padding out).
-3. The reference, for everything else.
+4. The reference, for everything else.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window
+from pellucid.ops.block import Pooling, engine_takes, run_pooling
 from pellucid.ops.reference import pooling as reference
 from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, per_axis, sliding, spoken
 
@@ -60,10 +63,10 @@ def max_pool(
     """
     maps = batched(layer, input, dims)
     kernel, strides = _kernel_and_stride(layer, maps, kernel_size, stride, dims)
-    windows = sliding(layer, maps, kernel, strides, padding, dilation, ceil_mode)
+    windows = sliding(layer, maps.shape, kernel, strides, padding, dilation, ceil_mode)
     if padding_value is None:
         _check_seen(layer, windows, "or give padding_value, what the padding then holds")
-    program = max_path(maps.shape[2:], windows, return_indices, padding_value)
+    program = max_path(maps, windows, return_indices, padding_value)
     maximum, position = program(maps, windows, padding_value)
     if maps is not input:
         maximum, position = maximum.squeeze(0), position if position is None else position.squeeze(0)
@@ -75,10 +78,11 @@ max_pool2d = partial(max_pool, dims=2, layer="max_pool2d")
 max_pool3d = partial(max_pool, dims=3, layer="max_pool3d")
 
 
-def max_path(
-    sizes: Sequence[int], windows: Sequence[Window], return_indices: bool, padding_value: float | None
-) -> MaxPath:
+def max_path(input: Tensor, windows: Sequence[Window], return_indices: bool, padding_value: float | None) -> MaxPath:
     """Choose the program for max pooling, by the rules at the top of this file."""
+    sizes = input.shape[2:]
+    if engine_takes(input) and _engine_knows(windows) and (padding_value is None or not _pads(windows)):
+        return _native_max_positions if return_indices else _native_max
     # Taps further apart than the input is long can all miss it; torch's kernel then gives a position outside
     # the plane, and its backward pass writes there (seen in 2.13).
     hit = all(size >= window.dilation for size, window in zip(sizes, windows, strict=True))
@@ -117,7 +121,7 @@ def average_pool(
     """
     maps = batched(layer, input, dims)
     kernel, strides = _kernel_and_stride(layer, maps, kernel_size, stride, dims)
-    windows = sliding(layer, maps, kernel, strides, padding, dilation, ceil_mode)
+    windows = sliding(layer, maps.shape, kernel, strides, padding, dilation, ceil_mode)
     if divisor_override == 0:
         raise SizeError(f"{spoken(layer)}: divisor_override=0 divides by zero; give another number, or None")
     if not count_include_pad:
@@ -130,7 +134,7 @@ def average_pool(
     elif padding_value is None:
         _check_seen(layer, windows, "or give padding_value, what the padding then holds")
     value = 0.0 if padding_value is None else padding_value
-    program = average_path(maps.shape[2:], windows, count_include_pad, divisor_override, value)
+    program = average_path(maps, windows, count_include_pad, divisor_override, value)
     mean = program(maps, windows, count_include_pad, divisor_override, value)
     return mean if maps is input else mean.squeeze(0)
 
@@ -141,14 +145,16 @@ avg_pool3d = partial(average_pool, dims=3, layer="avg_pool3d")
 
 
 def average_path(
-    sizes: Sequence[int],
+    input: Tensor,
     windows: Sequence[Window],
     count_include_pad: bool,
     divisor_override: int | None,
     padding_value: float,
 ) -> AveragePath:
     """Choose the program for average pooling, by the rules at the top of this file."""
-    dims = len(windows)
+    dims, sizes = len(windows), input.shape[2:]
+    if engine_takes(input) and _engine_knows(windows) and (padding_value == 0 or not _pads(windows)):
+        return _native_average
     undilated = all(window.dilation == 1 for window in windows)
     torch_can = undilated and (dims > 1 or divisor_override is None)  # its avg_pool1d takes no divisor
     # its avg_pool3d refuses an input smaller than the kernel, however much padding there is
@@ -158,6 +164,32 @@ def average_path(
     if torch_can and count_include_pad and not any(window.ceil for window in windows):
         return _padded_average
     return reference.average_pool
+
+
+def _engine_knows(windows: Sequence[Window]) -> bool:
+    # Taps that lie apart can all fall into the padding; the reference has the rules for windows that see nothing.
+    return all(window.dilation == 1 or (not any(window.padding) and not window.ceil) for window in windows)
+
+
+def _native_max(input: Tensor, windows: Sequence[Window], padding_value: float | None) -> tuple[Tensor, Tensor | None]:
+    return run_pooling(Pooling("max", tuple(windows)), input, with_places=False)
+
+
+def _native_max_positions(
+    input: Tensor, windows: Sequence[Window], padding_value: float | None
+) -> tuple[Tensor, Tensor | None]:
+    return run_pooling(Pooling("max", tuple(windows)), input, with_places=True)
+
+
+def _native_average(
+    input: Tensor,
+    windows: Sequence[Window],
+    count_include_pad: bool,
+    divisor_override: int | None,
+    padding_value: float,
+) -> Tensor:
+    pooling = Pooling("avg", tuple(windows), count_include_pad, divisor_override)
+    return run_pooling(pooling, input, with_places=False)[0]
 
 
 def _torch_knows(windows: Sequence[Window]) -> bool:
@@ -236,6 +268,30 @@ def _kernel_and_stride(
         raise SizeError(f"{spoken(layer)}: the input has no channels (shape {tuple(maps.shape)}); give it at least one")
     kernel = per_axis(layer, "kernel_size", kernel_size, dims, least=1)
     return kernel, kernel if stride is None or (isinstance(stride, Sequence) and not stride) else stride
+
+
+def block_pooling(
+    layer: Layer, kind: str, shape: Sequence[int], kernel_size: Size, stride: Size | None, padding: Padding
+) -> Pooling | None:
+    """Fit a block's pooling to its feature map of shape ``(B, C, *sizes)``; raises as the pooling alone does.
+
+    None where its windows are single numbers, all of them.
+    """
+    kernel = per_axis(layer, "kernel_size", kernel_size, len(shape) - 2, least=1)
+    strides = kernel if stride is None or (isinstance(stride, Sequence) and not stride) else stride
+    windows = sliding(layer, shape, kernel, strides, padding, 1)
+    _check_seen(layer, windows, "or give padding_value, what the padding then holds")
+    single = all(w.kernel == w.stride == 1 and not any(w.padding) for w in windows)
+    return None if single else Pooling(kind, windows)
+
+
+def pool_by_torch(pooling: Pooling, input: Tensor) -> Tensor:
+    """A block's pooling by torch's operators: for derivatives of derivatives."""
+    dims, windows = len(pooling.windows), pooling.windows
+    padded = F.pad(input, _sides(windows), value=reference.least(input.dtype) if pooling.kind == "max" else 0.0)
+    kernel = _TORCH_MAX[dims] if pooling.kind == "max" else _TORCH_AVERAGE[dims]
+    out: Tensor = kernel(padded, [w.kernel for w in windows], [w.stride for w in windows])
+    return out
 
 
 def _check_seen(layer: Layer, windows: Sequence[Window], mend: str) -> None:

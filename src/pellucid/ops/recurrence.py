@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from pellucid.cells import Cell
@@ -27,8 +26,9 @@ from pellucid.ops.plan import Plan, Sight
 from pellucid.ops.ragged import Ragged
 from pellucid.ops.reference.recurrence import recurrence as reference
 from pellucid.ops.reference.sweep import Twin
+from pellucid.ops.transforms import beyond_programs, in_graph, transformed
 
-__all__ = ["Ragged", "Sight", "engine_takes", "recurrence", "takes_ragged", "transformed"]
+__all__ = ["Ragged", "Sight", "engine_takes", "recurrence", "takes_ragged"]
 
 
 def recurrence(
@@ -68,11 +68,11 @@ def recurrence(
         (T, B, size) or (N, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in
         every tensor that was given.
     """
-    if sight is None and _in_graph():
+    if sight is None and in_graph():
         found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection, half=half)
         return dict(zip(cell.states, found, strict=True))
     given = [x, *before, *inputs.values(), *parameters.values(), *(projection or ())]
-    if sight is None and _beyond_programs([t for t in given if t is not None]):
+    if sight is None and beyond_programs([t for t in given if t is not None]):
         projected = x if projection is None else F.linear(x, *projection)
         return reference(cell, variant, parameters, projected, before, inputs)
     if x.dtype != torch.bfloat16 or not engine_takes(x):
@@ -95,15 +95,6 @@ def recurrence(
 
 def _wide(v: Tensor) -> Tensor:
     return v.float() if v.is_floating_point() else v
-
-
-def _beyond_programs(tensors: Sequence[Tensor]) -> bool:
-    """Whether a transform is at work that only plain PyTorch operations can follow."""
-    if torch._C._are_functorch_transforms_active():
-        return True
-    if forward_ad._current_level < 0:
-        return False
-    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)  # type: ignore[no-untyped-call]
 
 
 def _run(
@@ -137,18 +128,6 @@ def _run(
     else:
         outputs = Twin.apply(plan, len(weights), x, *given)  # type: ignore[no-untyped-call]
     return dict(zip(cell.states, outputs, strict=True))
-
-
-def _in_graph() -> bool:
-    """Whether the recurrence is to stand as one operator in a graph, or among tensors that are shapes without numbers."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
-        return True
-    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
-
-
-def transformed() -> bool:
-    """Whether torch looks at operations instead of running them: compiles, exports, traces, or differentiates forward."""
-    return _in_graph() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def takes_ragged(weight: Tensor) -> bool:

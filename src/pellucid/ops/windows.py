@@ -123,20 +123,20 @@ def batched(layer: Layer, input: Tensor, dims: int) -> Tensor:
     axes = " × ".join(axis_names(dims))
     raise SizeError(
         f"{spoken(layer)} needs an input of batch × channels × {axes}, or channels × {axes} "
-        f"without a batch; this one has {input.dim()} axes, shape {_shape(input)}"
+        f"without a batch; this one has {input.dim()} axes, shape {_shape(input.shape)}"
     )
 
 
 def sliding(
     layer: Layer,
-    input: Tensor,
+    shape: Sequence[int],
     kernel: tuple[int, ...],
     stride: Size,
     padding: Padding,
     dilation: Size,
     ceil_mode: bool = False,
 ) -> tuple[Window, ...]:
-    """Fit the window of a layer to an input ``(B, C, *sizes)``: one Window an axis, its padding in numbers.
+    """Fit the window of a layer to an input of shape ``(B, C, *sizes)``: one Window an axis, its padding in numbers.
 
     Raises :class:`~pellucid.errors.SizeError` where an argument is out of range or an axis is too small.
     """
@@ -145,15 +145,15 @@ def sliding(
     dilations = per_axis(layer, "dilation", dilation, dims, least=1)
     pairs = padding_pairs(layer, padding, dims)
     windows = []
-    for axis, size in enumerate(input.shape[2:]):
+    for axis, size in enumerate(shape[2:]):
         if size < 1:
             raise SizeError(
                 f"{spoken(layer)}: the input is empty along its {axis_names(dims)[axis]} "
-                f"(shape {_shape(input)}); give it at least one element there"
+                f"(shape {_shape(shape)}); give it at least one element there"
             )
-        shape = (kernel[axis], strides[axis], dilations[axis])
-        pair = _named_pair(pairs, size, *shape) if isinstance(pairs, str) else pairs[axis]
-        window = Window(*shape, padding=pair, ceil=ceil_mode)
+        steps = (kernel[axis], strides[axis], dilations[axis])
+        pair = _named_pair(pairs, size, *steps) if isinstance(pairs, str) else pairs[axis]
+        window = Window(*steps, padding=pair, ceil=ceil_mode)
         if window.output(size) < 1:
             raise SizeError(too_small(spoken(layer), axis_names(dims)[axis], size, window))
         windows.append(window)
@@ -206,5 +206,5 @@ def _axes(dims: int) -> str:
     return f"{dims} axis" if dims == 1 else f"{dims} axes"
 
 
-def _shape(input: Tensor) -> str:
-    return " × ".join(str(size) for size in input.shape) if input.dim() else "none"
+def _shape(shape: Sequence[int]) -> str:
+    return " × ".join(str(size) for size in shape) if len(shape) else "none"

@@ -1,0 +1,183 @@
+"""The page of the convolution benchmark, made from its rows alone.
+
+``python -m benchmarks.report_convolution benchmarks/results/convolution.jsonl --out docs/``
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.report import against, compared, folded, grouped, markdown, milliseconds, named, number, share, times
+from benchmarks.rows import ALLOCATORS, FORWARD, Results, Row, geometric_mean, ratio
+
+PEERS = ("torch", "channels last", "torch.compile", "onnxruntime")
+BACK = "forward + backward"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the project set out for.
+
+    Attributes:
+        text: what is held against what.
+        table, mode: the rows that show it.
+        others: of these the fastest.
+        mean, least: of the ratios; None where it is not asked for.
+        layer: only of layers whose name begins so.
+    """
+
+    text: str
+    table: str
+    mode: str
+    others: tuple[str, ...]
+    mean: float | None
+    least: float | None
+    layer: str = ""
+
+
+GOALS = [
+    Goal("torch eager, whole block", "block", FORWARD, ("torch",), 4.0, 1.0),
+    Goal("torch eager, whole block", "block", BACK, ("torch",), 3.0, 1.0),
+    Goal("torch eager channels-last, whole block", "block", FORWARD, ("channels last",), None, 1.0),
+    Goal("torch eager channels-last, whole block", "block", BACK, ("channels last",), None, 1.0),
+    Goal("ONNX Runtime, whole block", "block", FORWARD, ("onnxruntime",), 1.3, 0.95),
+    Goal("torch's max pooling alone", "pooling", FORWARD, ("torch",), 10.0, None, "Max"),
+    Goal("torch's max pooling alone", "pooling", BACK, ("torch",), 5.0, None, "Max"),
+]
+
+
+def label(row: Row) -> str:
+    """The size in words."""
+    return "·".join(str(v) for v in row["size"] if v != "")
+
+
+def goals(results: Results) -> str:
+    """What was aimed at, and what was found."""
+    lines = []
+    for goal in GOALS:
+        rows = [r for r in results.table(goal.table, results.allocator) if r["mode"] == goal.mode]
+        rows = [r for r in rows if r["cell"].startswith(goal.layer) and any(o in r["times"] for o in goal.others)]
+        aim = ", ".join(
+            [f"mean {goal.mean}"] * (goal.mean is not None) + [f"nowhere below {goal.least}"] * (goal.least is not None)
+        )
+        if not rows:
+            lines.append([goal.text, goal.mode, aim, "not measured", "", "", ""])
+            continue
+        ratios = [min(ratio(r, o) for o in goal.others if o in r["times"]) for r in rows]
+        mean, least = geometric_mean(ratios), min(ratios)
+        reached = (goal.mean is None or mean >= goal.mean) and (goal.least is None or least >= goal.least)
+        worst = rows[ratios.index(least)]
+        where = f"{label(worst)}, {worst['threads']} threads".replace(" 1 threads", " 1 thread")
+        lines.append([goal.text, goal.mode, aim, "yes" if reached else "no", where, times(least), times(mean)])
+    for mode, aim in ((FORWARD, 0.8), (BACK, 0.65)):
+        rows = [r for r in results.table("block", results.allocator) if r["mode"] == mode and _is_large(r)]
+        if rows:
+            parts = [_part(results, r) for r in rows]
+            least = min(parts)
+            where = label(rows[parts.index(least)])
+            reached_all = "yes" if least >= aim else "no"
+            lines.append(
+                [
+                    "multiply-add peak, C >= 32",
+                    mode,
+                    share(aim),
+                    reached_all,
+                    where,
+                    share(least),
+                    share(geometric_mean(parts)),
+                ]
+            )
+    header = ["against", "mode", "goal", "reached", "smallest at", "smallest", "mean"]
+    return markdown(header, lines, words=5)
+
+
+def _is_large(row: Row) -> bool:
+    return row["size"][1] >= 32 and "groups" not in row["size"][5]
+
+
+def _part(results: Results, row: Row) -> float:
+    """Of the multiply-add peak."""
+    found: float = (
+        row["flops"] / row["times"]["pellucid"]["median"] / results.limits[row["threads"]]["multiply_add_flops"]
+    )
+    return found
+
+
+def summary(results: Results, table: str) -> str:
+    """A line for each mode and number of threads: geometric means."""
+    lines = [
+        [*key, str(len(rows)), *(compared(rows, name) for name in PEERS)]
+        for key, rows in grouped(results.table(table, results.allocator), "cell", "mode", "threads").items()
+    ]
+    return markdown(["layer", "mode", "threads", "sizes", *map(named, PEERS)], lines, words=3)
+
+
+def rows_of(results: Results, table: str, peers: Sequence[str]) -> str:
+    """All of them."""
+    text = ""
+    for (mode, threads), rows in grouped(results.table(table, results.allocator), "mode", "threads").items():
+        lines = []
+        for row in rows:
+            line = [row["cell"], label(row), milliseconds("pellucid")(row), milliseconds("torch")(row)]
+            line += [against(name)(row) for name in peers]
+            if table == "block":
+                line += [number(row["flops"] / row["times"]["pellucid"]["median"] / 1e9), share(_part(results, row))]
+            lines.append(line)
+        header = ["layer", "size", "Pellucid, ms", "torch.nn, ms", *map(named, peers)]
+        header += ["GFLOP/s", "of the peak"] if table == "block" else []
+        text += folded(f"{mode}, {threads} thread{'s' * (threads != '1')}", markdown(header, lines, words=2)) + "\n"
+    return text
+
+
+def page(results: Results) -> str:
+    """All of it, in Markdown."""
+    m = results.machine
+    peak = ", ".join(
+        f"{number(v['multiply_add_flops'] / 1e9)} GFLOP/s on {n}" for n, v in sorted(results.limits.items())
+    )
+    return f"""<!-- Written by benchmarks/report_convolution.py: change it there. -->
+# Speed of convolution and pooling
+
+How many times as long the others take as Pellucid; float32, freed memory {ALLOCATORS[results.allocator]}.
+{m["processor"]}, {m["cores"]} cores, {m["system"]}; Pellucid's code for {m["instruction_set"]}; Python {m["python"]}, torch
+{m["torch"]}. Multiply-add peak, measured in the same run: {peak} threads.
+
+## Goals, and what was measured
+
+{goals(results)}
+## Convolution ► ReLU ► max pooling
+
+Sizes are batch · channels · sizes · filters · kernel; where nothing else is said the padding keeps the size and the pooling is
+2x2/2. Geometric means over the sizes, and in brackets the smallest.
+
+{summary(results, "block")}
+{rows_of(results, "block", PEERS)}
+## Pooling alone
+
+{summary(results, "pooling")}
+{rows_of(results, "pooling", ("torch", "channels last", "onnxruntime"))}
+## How to get the figures again
+
+```
+make bench-convolution     # half an hour; goes on where it was stopped; writes this page at the end
+```
+
+The sides are called in turn in one process; see [speed.md](speed.md) for how. The rows are in
+[benchmarks/results/convolution.jsonl](../benchmarks/results/convolution.jsonl).
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="the rows that benchmarks.convolution wrote")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder for speed-convolution.md")
+    given = parser.parse_args()
+    (given.out / "speed-convolution.md").write_text(page(Results.read(given.results)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+#include "pooling.h"
+
+#include <limits>
+
+#include "threads.h"
+
+namespace pellucid {
+
+template <class T>
+Pooler<T>::Pooler(const Pool& pool, const Kernels<T>& kernels, Arena& arena) : pool_(pool), kernels_(kernels) {
+    const Axis& x = pool.axis[2];
+    const long slack = kernels.lanes * (x.stride + 1), numbers = 4096;      // folded lines that stay in the nearest cache
+    pitch_ = std::max(x.in, x.first(x.out - 1) + x.span()) + x.before;
+    at_once_ = std::clamp<long>(numbers / pitch_, 1, std::max<long>(pool.axis[1].out, 1));
+    folded_ = arena.take<T>(pitch_ * at_once_ + slack);
+    spots_ = arena.take<Spot<T>>(pitch_ * at_once_ + slack);
+    std::fill_n(folded_, pitch_ * at_once_ + slack, T(0));
+    std::fill_n(spots_, pitch_ * at_once_ + slack, Spot<T>(0));
+    const long most = pool.axis[0].kernel * pool.axis[1].kernel;
+    rows_.resize(most);
+    row_spots_.resize(most);
+    divisors_ = nullptr;
+    if (pool.max) return;
+    divisors_ = arena.take<T>(x.out);
+    for (long o = 0; o < x.out; ++o) divisors_[o] = (T)pool.counted(2, o);
+}
+
+template <class T>
+void Pooler<T>::run(const Plane<const T>& from, const Range (&windows)[3], const Plane<T>& to, Spot<T>* places) {
+    const Axis& y = pool_.axis[1];
+    // Lines whose windows lie wholly in the plane are alike, and go together.
+    const long inside = std::clamp((y.before + y.stride - 1) / y.stride, windows[1].begin, windows[1].end);
+    long outside = inside;
+    while (outside < windows[1].end && y.first(outside) + y.span() <= y.in) ++outside;
+    for (long z = windows[0].begin; z < windows[0].end; ++z)
+        for (long line = windows[1].begin; line < windows[1].end;) {
+            const long count = line >= inside && line < outside ? std::min(at_once_, outside - line) : 1;
+            T* at = to.row(z, line, windows[2].begin);
+            lines(from, z, line, count, windows[2], at, to.y_step, places ? places + (at - to.data) : nullptr);
+            line += count;
+        }
+}
+
+template <class T>
+void Pooler<T>::lines(const Plane<const T>& from, long z, long line, long count, Range columns, T* to, long to_step, Spot<T>* places) {
+    const Axis &az = pool_.axis[0], &ay = pool_.axis[1], &ax = pool_.axis[2];
+    const Range seen = pool_.sees(2, columns);
+    int found = 0;
+    for (long kz = 0; kz < az.kernel; ++kz) {
+        const long at_z = az.first(z) + kz * az.dilation;
+        if (at_z < 0 || at_z >= az.in) continue;
+        for (long ky = 0; ky < ay.kernel; ++ky) {
+            const long at_y = ay.first(line) + ky * ay.dilation;
+            if (at_y < 0 || at_y >= ay.in) continue;
+            rows_[found] = from.row(at_z, at_y, seen.begin);
+            row_spots_[found++] = (Spot<T>)((at_z * ay.in + at_y) * ax.in);
+        }
+    }
+    // What the windows of these columns see, the padding at both ends among it, and then the windows.
+    const T none = pool_.max ? -std::numeric_limits<T>::infinity() : T(0);
+    const long begin = ax.first(columns.begin), lead = seen.begin - begin;
+    const long width = std::max(seen.end, ax.first(columns.end - 1) + ax.span()) - begin;
+    const long pitch = std::min(pitch_, width);
+    const bool pads = lead > 0 || seen.end - begin < width;
+    if (pads || found == 0)
+        for (long i = 0; i < count; ++i) {
+            T* row = folded_ + i * pitch;
+            std::fill(row, row + (found ? lead : width), none);
+            std::fill(row + (found ? seen.end - begin : width), row + width, none);
+            if (!places) continue;
+            // Where even the largest number is none, it is the input's, which has a smaller spot.
+            Spot<T>* spots = spots_ + i * pitch;
+            const Spot<T> last = std::numeric_limits<Spot<T>>::max() / 2;
+            std::fill(spots, spots + lead, last);
+            std::fill(spots + (seen.end - begin), spots + width, last);
+        }
+    const long step = ay.stride * from.y_step;
+    if (found) {
+        const FoldCall<T> fold{rows_.data(), found, seen.count(), folded_ + lead, count, step, pitch,
+                               row_spots_.data(), spots_ + lead, (Spot<T>)(ay.stride * ax.in)};
+        (!pool_.max ? kernels_.spatial.fold_sum : places ? kernels_.spatial.fold_place : kernels_.spatial.fold_max)(fold);
+    }
+    const SlideCall<T> slide{folded_, (int)ax.kernel, ax.stride, ax.dilation, columns.count(), to, count, pitch, to_step,
+                             spots_, places, (Spot<T>)begin};
+    (!pool_.max ? kernels_.spatial.slide_sum : places ? kernels_.spatial.slide_place : kernels_.spatial.slide_max)(slide);
+    if (pool_.max) return;
+    for (long i = 0; i < count; ++i) {
+        T* row = to + i * to_step;
+        const T rows = pool_.divisor ? (T)pool_.divisor : (T)(pool_.counted(0, z) * pool_.counted(1, line + i));
+        if (pool_.divisor)
+            for (long o = 0; o < columns.count(); ++o) row[o] /= rows;
+        else
+            for (long o = 0; o < columns.count(); ++o) row[o] /= rows * divisors_[columns.begin + o];
+    }
+}
+
+namespace {
+
+long size_in(const Pool& p) { return p.axis[0].in * p.axis[1].in * p.axis[2].in; }
+long size_out(const Pool& p) { return p.axis[0].out * p.axis[1].out * p.axis[2].out; }
+
+template <class N>
+Plane<N> plane_of(N* data, long height, long width) { return {data, height * width, width}; }
+
+// Planes for one thread; below some work one thread does all.
+template <class F>
+void share(long planes, long numbers, int threads, const F& work) {
+    const int count = team_size(planes * numbers < 30000 ? 1 : (int)std::min<long>(threads, planes));
+    const auto part = [&](int index, int of) { work(planes * index / of, planes * (index + 1) / of); };
+    if (!on_team(count, [&](int index) { part(index, count); })) part(0, 1);
+}
+
+}  // namespace
+
+template <class T>
+void pool_planes(const Pool& pool, const T* from, long planes, T* to, Spot<T>* places, const Isa& isa, int threads) {
+    const Kernels<T>& kernels = isa.kernels<T>();
+    const long in = size_in(pool), out = size_out(pool);
+    const Range all[3] = {{0, pool.axis[0].out}, {0, pool.axis[1].out}, {0, pool.axis[2].out}};
+    share(planes, in, threads, [&](long begin, long end) {
+        Arena arena;
+        Pooler<T> pooler(pool, kernels, arena);
+        for (long p = begin; p < end; ++p)
+            pooler.run(plane_of(from + p * in, pool.axis[1].in, pool.axis[2].in), all,
+                       plane_of(to + p * out, pool.axis[1].out, pool.axis[2].out), places ? places + p * out : nullptr);
+    });
+}
+
+template <class T>
+void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T* to, long z_step, long y_step) {
+    const Axis &az = pool.axis[0], &ay = pool.axis[1], &ax = pool.axis[2];
+    for (long z = 0; z < az.in; ++z)
+        for (long y = 0; y < ay.in; ++y) std::fill_n(to + z * z_step + y * y_step, ax.in, T(0));
+    if (pool.max) {
+        const long count = size_out(pool);
+        if (y_step == ax.in && z_step == ay.in * y_step)
+            for (long i = 0; i < count; ++i) to[places[i]] += gradient[i];
+        else
+            for (long i = 0; i < count; ++i) {
+                const long row = places[i] / ax.in, z = row / ay.in;
+                to[z * z_step + (row - z * ay.in) * y_step + places[i] - row * ax.in] += gradient[i];
+            }
+        return;
+    }
+    std::vector<T> columns(ax.out);
+    for (long o = 0; o < ax.out; ++o) columns[o] = (T)pool.counted(2, o);
+    for (long z = 0; z < az.out; ++z)
+        for (long y = 0; y < ay.out; ++y, gradient += ax.out) {
+            const T rows = (T)(pool.counted(0, z) * pool.counted(1, y));
+            for (long kz = 0; kz < az.kernel; ++kz) {
+                const long at_z = az.first(z) + kz * az.dilation;
+                if (at_z < 0 || at_z >= az.in) continue;
+                for (long ky = 0; ky < ay.kernel; ++ky) {
+                    const long at_y = ay.first(y) + ky * ay.dilation;
+                    if (at_y < 0 || at_y >= ay.in) continue;
+                    T* row = to + at_z * z_step + at_y * y_step;
+                    for (long kx = 0; kx < ax.kernel; ++kx)
+                        for (long o = 0; o < ax.out; ++o) {
+                            const long at_x = ax.first(o) + kx * ax.dilation;
+                            if (at_x >= 0 && at_x < ax.in) row[at_x] += gradient[o] / (pool.divisor ? (T)pool.divisor : rows * columns[o]);
+                        }
+                }
+            }
+        }
+}
+
+template <class T>
+void pool_planes_backward(const Pool& pool, const T* gradient, const Spot<T>* places, long planes, T* to, const Isa&, int threads) {
+    const long in = size_in(pool), out = size_out(pool), height = pool.axis[1].in, width = pool.axis[2].in;
+    share(planes, in, threads, [&](long begin, long end) {
+        for (long p = begin; p < end; ++p)
+            scatter_plane<T>(pool, gradient + p * out, places ? places + p * out : nullptr, to + p * in, height * width, width);
+    });
+}
+
+#define PELLUCID_FOR(T)                                                                                          \
+    template class Pooler<T>;                                                                                    \
+    template void pool_planes<T>(const Pool&, const T*, long, T*, Spot<T>*, const Isa&, int);                    \
+    template void pool_planes_backward<T>(const Pool&, const T*, const Spot<T>*, long, T*, const Isa&, int);           \
+    template void scatter_plane<T>(const Pool&, const T*, const Spot<T>*, T*, long, long);
+PELLUCID_FOR(float)
+PELLUCID_FOR(double)
+#undef PELLUCID_FOR
+
+}  // namespace pellucid

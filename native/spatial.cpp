@@ -1,0 +1,264 @@
+// The kernels of convolution and pooling; compiled once for each instruction set, with PELLUCID_ISA naming it.
+
+#include "spatial.h"
+
+#include "isa.h"
+#include "simd.h"
+
+namespace PELLUCID_ISA {
+
+using pellucid::CorrelateCall;
+using pellucid::FoldCall;
+using pellucid::SlideCall;
+using pellucid::Spatial;
+using pellucid::TapsCall;
+
+template <class T>
+using Spots = Mask<T>;      // a vector of places
+
+template <class V, class S>
+inline V load_as(const S* from) {
+    V v;
+    __builtin_memcpy(&v, from, sizeof v);
+    return v;
+}
+
+// Every output has one accumulator, which adds its terms in the order of the taps: its bits do not depend on how the map is cut.
+template <class T, int Filters, int Vectors>
+void taps(const TapsCall<T>& c) {
+    Vec<T> sums[Filters][Vectors];
+    PELLUCID_UNROLL
+    for (int r = 0; r < Filters; ++r) {
+        const Vec<T> first = c.bias ? broadcast(c.bias[r]) : Vec<T>{};
+        PELLUCID_UNROLL
+        for (int j = 0; j < Vectors; ++j) sums[r][j] = first;
+    }
+    // A pointer for every fourth filter and multiples of the distance between them: a dozen pointers are more than there are.
+    constexpr int apart = 4;
+    const T* filters[(Filters + apart - 1) / apart];
+    const long once = c.weight_row, twice = 2 * once, thrice = 3 * once;
+    PELLUCID_UNROLL
+    for (int r = 0; r < Filters; r += apart) filters[r / apart] = c.weights + r * once;
+    const T* pixels[Vectors];
+    PELLUCID_UNROLL
+    for (int j = 0; j < Vectors; ++j) pixels[j] = c.pixels[j];
+    for (long k = 0; k < c.depth; ++k) {
+        const long tap = c.taps[k];
+        Vec<T> x[Vectors];
+        PELLUCID_UNROLL
+        for (int j = 0; j < Vectors; ++j) x[j] = load(pixels[j] + tap);
+        PELLUCID_UNROLL
+        for (int r = 0; r < Filters; ++r) {
+            const T* first = filters[r / apart];
+            const Vec<T> w = broadcast(r % apart == 0 ? first[0] : r % apart == 1 ? first[once] : r % apart == 2 ? first[twice] : first[thrice]);
+            PELLUCID_UNROLL
+            for (int j = 0; j < Vectors; ++j) sums[r][j] += w * x[j];
+        }
+        PELLUCID_UNROLL
+        for (int r = 0; r < Filters; r += apart) ++filters[r / apart];
+    }
+    PELLUCID_UNROLL
+    for (int j = 0; j < Vectors; ++j) {
+        T* to = c.out[j];
+        PELLUCID_UNROLL
+        for (int r = 0; r < Filters; ++r, to += c.out_row) store(to, sums[r][j]);
+    }
+}
+
+template <class T, int Filters, int Taps>
+void correlate(const CorrelateCall<T>& c) {
+    Vec<T> sums[Filters][Taps];
+    PELLUCID_UNROLL
+    for (int r = 0; r < Filters; ++r) {
+        PELLUCID_UNROLL
+        for (int k = 0; k < Taps; ++k) sums[r][k] = load(c.sums + (r * pellucid::most_taps + k) * lanes<T>);
+    }
+    const T *maps[Filters], *pixels[Taps];
+    PELLUCID_UNROLL
+    for (int r = 0; r < Filters; ++r) maps[r] = c.map + r * c.map_row;
+    PELLUCID_UNROLL
+    for (int k = 0; k < Taps; ++k) pixels[k] = c.pixels + c.taps[k];
+    for (long i = 0; i < c.count; i += lanes<T>) {
+        Vec<T> x[Taps];
+        PELLUCID_UNROLL
+        for (int k = 0; k < Taps; ++k) x[k] = load(pixels[k] + i);
+        PELLUCID_UNROLL
+        for (int r = 0; r < Filters; ++r) {
+            const Vec<T> y = load(maps[r] + i);
+            PELLUCID_UNROLL
+            for (int k = 0; k < Taps; ++k) sums[r][k] += y * x[k];
+        }
+    }
+    PELLUCID_UNROLL
+    for (int r = 0; r < Filters; ++r) {
+        PELLUCID_UNROLL
+        for (int k = 0; k < Taps; ++k) store(c.sums + (r * pellucid::most_taps + k) * lanes<T>, sums[r][k]);
+    }
+}
+
+// Pooling
+
+struct Largest {
+    template <class T>
+    static inline Vec<T> of(Vec<T> best, Vec<T> v) { return (v > best) | (v != v) ? v : best; }
+};
+
+struct Sum {
+    template <class T>
+    static inline Vec<T> of(Vec<T> sum, Vec<T> v) { return sum + v; }
+};
+
+template <class T, class Of>
+void fold(const FoldCall<T>& c) {
+    for (long line = 0; line < c.lines; ++line) {
+        const long at = line * c.row_step;
+        T* to = c.to + line * c.to_step;
+        long x = 0;
+        for (; x + lanes<T> <= c.width; x += lanes<T>) {
+            Vec<T> v = load(c.rows[0] + at + x);
+            for (int r = 1; r < c.count; ++r) v = Of::template of<T>(v, load(c.rows[r] + at + x));
+            store(to + x, v);
+        }
+        const int rest = (int)(c.width - x);
+        if (rest > 0) {
+            Vec<T> v = load(c.rows[0] + at + x, rest);
+            for (int r = 1; r < c.count; ++r) v = Of::template of<T>(v, load(c.rows[r] + at + x, rest));
+            store(to + x, v, rest);
+        }
+    }
+}
+
+template <class T>
+void fold_place(const FoldCall<T>& c) {
+    using S = pellucid::Spot<T>;
+    for (long line = 0; line < c.lines; ++line)
+        for (long x = 0; x < c.width; x += lanes<T>) {
+            const int rest = c.width - x < lanes<T> ? (int)(c.width - x) : lanes<T>;
+            const auto at = [&](int r) {
+                const T* from = c.rows[r] + line * c.row_step + x;
+                return rest == lanes<T> ? load(from) : load(from, rest);
+            };
+            Vec<T> best = at(0);
+            Spots<T> spot = c.spots[0] - Spots<T>{};
+            for (int r = 1; r < c.count; ++r) {
+                const Vec<T> v = at(r);
+                const Mask<T> larger = (v > best) | (v != v);
+                best = larger ? v : best;
+                spot = larger ? c.spots[r] - Spots<T>{} : spot;
+            }
+            spot += (S)(line * c.spot_step);
+            T* to = c.to + line * c.to_step + x;
+            S* spots = c.spot + line * c.to_step + x;
+            if (rest == lanes<T>) {
+                store(to, best);
+                __builtin_memcpy(spots, &spot, sizeof spot);
+            } else {
+                store(to, best, rest);
+                __builtin_memcpy(spots, &spot, (unsigned long)rest * sizeof(S));
+            }
+        }
+}
+
+// Every second number of two vectors.
+template <class V, int... I>
+inline V evens(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (2 * I)...); }
+
+// Numbers that lie `stride` apart.
+template <class V, class S>
+inline V apart(const S* from, long stride) {
+    constexpr int n = sizeof(V) / sizeof(S);
+    if (stride == 1) return load_as<V>(from);
+    if (stride == 2) return evens(load_as<V>(from), load_as<V>(from + n), FirstIndices<n>{});
+    V v;
+    for (int i = 0; i < n; ++i) v[i] = from[i * stride];
+    return v;
+}
+
+template <class T, class Of>
+void slide(const SlideCall<T>& c) {
+    for (long line = 0; line < c.lines; ++line)
+        for (long x = 0; x < c.width; x += lanes<T>) {
+            const T* from = c.from + line * c.from_step + x * c.stride;
+            T* to = c.to + line * c.to_step + x;
+            Vec<T> v = apart<Vec<T>>(from, c.stride);
+            for (int k = 1; k < c.kernel; ++k) v = Of::template of<T>(v, apart<Vec<T>>(from + k * c.dilation, c.stride));
+            if (c.width - x >= lanes<T>) store(to, v);
+            else store(to, v, (int)(c.width - x));
+        }
+}
+
+template <class T>
+void slide_place(const SlideCall<T>& c) {
+    using S = pellucid::Spot<T>;
+    Spots<T> columns;
+    for (int i = 0; i < lanes<T>; ++i) columns[i] = (S)(c.column + i * c.stride);
+    for (long line = 0; line < c.lines; ++line)
+        for (long x = 0; x < c.width; x += lanes<T>) {
+            const T* from = c.from + line * c.from_step + x * c.stride;
+            const S* spots = c.spot + line * c.from_step + x * c.stride;
+            Vec<T> best = apart<Vec<T>>(from, c.stride);
+            Spots<T> spot = apart<Spots<T>>(spots, c.stride), column = columns + (S)(x * c.stride);
+            for (int k = 1; k < c.kernel; ++k) {
+                const Vec<T> v = apart<Vec<T>>(from + k * c.dilation, c.stride);
+                const Spots<T> at = apart<Spots<T>>(spots + k * c.dilation, c.stride);
+                // The first of equal numbers, the last NaN, row by row: columns come in their order, their rows do not.
+                const Mask<T> larger = (v > best) | ((v == best) & (at < spot)) | ((v != v) & ((best == best) | (at >= spot)));
+                best = larger ? v : best;
+                spot = larger ? at : spot;
+                column = larger ? columns + (S)(x * c.stride + k * c.dilation) : column;
+            }
+            const Spots<T> place = spot + column;
+            T* to = c.to + line * c.to_step + x;
+            S* places = c.place + line * c.to_step + x;
+            if (c.width - x >= lanes<T>) {
+                store(to, best);
+                __builtin_memcpy(places, &place, sizeof place);
+            } else {
+                store(to, best, (int)(c.width - x));
+                __builtin_memcpy(places, &place, (unsigned long)(c.width - x) * sizeof(S));
+            }
+        }
+}
+
+// Only what the registers hold is called; see add_spatial.
+template <class T, int Filters = pellucid::most_channels>
+void fill_taps(Spatial<T>& s) {
+    auto& row = s.taps[Filters - 1];
+    row[0] = taps<T, Filters, 1>;
+    row[1] = taps<T, Filters, 2>;
+    if constexpr (Filters <= 8) row[2] = taps<T, Filters, 3>;
+    if constexpr (Filters <= 6) row[3] = taps<T, Filters, 4>;
+    if constexpr (Filters > 1) fill_taps<T, Filters - 1>(s);
+}
+
+template <class T, int Filters = pellucid::most_filters, int Taps = pellucid::most_taps>
+void fill_correlate(Spatial<T>& s) {
+    s.correlate[Filters - 1][Taps - 1] = correlate<T, Filters, Taps>;
+    if constexpr (Taps > 1) fill_correlate<T, Filters, Taps - 1>(s);
+    else if constexpr (Filters > 1) fill_correlate<T, Filters - 1, pellucid::most_taps>(s);
+}
+
+template <class T>
+void build(Spatial<T>& s) {
+    fill_taps<T>(s);
+    fill_correlate<T>(s);
+    s.fold_max = fold<T, Largest>;
+    s.fold_sum = fold<T, Sum>;
+    s.fold_place = fold_place<T>;
+    s.slide_max = slide<T, Largest>;
+    s.slide_sum = slide<T, Sum>;
+    s.slide_place = slide_place<T>;
+    const bool many = vector_bytes == 64;
+    const int most[2][pellucid::most_pixels] = {{8, 6, 4, 3}, {12, 12, 8, 6}};
+    for (int j = 0; j < pellucid::most_pixels; ++j) s.channels[j] = most[many][j];
+    s.filters = many ? 4 : 3;
+    s.taps_at_once = many ? 6 : 3;
+}
+
+extern void add_spatial(pellucid::Isa&);
+void add_spatial(pellucid::Isa& isa) {
+    build(isa.single.spatial);
+    build(isa.twice.spatial);
+}
+
+}  // namespace PELLUCID_ISA

@@ -1,0 +1,88 @@
+// The kernels of convolution and pooling, as a build for one instruction set offers them.
+
+#pragma once
+
+#include <cstdint>
+
+namespace pellucid {
+
+// A place in a plane, of the size of a number, so that vectors of both go together.
+template <class T>
+struct PlaceOf;
+template <>
+struct PlaceOf<float> { using Integer = std::int32_t; };
+template <>
+struct PlaceOf<double> { using Integer = std::int64_t; };
+template <class T>
+using Spot = typename PlaceOf<T>::Integer;
+
+inline constexpr int most_channels = 12, most_pixels = 4;      // of one call of `taps`: rows of outputs, and vectors of them
+inline constexpr int most_filters = 4, most_taps = 6;          // of one call of `correlate`
+
+// Vectors of neighbouring outputs for some filters: out[j][r][i] = bias[r] + sum over k of weights[r][k] * pixels[j][taps[k] + i].
+template <class T>
+struct TapsCall {
+    const T* weights;
+    long weight_row;                    // distance between filters; taps lie side by side
+    const std::int32_t* taps;           // where each tap lies, from the first
+    long depth;                         // how many
+    const T* pixels[most_pixels];
+    T* out[most_pixels];
+    long out_row;                       // distance between filters
+    const T* bias;                      // one a filter; null: 0
+};
+
+// Gradients of weights: sums[r][k] += sum over i of maps[r][i] * pixels[taps[k] + i], lane by lane.
+template <class T>
+struct CorrelateCall {
+    const T* map;
+    long map_row;                       // distance between filters
+    const T* pixels;
+    const std::int32_t* taps;
+    long count;                         // a multiple of the lanes
+    T* sums;                            // [filter][tap][lane], most_taps taps apart
+};
+
+// Rows of a plane become one: their largest numbers, or their sums, column by column. Of equal numbers the first one is the
+// largest, and NaN, the last of several, is larger than all numbers: so torch has it.
+template <class T>
+struct FoldCall {
+    const T* const* rows;
+    int count;
+    long width;
+    T* to;
+    long lines, row_step, to_step;      // how many results, and the distance from one to the next, in `rows` and in `to`
+    const Spot<T>* spots;               // of each row; only where the largest one's place is asked for
+    Spot<T>* spot;                      // of the largest's row
+    Spot<T> spot_step;                  // from one line's rows to the next's
+};
+
+// A window slides over such a row: to[x] is the largest of, or the sum over, from[x * stride + k * dilation]. What follows the
+// row for `stride` vectors may be read.
+template <class T>
+struct SlideCall {
+    const T* from;
+    int kernel;
+    long stride, dilation, width;       // width: of `to`
+    T* to;
+    long lines, from_step, to_step;
+    const Spot<T>* spot;                // of each column's row
+    Spot<T>* place;                     // of the largest: its row's spot and its column
+    Spot<T> column;                     // of from[0]
+};
+
+template <class T>
+struct Spatial {
+    void (*taps[most_channels][most_pixels])(const TapsCall<T>&);
+    void (*correlate[most_filters][most_taps])(const CorrelateCall<T>&);
+    void (*fold_max)(const FoldCall<T>&);
+    void (*fold_sum)(const FoldCall<T>&);
+    void (*fold_place)(const FoldCall<T>&);
+    void (*slide_max)(const SlideCall<T>&);
+    void (*slide_sum)(const SlideCall<T>&);
+    void (*slide_place)(const SlideCall<T>&);
+    int channels[most_pixels];          // the most filters that registers hold, for 1, 2, ... vectors; 0: none
+    int filters, taps_at_once;          // of `correlate`
+};
+
+}  // namespace pellucid

@@ -1,0 +1,290 @@
+"""Convolution ► activation ► pooling on the native engine, forward and backward."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pellucid.geometry.axis import Window
+from pellucid.ops.activations import ACTIVATIONS, programs
+from pellucid.ops.native import _native
+from pellucid.ops.transforms import transformed
+
+Torch = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""The same block by torch's operators, for derivatives of derivatives."""
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """The pooling of a block.
+
+    Attributes:
+        kind: "max" or "avg".
+        windows: one an axis.
+        counts_padding: whether the padding counts in an average.
+        divisor: in place of an average's count.
+    """
+
+    kind: str
+    windows: tuple[Window, ...]
+    counts_padding: bool = True
+    divisor: int | None = None
+
+    def spell(self, sizes: Sequence[int]) -> tuple[bool, list[tuple[int, ...]], bool, int]:
+        """As the engine reads it, for maps of these sizes."""
+        return self.kind == "max", _axes(self.windows, sizes), self.counts_padding, self.divisor or 0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is the same in every call with inputs of the same sizes.
+
+    Attributes:
+        sizes: of the input, without batch and channels.
+        filters: of all groups.
+        channels: of one group.
+        windows: of the convolution, one an axis.
+        groups: into which channels and filters are dealt out.
+        padding_mode: as in torch.nn.
+        padding_value: where it is "zeros".
+        activation: a name of :data:`~pellucid.ops.activations.ACTIVATIONS`, or None.
+        pooling: or None.
+    """
+
+    sizes: tuple[int, ...]
+    filters: int
+    channels: int
+    windows: tuple[Window, ...]
+    groups: int
+    padding_mode: str
+    padding_value: float
+    activation: str | None
+    pooling: Pooling | None
+
+    @cached_property
+    def map(self) -> tuple[int, ...]:
+        """The sizes of the feature map."""
+        return tuple(w.output(size) for w, size in zip(self.windows, self.sizes, strict=True))
+
+    @cached_property
+    def out(self) -> tuple[int, ...]:
+        """The sizes of what the block gives on."""
+        if self.pooling is None:
+            return self.map
+        return tuple(w.output(size) for w, size in zip(self.pooling.windows, self.map, strict=True))
+
+    @cached_property
+    def pooled_first(self) -> bool:
+        """Whether the maximum is taken before the activation, which gives the same where that never falls."""
+        rises = self.activation is None or ACTIVATIONS[self.activation].rises
+        return rises and self.pooling is not None and self.pooling.kind == "max"
+
+    @cached_property
+    def engine(self) -> Any:
+        """The native block."""
+        forward, derivative = (None, None) if self.activation is None else programs(self.activation)
+        return _native.Convolution(
+            axes=_axes(self.windows, self.sizes),
+            groups=self.groups,
+            channels=self.channels,
+            filters=self.filters // self.groups,
+            border=self.padding_mode,
+            border_value=self.padding_value,
+            activation=forward,
+            derivative=derivative,
+            pooled_first=self.pooled_first,
+            pool=None if self.pooling is None else self.pooling.spell(self.map),
+        )
+
+
+def _axes(windows: Sequence[Window], sizes: Sequence[int]) -> list[tuple[int, ...]]:
+    return [
+        (size, w.output(size), w.kernel, w.stride, w.dilation, *w.padding)
+        for w, size in zip(windows, sizes, strict=True)
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _known(shape: Shape) -> Shape:
+    return shape
+
+
+def engine_takes(*tensors: Tensor | None) -> bool:
+    """Whether the native engine takes these tensors, here and now."""
+    first = tensors[0]
+    if not isinstance(first, Tensor) or first.dtype not in (torch.float32, torch.float64) or transformed():
+        return False
+    return all(
+        t is None or (t.dtype == first.dtype and t.device.type == "cpu" and t.layout == torch.strided and t.numel() > 0)
+        for t in tensors
+    )
+
+
+def run_block(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, by_torch: Torch) -> Tensor:
+    """What the block gives on, differentiable in all three tensors.
+
+    Args:
+        shape: of the block.
+        input: (B, C, *sizes), float32 or float64.
+        weight: (O, C / groups, *kernel), of the same type.
+        bias: (O,), or None.
+        by_torch: the same, for derivatives of derivatives.
+    """
+    shape = _known(shape)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias)):
+        found: Tensor = _Differentiable.apply(shape, by_torch, input, weight, bias)  # type: ignore[no-untyped-call]
+        return found
+    return _forward(shape, input, weight, bias, keep=False)[0]
+
+
+class Kept(NamedTuple):
+    """What a forward pass keeps for the backward pass."""
+
+    map: Tensor | None
+    """The feature map before the activation; where there is one, or an average, and the maximum is not taken first."""
+    largest: Tensor | None
+    """Of every window, before the activation; where the maximum is taken first and an activation follows."""
+    places: Tensor | None
+    """Of the largest, row-major in their maps; where the maximum is taken first."""
+
+
+def _forward(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, keep: bool) -> tuple[Tensor, Kept]:
+    input, weight, bias = (
+        _plain(input),
+        _plain(weight).contiguous(),
+        None if bias is None else _plain(bias).contiguous(),
+    )
+    size = (input.shape[0], shape.filters)
+    out = torch.empty((*size, *shape.out), dtype=input.dtype, memory_format=_format(input))
+    first, activated = shape.pooled_first, shape.activation is not None
+    kept = Kept(
+        map=input.new_empty((*size, *shape.map)) if keep and activated and not first else None,
+        largest=input.new_empty((*size, *shape.out)) if keep and activated and first else None,
+        places=torch.empty((*size, *shape.out), dtype=_place(input)) if keep and first else None,
+    )
+    shape.engine.run(input, weight, bias, out, kept.map, kept.largest, _array(kept.places), torch.get_num_threads())
+    return out, kept
+
+
+def _place(input: Tensor) -> torch.dtype:
+    """The engine's places are as wide as the numbers."""
+    return torch.int32 if input.dtype == torch.float32 else torch.int64
+
+
+def _array(places: Tensor | None) -> Any:
+    return None if places is None else places.numpy()
+
+
+def _plain(t: Tensor) -> Tensor:
+    return t.detach().resolve_neg()
+
+
+def _format(input: Tensor) -> torch.memory_format:
+    """torch's layers give channels-last out for channels-last in."""
+    for dims, form in ((4, torch.channels_last), (5, torch.channels_last_3d)):
+        if input.dim() == dims and input.is_contiguous(memory_format=form) and not input.is_contiguous():
+            return form
+    return torch.contiguous_format
+
+
+class _Differentiable(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, shape: Shape, by_torch: Torch, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        out, kept = _forward(shape, input, weight, bias, keep=True)
+        ctx.shape, ctx.by_torch = shape, by_torch
+        ctx.save_for_backward(input, weight, bias, *kept)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        input, weight, bias, map, largest, places = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[2:]
+        if torch.is_grad_enabled():
+            return (None, None, *_by_torch(ctx.by_torch, (input, weight, bias), wanted, gradient))
+        given, filters, slope = _plain(input), _plain(weight).contiguous(), _plain(gradient).contiguous()
+        dx = torch.empty(given.shape, dtype=given.dtype) if wanted[0] else None
+        dweight = torch.empty_like(filters) if wanted[1] else None
+        dbias = filters.new_empty(filters.shape[0]) if wanted[2] else None
+        threads = torch.get_num_threads()
+        ctx.shape.engine.backward(given, filters, map, largest, _array(places), slope, dx, dweight, dbias, threads)
+        return None, None, dx, dweight, dbias
+
+
+def _by_torch(
+    block: Torch, tensors: Sequence[Tensor | None], wanted: Sequence[bool], gradient: Tensor
+) -> list[Tensor | None]:
+    leaves = [t for t, w in zip(tensors, wanted, strict=True) if w and t is not None]
+    input, weight, bias = tensors
+    assert input is not None
+    assert weight is not None
+    found = iter(torch.autograd.grad(block(input, weight, bias), leaves, gradient, create_graph=True))
+    return [next(found) if w else None for w in wanted]
+
+
+def run_pooling(pooling: Pooling, input: Tensor, with_places: bool) -> tuple[Tensor, Tensor | None]:
+    """Pool ``(B, C, *sizes)``, float32 or float64; differentiable, and the places of maxima with it if they are asked for."""
+    if torch.is_grad_enabled() and input.requires_grad:
+        out, places = _Pooled.apply(pooling, input)  # type: ignore[no-untyped-call]
+    else:
+        out, places = _pool(pooling, input, keep=with_places)
+    return out, places.to(torch.int64) if with_places else None
+
+
+@lru_cache(maxsize=4096)
+def _pooling(pooling: Pooling, sizes: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
+    out = tuple(w.output(size) for w, size in zip(pooling.windows, sizes, strict=True))
+    return _native.Pooling(pooling.spell(sizes)), out
+
+
+def _planes(t: Tensor) -> Tensor:
+    return t.reshape(-1, *t.shape[2:])
+
+
+def _pool(pooling: Pooling, input: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
+    given = _plain(input).contiguous()
+    engine, sizes = _pooling(pooling, tuple(input.shape[2:]))
+    out = torch.empty((*input.shape[:2], *sizes), dtype=input.dtype)
+    places = torch.empty(out.shape, dtype=_place(input)) if keep else None
+    engine.run(_planes(given), _planes(out), _array(places), torch.get_num_threads())
+    return out, places
+
+
+class _Pooled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pooling: Pooling, input: Tensor) -> tuple[Tensor, Tensor | None]:
+        out, places = _pool(pooling, input, keep=pooling.kind == "max")
+        ctx.pooling, ctx.size = pooling, input.shape
+        if places is not None:
+            ctx.mark_non_differentiable(places)
+        ctx.save_for_backward(places)
+        return out, places
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+        (places,) = ctx.saved_tensors
+        return None, _Scattered.apply(ctx.pooling, ctx.size, gradient, places)  # type: ignore[no-untyped-call]
+
+
+class _Scattered(torch.autograd.Function):
+    """The gradient of a pooling, linear in that of its result: its own derivative gathers again."""
+
+    @staticmethod
+    def forward(ctx: Any, pooling: Pooling, size: torch.Size, gradient: Tensor, places: Tensor | None) -> Tensor:
+        ctx.pooling = pooling
+        ctx.save_for_backward(places)
+        slope = _plain(gradient).contiguous()
+        dx = torch.empty(size, dtype=slope.dtype)
+        engine, _ = _pooling(pooling, tuple(size[2:]))
+        engine.backward(_planes(slope), _array(places), _planes(dx), torch.get_num_threads())
+        return dx
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (places,) = ctx.saved_tensors
+        if places is None:
+            return None, None, run_pooling(ctx.pooling, gradient, False)[0], None
+        flat = gradient.flatten(2).gather(2, places.flatten(2).to(torch.int64))
+        return None, None, flat.reshape(places.shape), None

@@ -1,0 +1,30 @@
+"""What torch does with operations besides running them: the engine runs, and cannot be looked into by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+
+def in_graph() -> bool:
+    """Whether operations become nodes of a graph, or tensors are shapes without numbers."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return True
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+
+
+def beyond_programs(tensors: Sequence[Tensor]) -> bool:
+    """Whether a transform is at work that only plain PyTorch operations can follow."""
+    if torch._C._are_functorch_transforms_active():
+        return True
+    if forward_ad._current_level < 0:
+        return False
+    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)  # type: ignore[no-untyped-call]
+
+
+def transformed() -> bool:
+    """Whether torch looks at operations instead of running them: compiles, exports, traces, or differentiates forward."""
+    return in_graph() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0

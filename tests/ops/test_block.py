@@ -1,0 +1,218 @@
+"""The promise: a block on the native engine is convolution, activation and pooling one after the other, in every option."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid import _native
+from pellucid.ops import convolution as operator
+from pellucid.ops.activations import ACTIVATIONS
+from pellucid.ops.convolution import convolution_block
+from pellucid.ops.reference import convolution as reference
+from pellucid.ops.reference import pooling as pooling_reference
+from pellucid.ops.windows import sliding
+
+# Sums of up to some hundred products of numbers about 1, in float64 and in another order.
+CLOSE = {"rtol": 1e-10, "atol": 1e-10}
+
+
+@st.composite
+def problems(draw: Any) -> dict[str, Any]:
+    """Blocks of odd sizes, and everything that they can have."""
+    dims = draw(st.integers(1, 3))
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    most = {1: 40, 2: 14, 3: 6}[dims]
+
+    def axes(low: int, high: int) -> tuple[int, ...]:
+        return tuple(draw(st.integers(low, high)) for _ in range(dims))
+
+    kernel, dilation, pool = axes(1, 4 if dims < 3 else 2), axes(1, 2), axes(1, 3)
+    stride, padding = axes(1, 3), tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(dims))
+    least = [(p - 1) * s + d * (k - 1) + 1 for p, s, d, k in zip(pool, stride, dilation, kernel, strict=True)]
+    return {
+        "batch": draw(st.integers(1, 3)),
+        "channels": groups * draw(st.integers(1, 5)),
+        "filters": groups * draw(st.integers(1, 14)),
+        "groups": groups,
+        "size": tuple(draw(st.integers(at, at + most)) for at in least),
+        "kernel": kernel,
+        "stride": stride,
+        "dilation": dilation,
+        "padding": padding,
+        "value": draw(st.sampled_from([0.0, 0.0, -1.5])),
+        "bias": draw(st.booleans()),
+        "activation": draw(st.sampled_from([None, *ACTIVATIONS])),
+        "pool": draw(st.sampled_from(["max", "avg", None])),
+        "pool_size": pool,
+        "pool_stride": axes(1, 3),
+        "pool_padding": tuple((draw(st.integers(0, p - 1)), draw(st.integers(0, p - 1))) for p in pool),
+        "memory": draw(st.sampled_from(["contiguous", "reversed", "expanded", "last"])),
+        "threads": draw(st.integers(1, 3)),
+        "seed": draw(st.integers(0, 999)),
+    }
+
+
+def input_of(p: dict[str, Any], generator: torch.Generator) -> Tensor:
+    """Of one of several formats of memory."""
+    shape = (p["batch"], p["channels"], *p["size"])
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    axes = range(len(shape))
+    if p["memory"] == "reversed":
+        return x.permute(*reversed(axes)).contiguous().permute(*reversed(axes))
+    if p["memory"] == "expanded":
+        return x[:1].expand(shape)
+    if p["memory"] == "last":
+        return x.movedim(1, -1).contiguous().movedim(-1, 1)
+    return x
+
+
+def by_steps(p: dict[str, Any], x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+    """The readable references, and torch's activation."""
+    windows = sliding("", x.shape, p["kernel"], p["stride"], p["padding"], p["dilation"])
+    maps = reference.convolution(x, w, b, windows, p["groups"], "zeros", p["value"])
+    activated = maps if p["activation"] is None else ACTIVATIONS[p["activation"]].torch(maps)
+    if p["pool"] is None:
+        return activated
+    slides = sliding("", maps.shape, p["pool_size"], p["pool_stride"], p["pool_padding"], 1)
+    if p["pool"] == "max":
+        return pooling_reference.max_pool(activated, slides, None)[0]
+    return pooling_reference.average_pool(activated, slides, True, None, 0.0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(p=problems())
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+def test_a_block_is_its_steps(isa: str, p: dict[str, Any]) -> None:
+    """Forward and backward, with any padding, stride, dilation, groups, memory format and number of threads."""
+    generator = torch.Generator().manual_seed(p["seed"])
+    x = input_of(p, generator).requires_grad_()
+    w = torch.randn(p["filters"], p["channels"] // p["groups"], *p["kernel"], generator=generator, dtype=torch.float64)
+    b = torch.randn(p["filters"], generator=generator, dtype=torch.float64) if p["bias"] else None
+    leaves = [leaf.requires_grad_() for leaf in (x, w, b) if leaf is not None]
+    given = {k: p[k] for k in ("activation", "pool", "pool_size", "pool_stride", "pool_padding")}
+
+    def ours() -> Tensor:
+        return convolution_block(
+            *(x, w, b, p["stride"], p["padding"], p["dilation"], p["groups"]),
+            dims=len(p["kernel"]),
+            padding_value=p["value"],
+            **given,
+        )
+
+    chosen, threads = _native.instruction_set(), torch.get_num_threads()
+    _native.choose(isa)
+    torch.set_num_threads(p["threads"])
+    torch.use_deterministic_algorithms(True, warn_only=True)  # fills new memory with NaN: nothing may be left unwritten
+    try:
+        out = ours()
+        expected = by_steps(p, x, w, b)
+        torch.testing.assert_close(out, expected, **CLOSE)
+        cotangent = torch.randn(out.shape, generator=generator, dtype=torch.float64)
+        found = torch.autograd.grad(out, leaves, cotangent)
+        torch.testing.assert_close(found, torch.autograd.grad(expected, leaves, cotangent), **CLOSE)
+        with torch.no_grad():
+            assert torch.equal(ours(), out)
+    finally:
+        torch.use_deterministic_algorithms(False)
+        _native.choose(chosen)
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
+@pytest.mark.parametrize("pool", ["max", "avg", None])
+@pytest.mark.parametrize("size", [(1, 3, 224, 50), (5, 3, 40, 40), (2, 40, 20, 20)])
+def test_the_same_bits_on_any_number_of_threads(
+    size: tuple[int, ...], activation: str | None, pool: str | None
+) -> None:
+    """Large enough for several threads and tiles."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(size, generator=generator).requires_grad_()
+    w = torch.randn(24, size[1], 5, 5, generator=generator).requires_grad_()
+    b = torch.randn(24, generator=generator).requires_grad_()
+    threads, found = torch.get_num_threads(), []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        out = convolution_block(x, w, b, padding="same", dims=2, activation=activation, pool=pool)
+        found.append([out.detach(), *torch.autograd.grad(out.square().sum(), [x, w, b])])
+    torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+    maps = F.conv2d(x, w, b, padding=2)
+    activated = maps if activation is None else ACTIVATIONS[activation].torch(maps)
+    pooled = {"max": F.max_pool2d, "avg": F.avg_pool2d, None: lambda a, _: a}[pool](activated, 2)
+    expected = [pooled.detach(), *torch.autograd.grad(pooled.square().sum(), [x, w, b])]
+    for ours, theirs in zip(found[0], expected, strict=True):
+        # float32: a sum of n products of size about 1 errs by about sqrt(n) 2^-24 of its terms' size.
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+
+
+def test_what_is_not_a_number_goes_through() -> None:
+    """NaN reaches every window that sees it, and no other."""
+    x = torch.zeros(1, 1, 9, 9)
+    x[0, 0, 4, 4] = torch.nan
+    w = torch.ones(1, 1, 3, 3)
+    for pool in ("max", "avg", None):
+        for activation in (None, "relu", "gelu", "tanh"):
+            out = convolution_block(x, w, dims=2, activation=activation, pool=pool)
+            maps = F.conv2d(x, w)
+            activated = maps if activation is None else ACTIVATIONS[activation].torch(maps)
+            pooled = {"max": F.max_pool2d, "avg": F.avg_pool2d, None: lambda a, _: a}[pool](activated, 2)
+            assert torch.equal(out.isnan(), pooled.isnan())
+
+
+def test_derivatives_of_derivatives_and_transforms() -> None:
+    """What the engine cannot do is torch's, and says so nowhere."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 2, 6, 6, generator=generator, dtype=torch.float64).requires_grad_()
+    w = torch.randn(3, 2, 3, 3, generator=generator, dtype=torch.float64).requires_grad_()
+
+    def run(x: Tensor, w: Tensor) -> Tensor:
+        return convolution_block(x, w, dims=2, activation="tanh", pool="max", pool_padding=1, pool_size=3)
+
+    assert torch.autograd.gradcheck(run, (x, w))
+    assert torch.autograd.gradgradcheck(run, (x, w))
+    assert torch.autograd.gradcheck(run, (x, w), check_forward_ad=True, check_backward_ad=False)
+    batched = torch.func.vmap(run, in_dims=(0, None))(x[None].expand(3, -1, -1, -1, -1), w)
+    torch.testing.assert_close(batched[1], run(x, w))
+    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, w), run(x, w))
+
+
+@pytest.mark.parametrize("padding_mode", ["reflect", "replicate", "circular"])
+def test_borrowed_padding_has_its_gradient(padding_mode: str) -> None:
+    """It is given back to what it was borrowed from."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 2, 6, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    w = torch.randn(3, 2, 3, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    pairs = ((2, 1), (0, 3))
+    out = convolution_block(x, w, padding=pairs, dims=2, padding_mode=padding_mode, pool="avg")
+    maps = F.conv2d(F.pad(x, (0, 3, 2, 1), mode=padding_mode), w)
+    expected = F.avg_pool2d(maps.relu(), 2)
+    torch.testing.assert_close(out, expected, **CLOSE)
+    with torch.no_grad():
+        once = convolution_block(x, w, padding=pairs, dims=2, padding_mode=padding_mode, pool="avg")
+    torch.testing.assert_close(once, expected, **CLOSE)
+    cotangent = torch.randn(out.shape, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(
+        torch.autograd.grad(out, [x, w], cotangent), torch.autograd.grad(expected, [x, w], cotangent), **CLOSE
+    )
+
+
+def test_the_comparison_catches_a_wrong_activation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted bug: the derivative of another activation."""
+    right = operator.run_block
+
+    def wrong(shape: Any, *rest: Any) -> Tensor:
+        return right(type(shape)(**{**shape.__dict__, "activation": "tanh"}), *rest)
+
+    monkeypatch.setattr(operator, "run_block", wrong)
+    x, w = torch.randn(1, 1, 6, 6), torch.randn(1, 1, 3, 3)
+    out = convolution_block(x, w, dims=2, activation="sigmoid", pool=None)
+    assert not torch.allclose(out, F.conv2d(x, w).sigmoid())
