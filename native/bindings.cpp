@@ -424,6 +424,13 @@ using PyPointwise = std::tuple<int, std::vector<double>, std::vector<PyStep>>;  
 using MaybePlaces = std::optional<nb::ndarray<nb::device::cpu, nb::c_contig>>;           // of int32 beside float32, of int64 beside float64
 using PyPool = std::tuple<bool, std::vector<PyAxis>, bool, long>;                           // max, axes, whether padding counts, divisor
 
+template <class Place>
+bool all_below(const Place* places, long count, long size) {
+    bool found = true;
+    for (long i = 0; i < count; ++i) found &= places[i] >= 0 && places[i] < size;
+    return found;
+}
+
 Pointwise checked_pointwise(const PyPointwise& given, int inputs) {
     Pointwise p;
     const auto& [count, numbers, steps] = given;
@@ -620,7 +627,7 @@ private:
             k.places = static_cast<Spot<T>*>(places->data());
             if (read) {
                 const long size = axis_[0].out * axis_[1].out * axis_[2].out;
-                for (long i = 0; i < count; ++i) require(k.places[i] >= 0 && k.places[i] < size, "a place lies beside its map");
+                require(all_below(k.places, count, size), "a place lies beside its map");
             }
         }
         if (!read) return k;
@@ -723,7 +730,7 @@ private:
         const Spot<T>* at = spots<T>(places, gradient.size());
         require(at || !pool_.max, "the places are missing");
         const long size = pool_.axis[0].in * pool_.axis[1].in * pool_.axis[2].in;
-        for (long i = 0; at && i < gradient.size(); ++i) require(at[i] >= 0 && at[i] < size, "a place lies beside its map");
+        require(!at || all_below(at, gradient.size(), size), "a place lies beside its map");
         require(threads >= 1, "at least one thread is needed");
         nb::gil_scoped_release release;
         pool_planes_backward<T>(pool_, slope, at, count, to, *chosen, std::min(threads, most_threads));

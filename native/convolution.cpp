@@ -75,6 +75,18 @@ struct Tile {
     Range out(int a) const { return axis[a].out; }
 };
 
+// Where vectors of a block of numbers begin: rows one by one, or all of a plane as one with the numbers between them, whatever
+// takes fewer.
+std::vector<long> starts_of(const long (&count)[3], long z_step, long y_step, int lanes) {
+    std::vector<long> starts;
+    const long whole = (count[1] - 1) * y_step + count[2];
+    const bool by_row = count[1] * ((count[2] + lanes - 1) / lanes) <= (whole + lanes - 1) / lanes;
+    for (long z = 0; z < count[0]; ++z)
+        for (long y = 0; y < (by_row ? count[1] : 1); ++y)
+            for (long x = 0; x < (by_row ? count[2] : whole); x += lanes) starts.push_back(z * z_step + y * y_step + x);
+    return starts;
+}
+
 Tile tile_of(const Axis (&axes)[3], Border border, const Range (&windows)[3], const Range (&out)[3], long channels, int lanes) {
     Tile t;
     size_t phases = 1;
@@ -96,12 +108,7 @@ Tile tile_of(const Axis (&axes)[3], Border border, const Range (&windows)[3], co
                     t.taps.push_back((std::int32_t)(c * t.channel_step + phase * t.phase_step + z.shift[kz] * t.z_step +
                                                     y.shift[ky] * t.y_step + x.shift[kx]));
                 }
-    // Rows one by one, or all of them as one with the numbers between them, whatever takes fewer vectors.
-    const long width = out[2].count(), rows = out[1].count(), whole = (rows - 1) * t.y_step + width;
-    const bool by_row = rows * ((width + lanes - 1) / lanes) <= (whole + lanes - 1) / lanes;
-    for (long pz = 0; pz < out[0].count(); ++pz)
-        for (long py = 0; py < (by_row ? rows : 1); ++py)
-            for (long px = 0; px < (by_row ? width : whole); px += lanes) t.starts.push_back(pz * t.z_step + py * t.y_step + px);
+    t.starts = starts_of({out[0].count(), out[1].count(), out[2].count()}, t.z_step, t.y_step, lanes);
     t.length = t.starts.back() + lanes;
     return t;
 }
@@ -344,6 +351,8 @@ namespace {
 template <class T>
 struct Phase {
     long at[3];                             // the phase on each axis: a padded coordinate's remainder
+    Range range[3];                         // its numbers that the input has
+    std::vector<long> starts;               // of vectors of them
     std::vector<std::int32_t> taps;         // from a place in the map's gradient, over filters and taps
     std::vector<T> weights;                 // [group][channel][filter, tap]
 };
@@ -354,14 +363,21 @@ struct Gradient {
 };
 
 template <class T>
-std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Tile& t, const Gradient& g) {
+std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Tile& t, const Gradient& g, int lanes) {
     const Axis(&a)[3] = b.axis;
     std::vector<Phase<T>> found;
     const long kernel[3] = {a[0].kernel, a[1].kernel, a[2].kernel}, volume = kernel[0] * kernel[1] * kernel[2];
     for (long pz : t.axis[0].phases)
         for (long py : t.axis[1].phases)
             for (long px : t.axis[2].phases) {
-                Phase<T> phase{{pz, py, px}, {}, {}};
+                Phase<T> phase{{pz, py, px}, {}, {}, {}, {}};
+                for (int i = 0; i < 3; ++i) {
+                    // A number q of the phase is at q * stride + phase - before in the input.
+                    const long least = a[i].before - phase.at[i], most = a[i].in + least, stride = a[i].stride;
+                    phase.range[i] = {least > 0 ? (least + stride - 1) / stride : 0, most > 0 ? std::min(t.axis[i].count, (most + stride - 1) / stride) : 0};
+                }
+                if (phase.range[0].count() <= 0 || phase.range[1].count() <= 0 || phase.range[2].count() <= 0) continue;
+                phase.starts = starts_of({phase.range[0].count(), phase.range[1].count(), phase.range[2].count()}, t.z_step, t.y_step, lanes);
                 std::vector<long> members;
                 for (long f = 0; f < b.filters; ++f)
                     for (long kz = 0; kz < kernel[0]; ++kz)
@@ -386,7 +402,7 @@ std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Tile& t, con
 template <class T>
 class Backward {
 public:
-    static constexpr long bytes = 512 * 1024;       // of the images that are in work at a time
+    static constexpr long bytes = 2048 * 1024;       // of the images that are in work at a time
 
     Backward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const Gradient& layout,
              const std::vector<Phase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
@@ -401,7 +417,6 @@ public:
         std::fill_n(maps_, map_size_ * together_, T(0));
         const long grid = tile.phase_step + kernels.lanes;
         found_ = arena.take<T>(grid * most_channels);
-        sums_ = arena.take<T>(most_filters * most_taps * kernels.lanes);
         const Axis(&p)[3] = block.pool.axis;
         windows_ = p[0].out * p[1].out * p[2].out;
         size_ = block.axis[0].out * block.axis[1].out * block.axis[2].out;
@@ -443,7 +458,7 @@ private:
     const Kernels<T>& kernels_;
     Pooler<T> pooler_;
     long input_size_, map_size_, together_, windows_, size_;
-    T *input_, *maps_, *found_, *sums_, *slope_, *activated_;
+    T *input_, *maps_, *found_, *slope_, *activated_;
     Spot<T>* places_;
     std::vector<PointwiseRun<T>> activation_, derivative_;
 
@@ -489,16 +504,20 @@ private:
         for (int i = 0; i < 3; ++i)
             whole = whole && (long)t_.axis[i].phases.size() == a[i].stride && (a[i].out - 1) * a[i].stride + a[i].span() >= a[i].in + a[i].before;
         if (!whole) std::fill_n(to, b_.channels * volume, T(0));
-        const long starts = (t_.phase_step + lanes - 1) / lanes, row = t_.phase_step + lanes;
-        const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
+        const long row = t_.phase_step + lanes;
         for (const Phase<T>& phase : phases_) {
-            const long depth = (long)phase.taps.size();
+            const long depth = (long)phase.taps.size(), starts = (long)phase.starts.size();
+            const long first = phase.range[0].begin * t_.z_step + phase.range[1].begin * t_.y_step + phase.range[2].begin;
+            const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
             for (long c = 0; c < b_.channels; c += shape.filters) {
                 const int channels = (int)std::min<long>(shape.filters, b_.channels - c);
                 TapsCall<T> call{phase.weights.data() + (group * b_.channels + c) * depth, depth, phase.taps.data(), depth, {}, {}, row, nullptr};
                 for (long s = 0; s < starts; s += shape.vectors) {
                     const int count = (int)std::min<long>(shape.vectors, starts - s);
-                    for (int j = 0; j < count; ++j) call.pixels[j] = map + (s + j) * lanes, call.out[j] = found_ + (s + j) * lanes;
+                    for (int j = 0; j < count; ++j) {
+                        call.pixels[j] = map + first + phase.starts[s + j];
+                        call.out[j] = found_ + phase.starts[s + j];
+                    }
                     kernels_.spatial.taps[channels - 1][count - 1](call);
                 }
                 for (int i = 0; i < channels; ++i) deal(phase, found_ + i * row, to + (c + i) * volume);
@@ -509,19 +528,11 @@ private:
     // A phase's numbers to their places in the input.
     void deal(const Phase<T>& phase, const T* from, T* to) const {
         const Axis(&a)[3] = b_.axis;
-        Range range[3];     // of the numbers of the phase that the input has
-        for (int i = 0; i < 3; ++i) {
-            const long least = a[i].before - phase.at[i], most = a[i].in + a[i].before - phase.at[i], stride = a[i].stride;
-            range[i] = {std::max<long>(0, (least + stride - 1) / stride), std::min(t_.axis[i].count, most > 0 ? (most + stride - 1) / stride : 0)};
-            if (least < 0) range[i].begin = 0;
-        }
-        for (long z = range[0].begin; z < range[0].end; ++z)
-            for (long y = range[1].begin; y < range[1].end; ++y) {
-                const long at_z = z * a[0].stride + phase.at[0] - a[0].before, at_y = y * a[1].stride + phase.at[1] - a[1].before;
-                const long at_x = range[2].begin * a[2].stride + phase.at[2] - a[2].before;
-                if (range[2].count() > 0)
-                    copy_row(from + z * t_.z_step + y * t_.y_step + range[2].begin, range[2].count(), to + (at_z * a[1].in + at_y) * a[2].in + at_x, a[2].stride);
-            }
+        const auto place = [&](int i, long q) { return (phase.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
+        for (long z = 0; z < phase.range[0].count(); ++z)
+            for (long y = 0; y < phase.range[1].count(); ++y)
+                copy_row(from + z * t_.z_step + y * t_.y_step, phase.range[2].count(), to + (place(0, z) * a[1].in + place(1, y)) * a[2].in + place(2, 0),
+                         a[2].stride);
     }
 
     void weight_gradient(long images, T* weight) {
@@ -532,19 +543,9 @@ private:
             const int filters = (int)std::min<long>(s.filters, b_.filters - f);
             for (long k = 0; k < depth; k += s.taps_at_once) {
                 const int taps = (int)std::min<long>(s.taps_at_once, depth - k);
-                std::fill_n(sums_, most_filters * most_taps * lanes, T(0));
-                for (long i = 0; i < images; ++i) {
-                    const CorrelateCall<T> call{maps_ + i * map_size_ + layout_.margin + f * layout_.filter_step, layout_.filter_step,
-                                                input_ + i * input_size_, t_.taps.data() + k, count, sums_};
-                    s.correlate[filters - 1][taps - 1](call);
-                }
-                for (int r = 0; r < filters; ++r)
-                    for (int j = 0; j < taps; ++j) {
-                        const T* lane = sums_ + (r * most_taps + j) * lanes;
-                        T sum = 0;
-                        for (int l = 0; l < lanes; ++l) sum += lane[l];
-                        weight[(f + r) * depth + k + j] += sum;
-                    }
+                const CorrelateCall<T> call{maps_ + layout_.margin + f * layout_.filter_step, layout_.filter_step, map_size_, input_, input_size_,
+                                            t_.taps.data() + k, images, count, weight + f * depth + k, depth};
+                s.correlate[filters - 1][taps - 1](call);
             }
         }
     }
@@ -564,7 +565,7 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
     const long margin = tile.axis[0].reach * tile.z_step + tile.axis[1].reach * tile.y_step + tile.axis[2].reach;
     const Gradient layout{margin, margin + tile.phase_step + 2 * kernels.lanes};
-    const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, tile, layout) : std::vector<Phase<T>>();
+    const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, tile, layout, kernels.lanes) : std::vector<Phase<T>>();
 
     // Sums over images are added up in pieces that do not depend on the threads.
     const long most_pieces = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(weights, 1));

@@ -1,5 +1,6 @@
 #include "pooling.h"
 
+#include <cstdint>
 #include <limits>
 
 #include "threads.h"
@@ -99,6 +100,16 @@ namespace {
 long size_in(const Pool& p) { return p.axis[0].in * p.axis[1].in * p.axis[2].in; }
 long size_out(const Pool& p) { return p.axis[0].out * p.axis[1].out * p.axis[2].out; }
 
+// Division of numbers below 2^31 by one of them, as a multiplication (Granlund and Montgomery 1994).
+class Divisor {
+public:
+    explicit Divisor(long by) : inverse_((std::uint64_t(1) << 63) / (std::uint64_t)by + 1) {}
+    long of(long number) const { return (long)((unsigned __int128)(std::uint64_t)number * inverse_ >> 63); }
+
+private:
+    std::uint64_t inverse_;
+};
+
 template <class N>
 Plane<N> plane_of(N* data, long height, long width) { return {data, height * width, width}; }
 
@@ -135,11 +146,16 @@ void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T
         const long count = size_out(pool);
         if (y_step == ax.in && z_step == ay.in * y_step)
             for (long i = 0; i < count; ++i) to[places[i]] += gradient[i];
-        else
+        else if (az.in == 1) {
+            const Divisor width(ax.in);
+            for (long i = 0; i < count; ++i) to[places[i] + width.of(places[i]) * (y_step - ax.in)] += gradient[i];
+        } else {
+            const Divisor width(ax.in), height(ay.in);
             for (long i = 0; i < count; ++i) {
-                const long row = places[i] / ax.in, z = row / ay.in;
-                to[z * z_step + (row - z * ay.in) * y_step + places[i] - row * ax.in] += gradient[i];
+                const long row = width.of(places[i]), z = height.of(row);
+                to[places[i] + row * (y_step - ax.in) + z * (z_step - ay.in * y_step)] += gradient[i];
             }
+        }
         return;
     }
     std::vector<T> columns(ax.out);

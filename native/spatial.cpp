@@ -65,35 +65,55 @@ void taps(const TapsCall<T>& c) {
     }
 }
 
+// Two vectors become one: pairs of numbers that lie `Apart` from each other are added up, the first vector's in the lanes
+// without that bit, the second's in those with it.
+template <class T, int Apart, int... I>
+inline Vec<T> add_pairs_of(Vec<T> a, Vec<T> b, Indices<I...>) {
+    return __builtin_shufflevector(a, b, ((I & Apart) ? lanes<T> + I - Apart : I)...) +
+           __builtin_shufflevector(a, b, ((I & Apart) ? lanes<T> + I : I + Apart)...);
+}
+
+// The sums over the lanes of as many vectors as there are lanes, each in its lane; a fixed order.
+template <class T, int Apart = 1>
+inline Vec<T> sums_of(Vec<T>* v) {
+    if constexpr (Apart == lanes<T>) return v[0];
+    else {
+        PELLUCID_UNROLL
+        for (int i = 0; i < lanes<T> / Apart; i += 2) v[i / 2] = add_pairs_of<T, Apart>(v[i], v[i + 1], FirstIndices<lanes<T>>{});
+        return sums_of<T, 2 * Apart>(v);
+    }
+}
+
 template <class T, int Filters, int Taps>
 void correlate(const CorrelateCall<T>& c) {
-    Vec<T> sums[Filters][Taps];
+    constexpr int all = Filters * Taps, groups = (all + lanes<T> - 1) / lanes<T>;
+    Vec<T> sums[groups * lanes<T>];
     PELLUCID_UNROLL
-    for (int r = 0; r < Filters; ++r) {
+    for (int i = 0; i < all; ++i) sums[i] = Vec<T>{};
+    for (long image = 0; image < c.images; ++image) {
+        const T *maps[Filters], *pixels[Taps];
         PELLUCID_UNROLL
-        for (int k = 0; k < Taps; ++k) sums[r][k] = load(c.sums + (r * pellucid::most_taps + k) * lanes<T>);
-    }
-    const T *maps[Filters], *pixels[Taps];
-    PELLUCID_UNROLL
-    for (int r = 0; r < Filters; ++r) maps[r] = c.map + r * c.map_row;
-    PELLUCID_UNROLL
-    for (int k = 0; k < Taps; ++k) pixels[k] = c.pixels + c.taps[k];
-    for (long i = 0; i < c.count; i += lanes<T>) {
-        Vec<T> x[Taps];
+        for (int r = 0; r < Filters; ++r) maps[r] = c.map + image * c.map_image + r * c.map_row;
         PELLUCID_UNROLL
-        for (int k = 0; k < Taps; ++k) x[k] = load(pixels[k] + i);
-        PELLUCID_UNROLL
-        for (int r = 0; r < Filters; ++r) {
-            const Vec<T> y = load(maps[r] + i);
+        for (int k = 0; k < Taps; ++k) pixels[k] = c.pixels + image * c.pixels_image + c.taps[k];
+        for (long i = 0; i < c.count; i += lanes<T>) {
+            Vec<T> x[Taps];
             PELLUCID_UNROLL
-            for (int k = 0; k < Taps; ++k) sums[r][k] += y * x[k];
+            for (int k = 0; k < Taps; ++k) x[k] = load(pixels[k] + i);
+            PELLUCID_UNROLL
+            for (int r = 0; r < Filters; ++r) {
+                const Vec<T> y = load(maps[r] + i);
+                PELLUCID_UNROLL
+                for (int k = 0; k < Taps; ++k) sums[r * Taps + k] += y * x[k];
+            }
         }
     }
+    T found[groups * lanes<T>];
     PELLUCID_UNROLL
-    for (int r = 0; r < Filters; ++r) {
-        PELLUCID_UNROLL
-        for (int k = 0; k < Taps; ++k) store(c.sums + (r * pellucid::most_taps + k) * lanes<T>, sums[r][k]);
-    }
+    for (int i = all; i < groups * lanes<T>; ++i) sums[i] = Vec<T>{};
+    for (int g = 0; g < groups; ++g) store(found + g * lanes<T>, sums_of<T>(sums + g * lanes<T>));
+    for (int r = 0; r < Filters; ++r)
+        for (int k = 0; k < Taps; ++k) c.to[r * c.to_row + k] += found[r * Taps + k];
 }
 
 // Pooling

@@ -32,15 +32,17 @@ struct TapsCall {
     const T* bias;                      // one a filter; null: 0
 };
 
-// Gradients of weights: sums[r][k] += sum over i of maps[r][i] * pixels[taps[k] + i], lane by lane.
+// Gradients of weights: to[r][k] += sum over images and i of map[r][i] * pixels[taps[k] + i].
 template <class T>
 struct CorrelateCall {
     const T* map;
-    long map_row;                       // distance between filters
+    long map_row, map_image;            // distance between filters, and between images
     const T* pixels;
+    long pixels_image;
     const std::int32_t* taps;
-    long count;                         // a multiple of the lanes
-    T* sums;                            // [filter][tap][lane], most_taps taps apart
+    long images, count;                 // count: a multiple of the lanes
+    T* to;
+    long to_row;                        // distance between filters; taps lie side by side
 };
 
 // Rows of a plane become one: their largest numbers, or their sums, column by column. Of equal numbers the first one is the
