@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks import peers
 from benchmarks.measure import alternate, many
+from benchmarks.rows import FORWARD
 from benchmarks.run import MODES, Measure, agree, both, main, times
 from pellucid import Cell, cells, nn
 from pellucid.cells import Bias, Input, Matrix, State, sigmoid, tanh
@@ -220,6 +221,11 @@ def plan(quick: bool) -> Iterator[tuple[str, Measure, str, tuple[int, ...], str]
         products = grid if quick else [(100, 32, 256, 256), (256, 64, 128, 512), (50, 256, 512, 1024)]
         yield from (("bfloat16", half, cell, size, mode) for cell in ("LSTM", "GRU") for size in products)
         yield from (("call", against_torch, cell, (1, 1, 8, 8), mode) for cell in ("GRU", "LSTM", "RNN"))
+    for hidden in (64, 256):
+        for steps in (1, 2001):
+            yield from (
+                ("call", against_torch, cell, (steps, 1, hidden, hidden), FORWARD) for cell in ("GRU", "LSTM", "RNN")
+            )
     for cell in ("GRU", "LSTM"):
         yield from (("one step", one_step, cell, (1, 1, h, h), "forward") for h in (64, 128, 512, 1024))
         yield ("memory", kept_memory, cell, (1024, 16, 64, 64), "forward")

@@ -186,8 +186,8 @@ def goals(results: Results) -> str:
         "what the machine allows: an engine that did nothing but the products, at the peak of multiply-adds, or with a "
         "batch of 1 nothing but reading the weights from the nearest memory that holds them, would be so many times as "
         "fast as the other there; and in so many of the rows not even that engine would reach the least ratio of the goal "
-        "(or its mean, where there is no least). Peak and bandwidth were measured in the same run, and can be exceeded by "
-        "some per cent where the processor was clocked higher.\n\n"
+        "(or its mean, where there is no least). Peak and bandwidth were measured in the same run, and can be exceeded: by "
+        "some per cent where the processor was clocked higher, and by more where a cache holds a part of the weights.\n\n"
     ) + markdown(header, lines, words=5)
 
 
@@ -214,41 +214,72 @@ def least_seconds(results: Results, row: Row) -> float:
 
 
 def calls(results: Results) -> str:
-    """What a call costs apart from its work."""
-    rows = results.table("call", results.allocator)
+    """What a call costs apart from its work, and what a step of one sequence costs apart from the call."""
+    rows = {
+        (row["cell"], row["mode"], row["threads"], *row["size"]): row
+        for row in results.table("call", results.allocator)
+    }
     if not rows:
         return NOT_MEASURED
-    lines = [
-        [*key, *(_microseconds(row, name) for name in ("pellucid", *PEERS))]
-        for key, group in grouped(rows, "cell", "mode", "threads").items()
-        for row in group
+    sides = ("pellucid", *PEERS)
+    fixed = [
+        [cell, mode, str(threads), *(_microseconds(row, name) for name in sides)]
+        for (cell, mode, threads, *size), row in sorted(rows.items(), key=str)
+        if size == [1, 1, 8, 8]
     ]
+    each = []
+    for (cell, mode, threads, steps, *size), long in sorted(rows.items(), key=str):
+        short = rows.get((cell, mode, threads, 1, *size))
+        if steps == 1 or short is None:
+            continue
+        times_of = [
+            number(1e6 * (long["times"][n]["median"] - short["times"][n]["median"]) / (steps - 1))
+            if n in long["times"]
+            else ""
+            for n in sides
+        ]
+        limit = least_seconds(results, long) / steps
+        each.append([cell, str(threads), str(size[-1]), *times_of, number(1e6 * limit)])
     return (
         "One step of one sequence of 8 numbers, in microseconds: next to nothing to compute, so this is what a call costs "
         "by itself. In Pellucid the engine's own part is about 10 µs; the rest is Python and PyTorch's operators around "
         "it, which also allow autograd, tracing and every option. PyTorch's layers have theirs in C++, and ONNX Runtime "
         "has neither autograd nor options. Sizes whose whole time is a few times this cannot reach the goals' ratios.\n\n"
-    ) + markdown(["cell", "mode", "threads", *map(named, ("pellucid", *PEERS))], lines, words=3)
+        + markdown(["cell", "mode", "threads", *map(named, sides)], fixed, words=3)
+        + "\nWhat each further step of one sequence costs, in microseconds, from calls of 1 and of 2001 steps; and what "
+        "reading its recurrent weights once takes at the bandwidth measured.\n\n"
+        + markdown(["cell", "threads", "H", *map(named, sides), "weights once"], each, words=3)
+    )
 
 
 def _microseconds(row: Row, name: str) -> str:
     return number(1e6 * row["times"][name]["median"]) if name in row["times"] else ""
 
 
-WHY = """The columns to the right of each goal above say where the machine itself stands in the way. In words:
+WHY = """The last columns of the table above say where the machine itself stands in the way. In words:
 
-- **LSTM against torch.nn.** PyTorch hands the LSTM to oneDNN, and at large sizes oneDNN, ONNX Runtime and Pellucid are all
-  within some per cent of each other and of what the processor can multiply: there is nothing left to be 1.4 or 1.6 times as
-  fast with. At small sizes a call's own cost decides ([what a call costs](#what-a-call-costs)).
-- **RNN and GRU against torch.nn.** The same limit: PyTorch's own loop reaches two thirds of the peak or more at the largest
-  sizes, which leaves less than 1.5. At small and ragged sizes the ratios are far above the goal, and the mean lies between.
-- **ONNX Runtime, batch of 1.** Each step reads all recurrent weights for one row, and the step's fixed cost counts too: a
-  product of a vector, its gates, and for several threads a barrier. ONNX Runtime is the faster one up to about 0.3 ms a call.
-- **A loop over a cell.** A loop costs 20 to 40 µs a step and gate operation whatever it computes, so the ratio is large where
-  a step is small; with 32 sequences the loop's products are most of its time and of ours, and the ratio falls to theirs.
-- **One step at H = 1024.** The weights (34 MB of LSTM) do not fit the nearer caches, and both sides wait for memory.
-- **Ragged batches forward, and resets.** PyTorch's packed sequences do only the steps that exist, as Pellucid does, so what is
-  left is the ratio of the two engines; with gradients the packing costs PyTorch more, and the ratio is above the goal.
+- **LSTM against torch.nn, forward.** PyTorch hands the LSTM to oneDNN. At large sizes oneDNN, ONNX Runtime and Pellucid are
+  within some per cent of each other and of what the processor can multiply (the last columns of
+  [every size](#every-size-of-the-grid)): there is nothing left to be 1.4 times as fast with. The mean over all sizes comes
+  from the small ones, where a call's own cost decides ([what a call costs](#what-a-call-costs)).
+- **LSTM against torch.nn, with gradients.** At large sizes oneDNN is up to a tenth faster. Of the engine's time at
+  (256, 64, 128, 512) nine tenths are products, which run at 97 of the 117 GFLOP/s that the processor has, and nearly a tenth are
+  the gates' operations, which are interpreted one by one over tiles (`perf record`, one thread). Both leave something: at the
+  peak and without any gates the whole would be 1.15 times as fast as oneDNN, so 1.6 is beyond the machine, and 1.0 is not.
+- **RNN and GRU against torch.nn.** At the largest sizes PyTorch's loop reaches 70 % of the peak and more, so that not even
+  the peak is 1.5 times as fast. Where a step is small the ratios are far above the goal; the mean lies between.
+- **ONNX Runtime.** With one sequence a further step costs the same on both, within a fifth; a call costs 8 to 10 times as
+  much in Pellucid, and this is the smallest ratio's whole reason. Of the larger LSTMs ONNX Runtime is up to a fifth faster where
+  the weights leave the nearer cache.
+- **A loop over a cell.** A loop costs PyTorch 35 to 90 µs a step for its operators, whatever they compute, so the ratio is
+  large where a step is small. With 32 sequences most of the loop's time are products, as in Pellucid, and in half of the rows
+  not even an engine at the peak would be 20 times as fast.
+- **Ragged batches and resets.** PyTorch's packed sequences do only the steps that exist, as Pellucid does, so forward the
+  ratio is that of the two engines' products; with gradients the packing costs PyTorch more, and the ratio is far above the
+  goal. Reading a mask adds some 0.1 ms a call, which is a tenth where the whole call is 1 ms.
+- **One step at H = 1024.** The weights (34 MB of LSTM) do not fit the nearer caches, and both sides wait for memory: no
+  engine could be 20 times as fast as PyTorch there.
+- **bfloat16** multiplies twice as fast, and what is not a product stays: 1.4 to 2 times.
 """
 
 

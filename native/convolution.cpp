@@ -492,7 +492,7 @@ private:
             pooler_.run({activated_, p[1].in * p[2].in, p[2].in}, all, {slope_, p[1].out * p[2].out, p[2].out}, places_);
             places = places_;
         }
-        scatter_plane<T>(b_.pool, out, places, to, t_.z_step, t_.y_step);
+        scatter_plane<T>(b_.pool, out, places, to, t_.z_step, t_.y_step, kernels_);
     }
 
     void input_gradient(long image, long group, const T* map) {

@@ -57,6 +57,15 @@ void Pooler<T>::lines(const Plane<const T>& from, long z, long line, long count,
             row_spots_[found++] = (Spot<T>)((at_z * ay.in + at_y) * ax.in);
         }
     }
+    // Windows of two columns side by side, none of which lies in the padding, are pooled where they lie.
+    const long step = ay.stride * from.y_step;
+    if (found && ax.kernel == 2 && ax.stride == 2 && ax.dilation == 1 && ax.first(columns.begin) >= 0 && ax.first(columns.end - 1) + 2 <= ax.in) {
+        for (int r = 0; r < found; ++r) row_spots_[r] += (Spot<T>)seen.begin;
+        const HalveCall<T> halve{rows_.data(), found, columns.count(), to, count, step, to_step, row_spots_.data(), places, (Spot<T>)(ay.stride * ax.in)};
+        (!pool_.max ? kernels_.spatial.halve_sum : places ? kernels_.spatial.halve_place : kernels_.spatial.halve_max)(halve);
+        if (!pool_.max) divide(z, line, count, columns, to, to_step);
+        return;
+    }
     // What the windows of these columns see, the padding at both ends among it, and then the windows.
     const T none = pool_.max ? -std::numeric_limits<T>::infinity() : T(0);
     const long begin = ax.first(columns.begin), lead = seen.begin - begin;
@@ -75,7 +84,6 @@ void Pooler<T>::lines(const Plane<const T>& from, long z, long line, long count,
             std::fill(spots, spots + lead, last);
             std::fill(spots + (seen.end - begin), spots + width, last);
         }
-    const long step = ay.stride * from.y_step;
     if (found) {
         const FoldCall<T> fold{rows_.data(), found, seen.count(), folded_ + lead, count, step, pitch,
                                row_spots_.data(), spots_ + lead, (Spot<T>)(ay.stride * ax.in)};
@@ -84,14 +92,15 @@ void Pooler<T>::lines(const Plane<const T>& from, long z, long line, long count,
     const SlideCall<T> slide{folded_, (int)ax.kernel, ax.stride, ax.dilation, columns.count(), to, count, pitch, to_step,
                              spots_, places, (Spot<T>)begin};
     (!pool_.max ? kernels_.spatial.slide_sum : places ? kernels_.spatial.slide_place : kernels_.spatial.slide_max)(slide);
-    if (pool_.max) return;
+    if (!pool_.max) divide(z, line, count, columns, to, to_step);
+}
+
+template <class T>
+void Pooler<T>::divide(long z, long line, long count, Range columns, T* to, long to_step) const {
     for (long i = 0; i < count; ++i) {
         T* row = to + i * to_step;
-        const T rows = pool_.divisor ? (T)pool_.divisor : (T)(pool_.counted(0, z) * pool_.counted(1, line + i));
-        if (pool_.divisor)
-            for (long o = 0; o < columns.count(); ++o) row[o] /= rows;
-        else
-            for (long o = 0; o < columns.count(); ++o) row[o] /= rows * divisors_[columns.begin + o];
+        const T rows = (T)(pool_.counted(0, z) * pool_.counted(1, line + i));
+        for (long o = 0; o < columns.count(); ++o) row[o] /= pool_.divisor ? (T)pool_.divisor : rows * divisors_[columns.begin + o];
     }
 }
 
@@ -138,8 +147,21 @@ void pool_planes(const Pool& pool, const T* from, long planes, T* to, Spot<T>* p
 }
 
 template <class T>
-void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T* to, long z_step, long y_step) {
+void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T* to, long z_step, long y_step, const Kernels<T>& kernels) {
+    const auto spread = [&](const SpreadCall<T>& call) { kernels.spatial.spread(call); };
     const Axis &az = pool.axis[0], &ay = pool.axis[1], &ax = pool.axis[2];
+    // Windows that lie side by side, two columns wide: every number belongs to one of them or to none.
+    const auto side_by_side = [](const Axis& a) { return a.kernel == a.stride && a.dilation == 1 && a.before == 0 && a.out * a.stride <= a.in; };
+    if (pool.max && az.trivial() && side_by_side(ay) && side_by_side(ax) && ax.kernel == 2) {
+        for (long z = 0; z < az.in; ++z)
+            for (long y = 0; y < ay.in; ++y) {
+                T* row = to + z * z_step + y * y_step;
+                const long window = y / ay.stride, at = (z * ay.out + window) * ax.out, covered = window < ay.out ? 2 * ax.out : 0;
+                if (covered) spread({gradient + at, places + at, ax.out, row, (Spot<T>)((z * ay.in + y) * ax.in)});
+                std::fill(row + covered, row + ax.in, T(0));
+            }
+        return;
+    }
     for (long z = 0; z < az.in; ++z)
         for (long y = 0; y < ay.in; ++y) std::fill_n(to + z * z_step + y * y_step, ax.in, T(0));
     if (pool.max) {
@@ -181,11 +203,11 @@ void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T
 }
 
 template <class T>
-void pool_planes_backward(const Pool& pool, const T* gradient, const Spot<T>* places, long planes, T* to, const Isa&, int threads) {
+void pool_planes_backward(const Pool& pool, const T* gradient, const Spot<T>* places, long planes, T* to, const Isa& isa, int threads) {
     const long in = size_in(pool), out = size_out(pool), height = pool.axis[1].in, width = pool.axis[2].in;
     share(planes, in, threads, [&](long begin, long end) {
         for (long p = begin; p < end; ++p)
-            scatter_plane<T>(pool, gradient + p * out, places ? places + p * out : nullptr, to + p * in, height * width, width);
+            scatter_plane<T>(pool, gradient + p * out, places ? places + p * out : nullptr, to + p * in, height * width, width, isa.kernels<T>());
     });
 }
 
@@ -193,7 +215,7 @@ void pool_planes_backward(const Pool& pool, const T* gradient, const Spot<T>* pl
     template class Pooler<T>;                                                                                    \
     template void pool_planes<T>(const Pool&, const T*, long, T*, Spot<T>*, const Isa&, int);                    \
     template void pool_planes_backward<T>(const Pool&, const T*, const Spot<T>*, long, T*, const Isa&, int);           \
-    template void scatter_plane<T>(const Pool&, const T*, const Spot<T>*, T*, long, long);
+    template void scatter_plane<T>(const Pool&, const T*, const Spot<T>*, T*, long, long, const Kernels<T>&);
 PELLUCID_FOR(float)
 PELLUCID_FOR(double)
 #undef PELLUCID_FOR

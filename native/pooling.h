@@ -79,6 +79,9 @@ private:
     // Lines of windows from y0 on whose rows all exist, or one line at the edge.
     void lines(const Plane<const T>& from, long z, long y, long count, Range columns, T* to, long to_step, Spot<T>* places);
 
+    // Sums to averages.
+    void divide(long z, long line, long count, Range columns, T* to, long to_step) const;
+
     const Pool& pool_;
     const Kernels<T>& kernels_;
     T *folded_, *divisors_;
@@ -99,6 +102,6 @@ void pool_planes_backward(const Pool& pool, const T* gradient, const Spot<T>* pl
 
 // The same for one plane, which is overwritten.
 template <class T>
-void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T* to, long z_step, long y_step);
+void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T* to, long z_step, long y_step, const Kernels<T>& kernels);
 
 }  // namespace pellucid

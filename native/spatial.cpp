@@ -9,8 +9,10 @@ namespace PELLUCID_ISA {
 
 using pellucid::CorrelateCall;
 using pellucid::FoldCall;
+using pellucid::HalveCall;
 using pellucid::SlideCall;
 using pellucid::Spatial;
+using pellucid::SpreadCall;
 using pellucid::TapsCall;
 
 template <class T>
@@ -183,6 +185,29 @@ void fold_place(const FoldCall<T>& c) {
 template <class V, int... I>
 inline V evens(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (2 * I)...); }
 
+template <class V, int... I>
+inline V odds(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (2 * I + 1)...); }
+
+// Two vectors dealt out into one twice as long, number by number: its first half, and its second.
+template <class V, int... I>
+inline V dealt_first(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (I / 2 + I % 2 * (int)sizeof...(I))...); }
+template <class V, int... I>
+inline V dealt_second(V a, V b, Indices<I...>) {
+    return __builtin_shufflevector(a, b, ((int)sizeof...(I) / 2 + I / 2 + I % 2 * (int)sizeof...(I))...);
+}
+
+// The first `count` numbers, of which there may be none or more than a vector has.
+template <class T>
+inline Vec<T> some(const T* from, long count) {
+    return count >= lanes<T> ? load(from) : count > 0 ? load(from, (int)count) : Vec<T>{};
+}
+
+template <class T>
+inline void store_some(T* to, Vec<T> v, long count) {
+    if (count >= lanes<T>) store(to, v);
+    else if (count > 0) store(to, v, (int)count);
+}
+
 // Numbers that lie `stride` apart.
 template <class V, class S>
 inline V apart(const S* from, long stride) {
@@ -240,6 +265,73 @@ void slide_place(const SlideCall<T>& c) {
         }
 }
 
+template <class T, class Of>
+void halve(const HalveCall<T>& c) {
+    constexpr auto all = FirstIndices<lanes<T>>{};
+    for (long line = 0; line < c.lines; ++line)
+        for (long x = 0; x < c.width; x += lanes<T>) {
+            const long left = 2 * (c.width - x);
+            Vec<T> found{};
+            for (int r = 0; r < c.count; ++r) {
+                const T* from = c.rows[r] + line * c.row_step + 2 * x;
+                const Vec<T> a = some(from, left), b = some(from + lanes<T>, left - lanes<T>);
+                const Vec<T> even = evens(a, b, all), odd = odds(a, b, all);
+                found = r == 0 ? even : Of::template of<T>(found, even);
+                found = Of::template of<T>(found, odd);
+            }
+            store_some(c.to + line * c.to_step + x, found, c.width - x);
+        }
+}
+
+template <class T>
+void halve_place(const HalveCall<T>& c) {
+    using S = pellucid::Spot<T>;
+    constexpr auto all = FirstIndices<lanes<T>>{};
+    Spots<T> columns;
+    for (int i = 0; i < lanes<T>; ++i) columns[i] = (S)(2 * i);
+    for (long line = 0; line < c.lines; ++line)
+        for (long x = 0; x < c.width; x += lanes<T>) {
+            const long left = 2 * (c.width - x);
+            Vec<T> best{};
+            Spots<T> place{};
+            for (int r = 0; r < c.count; ++r) {
+                const T* from = c.rows[r] + line * c.row_step + 2 * x;
+                const Vec<T> a = some(from, left), b = some(from + lanes<T>, left - lanes<T>);
+                const Vec<T> even = evens(a, b, all), odd = odds(a, b, all);
+                const Spots<T> at = columns + (S)(c.spots[r] + line * c.spot_step + 2 * x);
+                const Mask<T> first = r == 0 ? Mask<T>{} - 1 : (even > best) | (even != even);
+                best = first ? even : best;
+                place = first ? at : place;
+                const Mask<T> second = (odd > best) | (odd != odd);
+                best = second ? odd : best;
+                place = second ? at + 1 : place;
+            }
+            T* to = c.to + line * c.to_step + x;
+            S* places = c.place + line * c.to_step + x;
+            store_some(to, best, c.width - x);
+            if (c.width - x >= lanes<T>) __builtin_memcpy(places, &place, sizeof place);
+            else __builtin_memcpy(places, &place, (unsigned long)(c.width - x) * sizeof(S));
+        }
+}
+
+template <class T>
+void spread(const SpreadCall<T>& c) {
+    using S = pellucid::Spot<T>;
+    constexpr auto all = FirstIndices<lanes<T>>{};
+    Spots<T> columns;
+    for (int i = 0; i < lanes<T>; ++i) columns[i] = (S)(c.spot + 2 * i);
+    for (long x = 0; x < c.width; x += lanes<T>) {
+        const long left = 2 * (c.width - x);
+        const Vec<T> gradient = some(c.gradient + x, c.width - x);
+        Spots<T> place{};
+        __builtin_memcpy(&place, c.places + x, left >= 2 * lanes<T> ? sizeof place : (unsigned long)(c.width - x) * sizeof(S));
+        const Spots<T> at = columns + (S)(2 * x);
+        const Vec<T> even = place == at ? gradient : Vec<T>{}, odd = place == at + 1 ? gradient : Vec<T>{};
+        store_some(c.to + 2 * x, dealt_first(even, odd, all), left);
+        store_some(c.to + 2 * x + lanes<T>, dealt_second(even, odd, all), left - lanes<T>);
+    }
+}
+
 // Only what the registers hold is called; see add_spatial.
 template <class T, int Filters = pellucid::most_channels>
 void fill_taps(Spatial<T>& s) {
@@ -268,6 +360,10 @@ void build(Spatial<T>& s) {
     s.slide_max = slide<T, Largest>;
     s.slide_sum = slide<T, Sum>;
     s.slide_place = slide_place<T>;
+    s.halve_max = halve<T, Largest>;
+    s.halve_sum = halve<T, Sum>;
+    s.halve_place = halve_place<T>;
+    s.spread = spread<T>;
     const bool many = vector_bytes == 64;
     const int most[2][pellucid::most_pixels] = {{8, 6, 4, 3}, {12, 12, 8, 6}};
     for (int j = 0; j < pellucid::most_pixels; ++j) s.channels[j] = most[many][j];

@@ -73,6 +73,30 @@ struct SlideCall {
     Spot<T> column;                     // of from[0]
 };
 
+// Windows of two columns, side by side, which need no row between: to[x] is the largest of, or the sum over, rows[r][2 x] and
+// rows[r][2 x + 1] for all rows.
+template <class T>
+struct HalveCall {
+    const T* const* rows;
+    int count;
+    long width;                         // of `to`
+    T* to;
+    long lines, row_step, to_step;
+    const Spot<T>* spots;               // of each row's first column here; only where places are asked for
+    Spot<T>* place;
+    Spot<T> spot_step;
+};
+
+// The gradient of such maxima: to[2 x] and to[2 x + 1] are gradient[x] where the place is theirs, and 0 elsewhere.
+template <class T>
+struct SpreadCall {
+    const T* gradient;
+    const Spot<T>* places;
+    long width;                         // windows
+    T* to;
+    Spot<T> spot;                       // of to[0]
+};
+
 template <class T>
 struct Spatial {
     void (*taps[most_channels][most_pixels])(const TapsCall<T>&);
@@ -83,6 +107,10 @@ struct Spatial {
     void (*slide_max)(const SlideCall<T>&);
     void (*slide_sum)(const SlideCall<T>&);
     void (*slide_place)(const SlideCall<T>&);
+    void (*halve_max)(const HalveCall<T>&);
+    void (*halve_sum)(const HalveCall<T>&);
+    void (*halve_place)(const HalveCall<T>&);
+    void (*spread)(const SpreadCall<T>&);
     int channels[most_pixels];          // the most filters that registers hold, for 1, 2, ... vectors; 0: none
     int filters, taps_at_once;          // of `correlate`
 };
