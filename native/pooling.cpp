@@ -96,12 +96,18 @@ void Pooler<T>::lines(const Plane<const T>& from, long z, long line, long count,
 }
 
 template <class T>
-void Pooler<T>::divide(long z, long line, long count, Range columns, T* to, long to_step) const {
-    for (long i = 0; i < count; ++i) {
-        T* row = to + i * to_step;
-        const T rows = (T)(pool_.counted(0, z) * pool_.counted(1, line + i));
-        for (long o = 0; o < columns.count(); ++o) row[o] /= pool_.divisor ? (T)pool_.divisor : rows * divisors_[columns.begin + o];
+void Pooler<T>::divide(long z, long line, long count, Range columns, T* to, long to_step) {
+    static constexpr int by = op_named("div");
+    const int width = (int)columns.count();
+    if (pool_.divisor) {
+        const T divisor = (T)pool_.divisor;
+        kernels_.pointwise[by][2]({to, to_step, {to, &divisor}, {to_step, 0}, (int)count, width});
+        return;
     }
+    // Lines of which several come at a time are alike.
+    const T rows = (T)(pool_.counted(0, z) * pool_.counted(1, line));
+    for (int o = 0; o < width; ++o) folded_[o] = rows * divisors_[columns.begin + o];
+    kernels_.pointwise[by][0]({to, to_step, {to, folded_}, {to_step, 0}, (int)count, width});
 }
 
 namespace {
@@ -180,11 +186,12 @@ void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T
         }
         return;
     }
-    std::vector<T> columns(ax.out);
+    std::vector<T> columns(ax.out), share(ax.out);
     for (long o = 0; o < ax.out; ++o) columns[o] = (T)pool.counted(2, o);
     for (long z = 0; z < az.out; ++z)
         for (long y = 0; y < ay.out; ++y, gradient += ax.out) {
             const T rows = (T)(pool.counted(0, z) * pool.counted(1, y));
+            for (long o = 0; o < ax.out; ++o) share[o] = gradient[o] / (pool.divisor ? (T)pool.divisor : rows * columns[o]);
             for (long kz = 0; kz < az.kernel; ++kz) {
                 const long at_z = az.first(z) + kz * az.dilation;
                 if (at_z < 0 || at_z >= az.in) continue;
@@ -192,11 +199,12 @@ void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T
                     const long at_y = ay.first(y) + ky * ay.dilation;
                     if (at_y < 0 || at_y >= ay.in) continue;
                     T* row = to + at_z * z_step + at_y * y_step;
-                    for (long kx = 0; kx < ax.kernel; ++kx)
-                        for (long o = 0; o < ax.out; ++o) {
-                            const long at_x = ax.first(o) + kx * ax.dilation;
-                            if (at_x >= 0 && at_x < ax.in) row[at_x] += gradient[o] / (pool.divisor ? (T)pool.divisor : rows * columns[o]);
-                        }
+                    for (long kx = 0; kx < ax.kernel; ++kx) {
+                        // The windows whose number kx lies in the row.
+                        const long at = kx * ax.dilation - ax.before, last = ax.in - 1 - at;
+                        const long begin = at < 0 ? (-at + ax.stride - 1) / ax.stride : 0, end = last < 0 ? 0 : std::min(ax.out, last / ax.stride + 1);
+                        for (long o = begin; o < end; ++o) row[at + o * ax.stride] += share[o];
+                    }
                 }
             }
         }

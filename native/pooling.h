@@ -80,7 +80,7 @@ private:
     void lines(const Plane<const T>& from, long z, long y, long count, Range columns, T* to, long to_step, Spot<T>* places);
 
     // Sums to averages.
-    void divide(long z, long line, long count, Range columns, T* to, long to_step) const;
+    void divide(long z, long line, long count, Range columns, T* to, long to_step);
 
     const Pool& pool_;
     const Kernels<T>& kernels_;

@@ -13,7 +13,7 @@ from pellucid.ops.activations import ACTIVATIONS, programs
 from pellucid.ops.native import _native
 from pellucid.ops.transforms import transformed
 
-Torch = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Torch = Callable[["Shape", Tensor, Tensor, Tensor | None], Tensor]
 """The same block by torch's operators, for derivatives of derivatives."""
 
 
@@ -107,11 +107,6 @@ def _axes(windows: Sequence[Window], sizes: Sequence[int]) -> list[tuple[int, ..
     ]
 
 
-@lru_cache(maxsize=4096)
-def _known(shape: Shape) -> Shape:
-    return shape
-
-
 def engine_takes(*tensors: Tensor | None) -> bool:
     """Whether the native engine takes these tensors, here and now."""
     first = tensors[0]
@@ -133,7 +128,6 @@ def run_block(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, 
         bias: (O,), or None.
         by_torch: the same, for derivatives of derivatives.
     """
-    shape = _known(shape)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias)):
         found: Tensor = _Differentiable.apply(shape, by_torch, input, weight, bias)  # type: ignore[no-untyped-call]
         return found
@@ -179,7 +173,8 @@ def _array(places: Tensor | None) -> Any:
 
 
 def _plain(t: Tensor) -> Tensor:
-    return t.detach().resolve_neg()
+    t = t.detach() if t.requires_grad else t
+    return t.resolve_neg() if t.is_neg() else t
 
 
 def _format(input: Tensor) -> torch.memory_format:
@@ -203,7 +198,7 @@ class _Differentiable(torch.autograd.Function):
         input, weight, bias, map, largest, places = ctx.saved_tensors
         wanted = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():
-            return (None, None, *_by_torch(ctx.by_torch, (input, weight, bias), wanted, gradient))
+            return (None, None, *_by_torch(ctx.by_torch, ctx.shape, (input, weight, bias), wanted, gradient))
         given, filters, slope = _plain(input), _plain(weight).contiguous(), _plain(gradient).contiguous()
         dx = torch.empty(given.shape, dtype=given.dtype) if wanted[0] else None
         dweight = torch.empty_like(filters) if wanted[1] else None
@@ -214,13 +209,13 @@ class _Differentiable(torch.autograd.Function):
 
 
 def _by_torch(
-    block: Torch, tensors: Sequence[Tensor | None], wanted: Sequence[bool], gradient: Tensor
+    block: Torch, shape: Shape, tensors: Sequence[Tensor | None], wanted: Sequence[bool], gradient: Tensor
 ) -> list[Tensor | None]:
     leaves = [t for t, w in zip(tensors, wanted, strict=True) if w and t is not None]
     input, weight, bias = tensors
     assert input is not None
     assert weight is not None
-    found = iter(torch.autograd.grad(block(input, weight, bias), leaves, gradient, create_graph=True))
+    found = iter(torch.autograd.grad(block(shape, input, weight, bias), leaves, gradient, create_graph=True))
     return [next(found) if w else None for w in wanted]
 
 

@@ -7,7 +7,7 @@ computes it in one sweep has one place to stand.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -19,7 +19,7 @@ from pellucid.geometry.axis import Window, channels_mismatch
 from pellucid.ops.activations import ACTIVATIONS
 from pellucid.ops.block import Pooling, Shape, engine_takes, run_block
 from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
-from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, sliding, spoken
+from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, remembered, sliding, spoken
 
 Path: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, Sequence[Window], int, str, float], Tensor]
 """A program for convolution, with the signature that the reference has."""
@@ -52,33 +52,33 @@ def convolution(
     Raises :class:`~pellucid.errors.SizeError` (a RuntimeError) where shapes or sizes do not fit,
     :class:`~pellucid.errors.ArgumentTypeError` for a wrong type.
     """
-    maps, windows = _prepared(
-        layer, input, weight, bias, stride, padding, dilation, groups, dims, padding_mode, padding_value
-    )
+    maps = batched(layer, input, dims)
+    bias_shape = None if bias is None else bias.shape
+    arguments = (maps.shape, weight.shape, bias_shape, stride, padding, dilation, groups, padding_mode, padding_value)
+    windows = _windows(layer, *arguments)
     out = path(maps, weight, bias)(maps, weight, bias, windows, groups, padding_mode, padding_value)
     return out if maps is input else out.squeeze(0)
 
 
-def _prepared(
+@remembered
+def _windows(
     layer: Layer,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
+    input: Sequence[int],
+    weight: Sequence[int],
+    bias: Sequence[int] | None,
     stride: Size,
     padding: Padding,
     dilation: Size,
     groups: int,
-    dims: int,
     padding_mode: str,
     padding_value: float,
-) -> tuple[Tensor, tuple[Window, ...]]:
-    """Check what was given: the input with its batch axis, and the windows."""
-    maps = batched(layer, input, dims)
-    _check_filters(layer, input, weight, bias, groups, dims)
-    windows = sliding(layer, maps.shape, tuple(weight.shape[2:]), stride, padding, dilation)
+) -> tuple[Window, ...]:
+    """Check what was given, the shapes of the tensors among it, and fit the windows."""
+    _check_filters(layer, input, weight, bias, groups)
+    windows = sliding(layer, input, tuple(weight[2:]), stride, padding, dilation)
     check_padding_mode(layer, padding_mode, padding_value)
-    _check_borrowed(layer, maps, windows, padding_mode)
-    return maps, windows
+    _check_borrowed(layer, input, windows, padding_mode)
+    return windows
 
 
 conv1d = partial(convolution, dims=1, layer="conv1d")
@@ -105,42 +105,43 @@ def native_convolution(
     padding_value: float,
 ) -> Tensor:
     """Convolve on the native engine."""
-    return _native_block(input, weight, bias, windows, groups, padding_mode, padding_value, None, None)
+    borrows = padding_mode != "zeros" and torch.is_grad_enabled() and input.requires_grad
+    if borrows:  # what the padding borrows has a gradient, which autograd gives back
+        input = padded(input, windows, padding_mode, padding_value)
+        windows, padding_mode = [replace(window, padding=(0, 0)) for window in windows], "zeros"
+    shape = _shape(input.shape, weight.shape, tuple(windows), groups, padding_mode, float(padding_value))
+    return run_block(shape, input, weight, bias, _by_torch)
 
 
-def _native_block(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    windows: Sequence[Window],
+@lru_cache(maxsize=2048)
+def _shape(
+    input: Sequence[int],
+    weight: Sequence[int],
+    windows: tuple[Window, ...],
     groups: int,
     padding_mode: str,
     padding_value: float,
-    activation: str | None,
-    pooling: Pooling | None,
-) -> Tensor:
-    if padding_mode != "zeros" and torch.is_grad_enabled() and input.requires_grad:
-        # What the padding borrows has a gradient, which autograd gives back.
-        input = padded(input, windows, padding_mode, padding_value)
-        windows, padding_mode = [replace(window, padding=(0, 0)) for window in windows], "zeros"
-    shape = Shape(
-        sizes=tuple(input.shape[2:]),
-        filters=weight.shape[0],
-        channels=weight.shape[1],
-        windows=tuple(windows),
+    activation: str | None = None,
+    pooling: Pooling | None = None,
+) -> Shape:
+    return Shape(
+        sizes=tuple(input[2:]),
+        filters=weight[0],
+        channels=weight[1],
+        windows=windows,
         groups=groups,
         padding_mode=padding_mode,
-        padding_value=float(padding_value),
+        padding_value=padding_value,
         activation=activation,
         pooling=pooling,
     )
 
-    def by_torch(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        maps = torch_convolution(input, weight, bias, windows, groups, padding_mode, padding_value)
-        activated = maps if activation is None else ACTIVATIONS[activation].torch(maps)
-        return activated if pooling is None else pool_by_torch(pooling, activated)
 
-    return run_block(shape, input, weight, bias, by_torch)
+def _by_torch(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    rest = (shape.windows, shape.groups, shape.padding_mode, shape.padding_value)
+    maps = torch_convolution(input, weight, bias, *rest)
+    activated = maps if shape.activation is None else ACTIVATIONS[shape.activation].torch(maps)
+    return activated if shape.pooling is None else pool_by_torch(shape.pooling, activated)
 
 
 def torch_convolution(
@@ -222,16 +223,59 @@ def convolution_block(
             pool_padding=pool_padding,
             layer=layer,
         ).pooled
-    maps, windows = _prepared(
-        layer, input, weight, bias, stride, padding, dilation, groups, dims, padding_mode, padding_value
+    maps = batched(layer, input, dims)
+    if padding_mode != "zeros" and torch.is_grad_enabled() and input.requires_grad:
+        # What the padding borrows has a gradient, which autograd gives back.
+        given = (maps.shape, weight.shape, None if bias is None else bias.shape, stride, padding, dilation, groups)
+        windows = _windows(layer, *given, padding_mode, padding_value)
+        maps, padding, padding_mode = padded(maps, windows, padding_mode, padding_value), 0, "zeros"
+    shape = _block_shape(
+        layer,
+        maps.shape,
+        weight.shape,
+        None if bias is None else bias.shape,
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        padding_value,
+        activation,
+        pool,
+        pool_size,
+        pool_stride,
+        pool_padding,
     )
+    out = run_block(shape, maps, weight, bias, _by_torch)
+    return out if input.dim() == maps.dim() else out.squeeze(0)
+
+
+@remembered
+def _block_shape(
+    layer: Layer,
+    input: Sequence[int],
+    weight: Sequence[int],
+    bias: Sequence[int] | None,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+    padding_mode: str,
+    padding_value: float,
+    activation: str | None,
+    pool: str | None,
+    pool_size: Size,
+    pool_stride: Size | None,
+    pool_padding: Padding,
+) -> Shape:
+    """Check what was given, the shapes of the tensors among it, and fit convolution and pooling."""
+    windows = _windows(layer, input, weight, bias, stride, padding, dilation, groups, padding_mode, padding_value)
     pooling = None
     if pool is not None:
-        sizes = [window.output(size) for window, size in zip(windows, maps.shape[2:], strict=True)]
-        shape = (maps.shape[0], weight.shape[0], *sizes)
-        pooling = block_pooling(_pooling(layer, sizes), pool, shape, pool_size, pool_stride, pool_padding)
-    out = _native_block(maps, weight, bias, windows, groups, padding_mode, padding_value, activation, pooling)
-    return out if maps is input else out.squeeze(0)
+        sizes = [window.output(size) for window, size in zip(windows, input[2:], strict=True)]
+        maps = (input[0], weight[0], *sizes)
+        pooling = block_pooling(_pooling(layer, sizes), pool, maps, pool_size, pool_stride, pool_padding)
+    return _shape(input, weight, windows, groups, padding_mode, float(padding_value), activation, pooling)
 
 
 class Block(NamedTuple):
@@ -312,13 +356,16 @@ def check_padding_mode(layer: Layer, padding_mode: str, padding_value: float) ->
         )
 
 
-def _check_filters(layer: Layer, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, dims: int) -> None:
-    if weight.dim() != dims + 2:
+def _check_filters(
+    layer: Layer, input: Sequence[int], weight: Sequence[int], bias: Sequence[int] | None, groups: int
+) -> None:
+    dims = len(input) - 2
+    if len(weight) != dims + 2:
         raise SizeError(
             f"{spoken(layer)} needs filters of out channels × in channels × {' × '.join(axis_names(dims))}; "
-            f"these have {weight.dim()} axes, shape {tuple(weight.shape)}"
+            f"these have {len(weight)} axes, shape {tuple(weight)}"
         )
-    out_channels, of_a_group, *kernel = weight.shape
+    out_channels, of_a_group, *kernel = weight
     if min(kernel) < 1:
         raise SizeError(f"{spoken(layer)}: kernel_size={tuple(kernel)} is out of range; it must be at least 1")
     if groups < 1:
@@ -328,23 +375,22 @@ def _check_filters(layer: Layer, input: Tensor, weight: Tensor, bias: Tensor | N
             f"{spoken(layer)}: {out_channels} filters cannot be dealt out to groups={groups}; "
             f"the number of out channels must be a positive multiple of groups"
         )
-    expected, got = of_a_group * groups, input.shape[-dims - 1]
+    expected, got = of_a_group * groups, input[1]
     if got != expected:
-        fits = input.shape[-1] == expected
-        raise SizeError(channels_mismatch(spoken(layer), expected, got, tuple(input.shape), fits))
-    if bias is not None and tuple(bias.shape) != (out_channels,):
+        fits = input[-1] == expected
+        raise SizeError(channels_mismatch(spoken(layer), expected, got, tuple(input), fits))
+    if bias is not None and tuple(bias) != (out_channels,):
         raise SizeError(
-            f"{spoken(layer)} needs a bias of {out_channels} numbers, one a filter; "
-            f"this one has shape {tuple(bias.shape)}"
+            f"{spoken(layer)} needs a bias of {out_channels} numbers, one a filter; this one has shape {tuple(bias)}"
         )
 
 
-def _check_borrowed(layer: Layer, input: Tensor, windows: Sequence[Window], padding_mode: str) -> None:
+def _check_borrowed(layer: Layer, input: Sequence[int], windows: Sequence[Window], padding_mode: str) -> None:
     """Padding that is borrowed from the input cannot be larger than what there is to borrow."""
     if padding_mode not in ("reflect", "circular"):
         return
     names = axis_names(len(windows))
-    for name, size, window in zip(names, input.shape[2:], windows, strict=True):
+    for name, size, window in zip(names, input[2:], windows, strict=True):
         most = size - 1 if padding_mode == "reflect" else size
         if max(window.padding) > most:
             raise SizeError(

@@ -25,7 +25,7 @@ from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window
 from pellucid.ops.block import Pooling, engine_takes, run_pooling
 from pellucid.ops.reference import pooling as reference
-from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, per_axis, sliding, spoken
+from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, per_axis, remembered, sliding, spoken
 
 MaxPath: TypeAlias = Callable[[Tensor, Sequence[Window], float | None], tuple[Tensor, Tensor | None]]
 """A program for max pooling; it may leave out the positions where nobody asked for them."""
@@ -62,8 +62,7 @@ def max_pool(
     wrong type.
     """
     maps = batched(layer, input, dims)
-    kernel, strides = _kernel_and_stride(layer, maps, kernel_size, stride, dims)
-    windows = sliding(layer, maps.shape, kernel, strides, padding, dilation, ceil_mode)
+    windows = _windows(layer, maps.shape, kernel_size, stride, padding, dilation, ceil_mode)
     if padding_value is None:
         _check_seen(layer, windows, "or give padding_value, what the padding then holds")
     program = max_path(maps, windows, return_indices, padding_value)
@@ -120,8 +119,7 @@ def average_pool(
     :class:`~pellucid.errors.ArgumentTypeError` for a wrong type.
     """
     maps = batched(layer, input, dims)
-    kernel, strides = _kernel_and_stride(layer, maps, kernel_size, stride, dims)
-    windows = sliding(layer, maps.shape, kernel, strides, padding, dilation, ceil_mode)
+    windows = _windows(layer, maps.shape, kernel_size, stride, padding, dilation, ceil_mode)
     if divisor_override == 0:
         raise SizeError(f"{spoken(layer)}: divisor_override=0 divides by zero; give another number, or None")
     if not count_include_pad:
@@ -261,13 +259,22 @@ def _unpadded(window: Window) -> Window:
     return Window(window.kernel, window.stride, window.dilation, padding=(0, 0))
 
 
-def _kernel_and_stride(
-    layer: Layer, maps: Tensor, kernel_size: Size, stride: Size | None, dims: int
-) -> tuple[tuple[int, ...], Size]:
-    if maps.shape[1] < 1:
-        raise SizeError(f"{spoken(layer)}: the input has no channels (shape {tuple(maps.shape)}); give it at least one")
-    kernel = per_axis(layer, "kernel_size", kernel_size, dims, least=1)
-    return kernel, kernel if stride is None or (isinstance(stride, Sequence) and not stride) else stride
+@remembered
+def _windows(
+    layer: Layer,
+    shape: Sequence[int],
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Padding,
+    dilation: Size,
+    ceil_mode: bool,
+) -> tuple[Window, ...]:
+    """Check what was given, the shape of the input among it, and fit the windows."""
+    if shape[1] < 1:
+        raise SizeError(f"{spoken(layer)}: the input has no channels (shape {tuple(shape)}); give it at least one")
+    kernel = per_axis(layer, "kernel_size", kernel_size, len(shape) - 2, least=1)
+    strides = kernel if stride is None or (isinstance(stride, Sequence) and not stride) else stride
+    return sliding(layer, shape, kernel, strides, padding, dilation, ceil_mode)
 
 
 def block_pooling(
@@ -277,9 +284,7 @@ def block_pooling(
 
     None where its windows are single numbers, all of them.
     """
-    kernel = per_axis(layer, "kernel_size", kernel_size, len(shape) - 2, least=1)
-    strides = kernel if stride is None or (isinstance(stride, Sequence) and not stride) else stride
-    windows = sliding(layer, shape, kernel, strides, padding, 1)
+    windows = _windows(layer, shape, kernel_size, stride, padding, 1, False)
     _check_seen(layer, windows, "or give padding_value, what the padding then holds")
     single = all(w.kernel == w.stride == 1 and not any(w.padding) for w in windows)
     return None if single else Pooling(kind, windows)

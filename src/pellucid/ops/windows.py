@@ -6,8 +6,9 @@ torch's spellings (one int for all axes, or one int an axis) and Pellucid's own 
 """
 
 import operator
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,9 @@ as in torch, one int for each of two axes.
 Layer: TypeAlias = str | torch.nn.Module
 """Who asks, for the sentences of errors: a function's name, or the module itself."""
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 PADDINGS = ("same", "same_lower", "valid", "causal")
 """The named paddings. Both kinds of "same" give ceil(size / stride) outputs; where the padding cannot be
 split evenly the extra place is at the end ("same": SAME_UPPER of ONNX, TensorFlow's SAME, torch's own at
@@ -36,6 +40,32 @@ sequence, so that no output sees a later input."""
 
 AXIS_NAMES = ("depth", "height", "width")
 AXIS_LETTERS = ("D", "H", "W")
+
+
+def remembered(fit: Callable[Concatenate[Layer, P], R]) -> Callable[Concatenate[Layer, P], R]:
+    """Remember what a function makes of its arguments, whoever asks: the checks of a layer's sizes cost more than small layers.
+
+    Mistakes are not remembered, and neither is what cannot be (lists among the arguments).
+    """
+    made: dict[Any, R] = {}
+
+    @wraps(fit)
+    def remembering(layer: Layer, /, *given: P.args, **named: P.kwargs) -> R:
+        key = (given, tuple(map(type, given)), tuple(named.items()))  # 1, 1.0 and True are equal
+        try:
+            return made[key]
+        except (KeyError, TypeError) as miss:
+            found = fit(layer, *given, **named)
+            if isinstance(miss, KeyError):
+                if len(made) >= _REMEMBERED:
+                    made.clear()
+                made[key] = found
+            return found
+
+    return remembering
+
+
+_REMEMBERED = 2048
 
 
 def axis_names(dims: int) -> tuple[str, ...]:
@@ -127,6 +157,7 @@ def batched(layer: Layer, input: Tensor, dims: int) -> Tensor:
     )
 
 
+@remembered
 def sliding(
     layer: Layer,
     shape: Sequence[int],
