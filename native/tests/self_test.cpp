@@ -5,6 +5,7 @@
 #include <random>
 #include <vector>
 
+#include "../convolution.h"
 #include "../isa.h"
 #include "../multiply.h"
 #include "../program.h"
@@ -156,10 +157,106 @@ void sweeps(const Isa& isa) {
         }
 }
 
+// Convolution, relu and pooling of windows of three, forward and backward: its sums by loops over everything.
+template <class T>
+void blocks(const Isa& isa) {
+    for (long stride : {1, 2})
+        for (long width : {6, 17, 40})
+            for (bool max : {false, true})
+                for (long filters : {1, 5, 14}) {
+                    const long batch = 2, channels = 3, height = 7, kernel = 3, size = channels * kernel * kernel;
+                    Pointwise relu, slope;
+                    relu.registers = 2, relu.result = 1, relu.steps = {{op_named("relu"), 1, {0}}};
+                    slope.inputs = 2, slope.registers = 5, slope.result = 4, slope.numbers = {0.0};
+                    slope.steps = {{op_named("greater"), 3, {0, 2}}, {op_named("select"), 4, {3, 1, 2}}};
+                    ConvolutionBlock<T> b;
+                    b.batch = batch, b.channels = channels, b.filters = filters, b.activation = &relu, b.pooled_first = max;
+                    b.axis[1] = {height, (height + 3 - kernel) / stride + 1, kernel, stride, 1, 1};
+                    b.axis[2] = {width, (width + 3 - kernel) / stride + 1, kernel, stride, 1, 1};
+                    b.pool.max = max;
+                    for (int a : {1, 2}) b.pool.axis[a] = {b.axis[a].out, (b.axis[a].out + 1 - 2) / 2 + 1, 2, 2, 1, 1};
+                    b.pool.axis[0] = {1, 1, 1, 1, 1, 0};
+                    const long rows = b.axis[1].out, columns = b.axis[2].out, up = b.pool.axis[1].out, across = b.pool.axis[2].out;
+                    const std::vector<T> x = normal<T>(batch * channels * height * width), w = normal<T>(filters * size), bias = normal<T>(filters);
+                    const std::vector<T> gradient = normal<T>(batch * filters * up * across);
+                    std::vector<T> out(gradient.size()), map(batch * filters * rows * columns), largest(out.size());
+                    std::vector<Spot<T>> places(out.size());
+                    std::vector<T> dx(x.size()), dw(w.size()), db(filters);
+                    b.weight = w.data(), b.bias = bias.data();
+                    const auto maps = [](auto* data, long c, long y, long z) {
+                        return Maps<std::remove_reference_t<decltype(*data)>>{data, c * y * z, y * z, y * z, z, 1};
+                    };
+                    const Maps<const T> in = maps(x.data(), channels, height, width);
+                    Kept<T, Spot<T>> keep;
+                    if (max) keep.largest = largest.data(), keep.places = places.data();
+                    else keep.map = map.data();
+                    convolve<T>(b, in, maps(out.data(), filters, up, across), keep, isa, 1);
+                    ConvolutionGradients<T> g;
+                    g.out = gradient.data(), g.derivative = &slope, g.in = dx.data(), g.weight = dw.data(), g.bias = db.data();
+                    g.kept.map = keep.map, g.kept.largest = keep.largest, g.kept.places = keep.places;
+                    convolve_backward<T>(b, in, g, isa, 1);
+
+                    std::vector<double> right_dx(x.size()), right_dw(w.size()), right_db(filters);
+                    const auto each_tap = [&](long y, long x_, const auto& visit) {
+                        for (long ky = 0; ky < kernel; ++ky)
+                            for (long kx = 0; kx < kernel; ++kx) {
+                                const long at_y = y * stride + ky - 1, at_x = x_ * stride + kx - 1;
+                                if (at_y >= 0 && at_y < height && at_x >= 0 && at_x < width) visit(at_y * width + at_x, ky * kernel + kx);
+                            }
+                    };
+                    for (long i = 0; i < batch; ++i)
+                        for (long f = 0; f < filters; ++f) {
+                            std::vector<double> made(rows * columns), slope_of(made.size());
+                            for (long y = 0; y < rows; ++y)
+                                for (long x_ = 0; x_ < columns; ++x_) {
+                                    double sum = bias[f];
+                                    for (long c = 0; c < channels; ++c)
+                                        each_tap(y, x_, [&](long at, long k) {
+                                            sum += (double)x[(i * channels + c) * height * width + at] * w[f * size + c * kernel * kernel + k];
+                                        });
+                                    made[y * columns + x_] = sum;
+                                }
+                            for (long y = 0; y < up; ++y)
+                                for (long x_ = 0; x_ < across; ++x_) {
+                                    const long at = ((i * filters + f) * up + y) * across + x_;
+                                    double sum = 0, best = -1e30;
+                                    long place = 0, counted = 0;
+                                    std::vector<long> seen;
+                                    for (long q = 0; q < 4; ++q) {
+                                        const long at_y = 2 * y - 1 + q / 2, at_x = 2 * x_ - 1 + q % 2;
+                                        counted += at_y < rows && at_x < columns;
+                                        if (at_y < 0 || at_x < 0 || at_y >= rows || at_x >= columns) continue;
+                                        const double value = made[at_y * columns + at_x];
+                                        seen.push_back(at_y * columns + at_x);
+                                        sum += std::fmax(value, 0);
+                                        if (value > best) best = value, place = seen.back();
+                                    }
+                                    compare<T>(isa.name, "block", out[at], max ? std::fmax(best, 0) : sum / counted, 200);
+                                    if (max) slope_of[place] += gradient[at];
+                                    else for (long p : seen) slope_of[p] += (double)gradient[at] / counted;
+                                }
+                            for (long y = 0; y < rows; ++y)
+                                for (long x_ = 0; x_ < columns; ++x_) {
+                                    const double d = made[y * columns + x_] > 0 ? slope_of[y * columns + x_] : 0;
+                                    right_db[f] += d;
+                                    for (long c = 0; c < channels; ++c)
+                                        each_tap(y, x_, [&](long at, long k) {
+                                            right_dx[(i * channels + c) * height * width + at] += d * w[f * size + c * kernel * kernel + k];
+                                            right_dw[f * size + c * kernel * kernel + k] += d * x[(i * channels + c) * height * width + at];
+                                        });
+                                }
+                        }
+                    for (size_t i = 0; i < x.size(); ++i) compare<T>(isa.name, "block's input gradient", dx[i], right_dx[i], 1000);
+                    for (size_t i = 0; i < w.size(); ++i) compare<T>(isa.name, "block's weight gradient", dw[i], right_dw[i], 2000);
+                    for (long i = 0; i < filters; ++i) compare<T>(isa.name, "block's bias gradient", db[i], right_db[i], 2000);
+                }
+}
+
 void all(const Isa& isa) {
     pointwise<float>(isa), pointwise<double>(isa);
     products<float>(isa), products<double>(isa);
     sweeps<float>(isa), sweeps<double>(isa);
+    blocks<float>(isa), blocks<double>(isa);
     std::printf("%s: %d differences from plain loops\n", isa.name, failures);
 }
 

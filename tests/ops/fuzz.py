@@ -13,7 +13,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 from unittest import mock
 
@@ -23,7 +24,8 @@ from torch import Tensor
 
 from pellucid import _native
 from pellucid.cells import CTRNN, GRU, LSTM, RNN, SLSTM, Cell
-from pellucid.ops import lowering
+from pellucid.geometry.axis import Window
+from pellucid.ops import block, convolution, lowering
 from pellucid.ops import recurrence as ops
 from tests.ops.cells_under_test import SURROUNDINGS, random_run
 
@@ -68,7 +70,7 @@ NAMES = [
 
 @dataclass(frozen=True)
 class Case:
-    """A call: of ``_native.NAME``, or of the program made from ``program``; its arguments as Python writes them."""
+    """A call: of ``_native.NAME``, or of what is made from ``program``; its arguments as Python writes them."""
 
     name: str
     program: tuple[Any, ...]
@@ -78,6 +80,9 @@ class Case:
         """Make the program, if any, and call."""
         if self.name == "run":
             _native.Program(*self.program).run(*self.arguments)
+        elif self.program:
+            kind, method = self.name.split(".")
+            getattr(getattr(_native, kind)(*self.program), method)(*self.arguments)
         else:
             getattr(_native, self.name)(*self.arguments)
 
@@ -123,12 +128,55 @@ def recorded() -> list[Case]:
     a, b, c = torch.randn(5, 300), torch.randn(300, 7), torch.zeros(5, 7)
     return [
         *found,
+        *_blocks(),
         Case("multiply", (), (a, b, c, False, None, 2)),
         Case(
             "multiply", (), (b.mT.double(), a.mT.double(), c.mT.contiguous().double(), True, torch.zeros(5).double(), 1)
         ),
         Case("apply", (), ("tanh", torch.randn(37), torch.zeros(37))),
     ]
+
+
+def _blocks() -> list[Case]:
+    """Right calls of convolution and pooling, forward and backward."""
+    found: list[Case] = []
+
+    def recording(kind: str) -> Any:
+        class Recorder:
+            def __init__(self, *given: Any, **named: Any) -> None:
+                self.given = (*given, *named.values())
+                self.engine = getattr(_native, kind)(*self.given)
+
+            def __getattr__(self, method: str) -> Any:
+                def call(*arguments: Any) -> None:
+                    found.append(Case(f"{kind}.{method}", self.given, arguments))
+                    getattr(self.engine, method)(*arguments)
+
+                return call
+
+        return Recorder
+
+    made = {kind: recording(kind) for kind in ("Convolution", "Pooling")}
+    with mock.patch.object(block, "_native", mock.Mock(**made)):
+        block._pooling.cache_clear()
+        convolution._shape.cache_clear()
+        for number, (activation, pool) in enumerate(product([None, "relu", "gelu"], ["max", "avg", None])):
+            dims, dtype = 1 + number % 3, torch.float32 if number % 2 else torch.float64
+            groups = 1 + number % 2
+            x = torch.randn(1 + number % 3, 2 * groups, *[9 + number % 4] * dims, dtype=dtype, requires_grad=True)
+            w = torch.randn(3 * groups, 2, *[2 + number % 2] * dims, dtype=dtype, requires_grad=True)
+            b = torch.randn(3 * groups, dtype=dtype, requires_grad=True)
+            shape = convolution._shape(
+                x.shape, w.shape, (Window(w.shape[2], 2, 1, (1, 2)),) * dims, groups, "zeros", 0.5
+            )
+            pooling = None if pool is None else block.Pooling(pool, (Window(2, 1 + number % 2, 1, (1, 0)),) * dims)
+            shape = replace(shape, activation=activation, pooling=pooling)
+            block.run_block(shape, x, w, b, convolution._by_torch).sum().backward()
+            if pooling is not None:
+                block.run_pooling(pooling, x, with_places=pool == "max")[0].sum().backward()
+        block._pooling.cache_clear()
+        convolution._shape.cache_clear()
+    return found
 
 
 def changed(value: Any, generator: random.Random) -> Any:

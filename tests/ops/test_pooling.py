@@ -215,6 +215,9 @@ def test_every_path_is_taken_by_some_case():
         assert operator.max_path(x, each, False, None) is operator._native_max
         assert operator.max_path(x, each, True, None) is operator._native_max_positions
         assert operator.average_path(x, each, False, None, 0.0) is operator._native_average
+    last = torch.zeros(1, 2, 8, 8).to(memory_format=torch.channels_last)
+    assert operator.max_path(last, even, False, None) is operator._torch_max
+    assert operator.average_path(last, even, False, None, 0.0) is operator._torch_average
     assert operator.max_path(x, even, False, 0.0) is operator._padded_max
     assert operator.max_path(x, dilated, True, None) is operator._torch_max_positions
     assert operator.average_path(x, dilated, True, None, 0.0) is reference.average_pool

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pellucid.errors import ArgumentError
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode
+from pellucid.nn.conv_stream import ConvStream
 from pellucid.ops import observe
 from pellucid.ops.convolution import block_maps, check_steps, convolution_block
 from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
@@ -133,6 +134,22 @@ class ConvBlock(torch.nn.Module):
         observe.seen(self, "act", block.activated, axes)
         observe.seen(self, "pool", block.pooled, axes)
         return block.pooled
+
+    def stream(self, batch: int = 1) -> ConvStream:
+        """The block one time step at a time: of one axis, with ``padding="causal"`` and no pooling.
+
+        Args:
+            batch: B, the sequences that step together.
+
+        Raises:
+            ArgumentError: an output of the block sees later steps, or steps are not what it slides along.
+        """
+        if self.dims != 1 or self.pool is not None:
+            raise ArgumentError(
+                f"ConvBlock: a stream gives an output as its step comes, and this block has dims={self.dims} and "
+                f"pool={self.pool!r}; make it with dims=1 and pool=None"
+            )
+        return ConvStream(self, batch, self.activation)
 
     def extra_repr(self) -> str:
         """Write what was given, and of the convolution's further arguments those that are not the default."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.common_types import _size_1_t, _size_2_t, _size_3_t
 
 from pellucid.errors import ArgumentError
+from pellucid.nn.conv_stream import ConvStream
 from pellucid.ops import observe
 from pellucid.ops.convolution import check_padding_mode, convolution
 from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
@@ -31,7 +32,8 @@ class Conv1d(torch.nn.Conv1d):
       at the beginning; ``"causal"``, all of it before the sequence;
     - a ``(begin, end)`` pair for an axis: ``padding=((1, 2),)``, nested because (1, 2)
       means two axes, as in torch;
-    - ``padding_value``: what the padding holds where padding_mode is "zeros".
+    - ``padding_value``: what the padding holds where padding_mode is "zeros";
+    - :meth:`stream`: one time step at a time.
 
     Raises :class:`~pellucid.errors.ArgumentError` (a ValueError) or, for a size that cannot be,
     :class:`~pellucid.errors.SizeError` (a RuntimeError); SizeError also for an input that does not fit.
@@ -81,6 +83,17 @@ class Conv1d(torch.nn.Conv1d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve ``(B, C, L)`` or ``(C, L)``."""
         return _reported(self, 1, self._conv_forward(input, self.weight, self.bias))
+
+    def stream(self, batch: int = 1) -> ConvStream:
+        """The layer one time step at a time, for input that comes as it comes; of a layer with ``padding="causal"``.
+
+        Args:
+            batch: B, the sequences that step together.
+
+        Raises:
+            ArgumentError: an output of the layer sees later steps.
+        """
+        return ConvStream(self, batch)
 
     def extra_repr(self) -> str:
         """Write the arguments as torch does, and padding_value where it is not 0."""

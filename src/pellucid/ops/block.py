@@ -152,7 +152,7 @@ def _forward(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, k
         None if bias is None else _plain(bias).contiguous(),
     )
     size = (input.shape[0], shape.filters)
-    out = torch.empty((*size, *shape.out), dtype=input.dtype, memory_format=_format(input))
+    out = torch.empty((*size, *shape.out), dtype=input.dtype, memory_format=memory_format(input))
     first, activated = shape.pooled_first, shape.activation is not None
     kept = Kept(
         map=input.new_empty((*size, *shape.map)) if keep and activated and not first else None,
@@ -177,7 +177,7 @@ def _plain(t: Tensor) -> Tensor:
     return t.resolve_neg() if t.is_neg() else t
 
 
-def _format(input: Tensor) -> torch.memory_format:
+def memory_format(input: Tensor) -> torch.memory_format:
     """torch's layers give channels-last out for channels-last in."""
     for dims, form in ((4, torch.channels_last), (5, torch.channels_last_3d)):
         if input.dim() == dims and input.is_contiguous(memory_format=form) and not input.is_contiguous():

@@ -18,12 +18,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window
-from pellucid.ops.block import Pooling, engine_takes, run_pooling
+from pellucid.ops.block import Pooling, engine_takes, memory_format, run_pooling
 from pellucid.ops.reference import pooling as reference
 from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, per_axis, remembered, sliding, spoken
 
@@ -80,7 +81,7 @@ max_pool3d = partial(max_pool, dims=3, layer="max_pool3d")
 def max_path(input: Tensor, windows: Sequence[Window], return_indices: bool, padding_value: float | None) -> MaxPath:
     """Choose the program for max pooling, by the rules at the top of this file."""
     sizes = input.shape[2:]
-    if engine_takes(input) and _engine_knows(windows) and (padding_value is None or not _pads(windows)):
+    if _on_engine(input) and _engine_knows(windows) and (padding_value is None or not _pads(windows)):
         return _native_max_positions if return_indices else _native_max
     # Taps further apart than the input is long can all miss it; torch's kernel then gives a position outside
     # the plane, and its backward pass writes there (seen in 2.13).
@@ -151,7 +152,7 @@ def average_path(
 ) -> AveragePath:
     """Choose the program for average pooling, by the rules at the top of this file."""
     dims, sizes = len(windows), input.shape[2:]
-    if engine_takes(input) and _engine_knows(windows) and (padding_value == 0 or not _pads(windows)):
+    if _on_engine(input) and _engine_knows(windows) and (padding_value == 0 or not _pads(windows)):
         return _native_average
     undilated = all(window.dilation == 1 for window in windows)
     torch_can = undilated and (dims > 1 or divisor_override is None)  # its avg_pool1d takes no divisor
@@ -162,6 +163,11 @@ def average_path(
     if torch_can and count_include_pad and not any(window.ceil for window in windows):
         return _padded_average
     return reference.average_pool
+
+
+def _on_engine(input: Tensor) -> bool:
+    # Channels-last maps would have to be turned around, and torch's kernels for them are fast.
+    return engine_takes(input) and memory_format(input) is torch.contiguous_format
 
 
 def _engine_knows(windows: Sequence[Window]) -> bool:
