@@ -122,7 +122,7 @@ void correlate(const CorrelateCall<T>& c) {
 
 struct Largest {
     template <class T>
-    static inline Vec<T> of(Vec<T> best, Vec<T> v) { return (v > best) | (v != v) ? v : best; }
+    static inline Vec<T> of(Vec<T> best, Vec<T> v) { return ((v > best) | (v != v)) ? v : best; }
 };
 
 struct Sum {
