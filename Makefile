@@ -36,6 +36,7 @@ bench-convolution: $(VENV)/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@mkdir -p $(dir $(CONVOLUTION))
 	@$(BIN)/python -m benchmarks.convolution --out $(CONVOLUTION) --allocator keeps
+	@grep -q '"networks"' $(CONVOLUTION) || $(BIN)/python -m benchmarks.networks --out $(CONVOLUTION)
 	@$(BIN)/python -m benchmarks.report_convolution $(CONVOLUTION) --out docs
 
 # The native module with checks of memory and arithmetic (GCC's AddressSanitizer and UBSan), and the tests that exercise it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 import pellucid.nn
 from benchmarks import peers
 from benchmarks.run import MODES, Measure, agree, both, main, times
+from pellucid.ops import choice
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,39 @@ def pooling(case: Pool, mode: str, threads: int) -> dict[str, Any]:
     return times(runs)
 
 
+RULE = [
+    Block(max(1, min(64, 2**22 // (c * max(16, 2 * c) * s * s))), c, (s, s), max(16, 2 * c), 3, pool=pool)
+    for pool in (1, 2)
+    for c in (1, 3, 8, 16, 32, 64, 128)
+    for s in (4, 8, 16, 32)
+]
+
+
+def rule(case: Block, mode: str, threads: int) -> dict[str, Any]:
+    """The engine beside torch.nn whatever :mod:`pellucid.ops.choice` says: what its rule is made from."""
+    theirs, x = case.theirs(), case.input()
+    engine = case.ours(theirs)
+
+    def always(x: Tensor) -> Tensor:
+        with mock.patch.object(choice, "choose", _ALWAYS):
+            found: Tensor = engine(x)
+        return found
+
+    layers = {"pellucid": always, "torch": theirs}
+    agree(layers, x)
+    return times(both(layers, x, mode), seconds=0.1) | {"flops": case.flops() * (1 if mode == "forward" else 3)}
+
+
+_ALWAYS = mock.Mock(return_value=choice.Choice(True, ""))
+
+
 def plan(quick: bool) -> Iterator[tuple[str, Measure, str, list[Any], str]]:
     """Everything that is measured: the table, how, the layer, its size and the mode."""
     for mode in MODES:
         for block in GRID[:2] if quick else GRID:
             yield "block", lambda *given, case=block: against_torch(case, *given[2:]), "ConvBlock", block.key(), mode
+        for block in RULE[:2] if quick else RULE:
+            yield "rule", lambda *given, case=block: rule(case, *given[2:]), "ConvBlock", block.key(), mode
         for pool in POOLS[:2] if quick else POOLS:
             yield "pooling", lambda *given, case=pool: pooling(case, *given[2:]), f"{pool.kind}Pool2d", pool.key(), mode
 

@@ -51,7 +51,7 @@ def nodes(output: Tensor) -> set[str]:
 
 LAYERS: dict[str, Callable[[torch.dtype], Tensor]] = {
     "recurrent": lambda dtype: nn.LSTM(2, 3, dtype=dtype)(torch.ones(4, 1, 2, dtype=dtype))[0],
-    "convolution": lambda dtype: nn.Conv1d(1, 1, 3, dtype=dtype)(torch.ones(1, 1, 8, dtype=dtype)),
+    "convolution": lambda dtype: nn.Conv1d(1, 1, 3, dtype=dtype)(torch.ones(1, 1, 512, dtype=dtype)),
     "max pooling": lambda dtype: nn.MaxPool1d(2)(torch.ones(1, 1, 8, dtype=dtype, requires_grad=True)),
     "average pooling": lambda dtype: nn.AvgPool1d(2)(torch.ones(1, 1, 8, dtype=dtype, requires_grad=True)),
 }

@@ -33,8 +33,8 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 NATIVE, PROGRAM = "native engine", "derived program in PyTorch"
 TORCH, REFERENCE = "torch's kernels", "reference in PyTorch"
 WHY = {
-    NATIVE: "executes the cell's derived program in C++, for the number types that it has",
-    PROGRAM: "the same program, for number types and devices that the engine does not have",
+    NATIVE: "Pellucid's own C++, for the number types that it has; small convolutions are torch's where that is faster",
+    PROGRAM: "the cell's derived program, for number types and devices that the engine does not have",
     TORCH: "padding that they do not know is made explicit first; pooling that they cannot do runs on the reference",
     REFERENCE: "the equations as they stand",
 }
@@ -245,14 +245,15 @@ def paths() -> list[Path]:
             found.append(Path("recurrent", device, _name(dtype), recurrent))
         for layers in _SPATIAL:
             for dtype in DTYPES:
-                chosen = _SPATIAL[layers](torch.empty((1, 1, 8), dtype=dtype, device=device))
+                chosen = _SPATIAL[layers](torch.empty((1, 1, 512), dtype=dtype, device=device))
                 found.append(Path(layers, device, _name(dtype), _kernels(chosen)))
     return found
 
 
-# An ordinary window; others have their padding made explicit, or run on the reference.
+# An ordinary window over one axis; small maps run on torch's kernels, other windows have their padding made explicit or run
+# on the reference.
 _SPATIAL: dict[str, Callable[[Tensor], Callable[..., Any]]] = {
-    "convolution": lambda x: convolution.path(x, x, None),
+    "convolution": lambda x: convolution.path(x, x[:, :, :2], None, [Window(2, 2)], 1),
     "max pooling": lambda x: pooling.max_path(x, [Window(2, 2)], False, None),
     "average pooling": lambda x: pooling.average_path(x, [Window(2, 2)], True, None, 0.0),
 }

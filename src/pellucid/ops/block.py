@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pellucid.geometry.axis import Window
+from pellucid.ops import choice as rule
 from pellucid.ops.activations import ACTIVATIONS, programs
 from pellucid.ops.native import _native
 from pellucid.ops.transforms import transformed
@@ -75,6 +76,11 @@ class Shape:
         if self.pooling is None:
             return self.map
         return tuple(w.output(size) for w, size in zip(self.pooling.windows, self.map, strict=True))
+
+    def choice(self, training: bool) -> rule.Choice:
+        """Whether the engine is the faster one for it."""
+        pooled = self.pooling is not None
+        return rule.choose(self.map, self.channels, self.groups, pooled=pooled, training=training)
 
     @cached_property
     def pooled_first(self) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window, channels_mismatch
+from pellucid.ops import choice
 from pellucid.ops.activations import ACTIVATIONS
 from pellucid.ops.block import Pooling, Shape, engine_takes, run_block
 from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
@@ -56,7 +57,7 @@ def convolution(
     bias_shape = None if bias is None else bias.shape
     arguments = (maps.shape, weight.shape, bias_shape, stride, padding, dilation, groups, padding_mode, padding_value)
     windows = _windows(layer, *arguments)
-    out = path(maps, weight, bias)(maps, weight, bias, windows, groups, padding_mode, padding_value)
+    out = path(maps, weight, bias, windows, groups)(maps, weight, bias, windows, groups, padding_mode, padding_value)
     return out if maps is input else out.squeeze(0)
 
 
@@ -86,13 +87,22 @@ conv2d = partial(convolution, dims=2, layer="conv2d")
 conv3d = partial(convolution, dims=3, layer="conv3d")
 
 
-def path(input: Tensor, weight: Tensor, bias: Tensor | None) -> Path:
-    """Choose the program: the native engine where it has the number type, and torch's kernel elsewhere.
+def path(input: Tensor, weight: Tensor, bias: Tensor | None, windows: Sequence[Window], groups: int) -> Path:
+    """Choose the program: the native engine where it has the number type and is the faster one, and torch's kernel elsewhere.
 
     The readable :func:`pellucid.ops.reference.convolution.convolution` can stand in the place of both and is what
     tests compare them with.
     """
-    return native_convolution if engine_takes(input, weight, bias) else torch_convolution
+    if not engine_takes(input, weight, bias):
+        return torch_convolution
+    sizes = tuple(window.output(size) for window, size in zip(windows, input.shape[2:], strict=True))
+    training = _trains(input, weight, bias)
+    chosen = choice.choose(sizes, weight.shape[1], groups, pooled=False, training=training)
+    return native_convolution if chosen.native else torch_convolution
+
+
+def _trains(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def native_convolution(
@@ -204,7 +214,33 @@ def convolution_block(
     :class:`~pellucid.errors.ArgumentError` for a name that is not there.
     """
     check_steps(layer, activation, pool)
-    if not engine_takes(input, weight, bias):
+    maps, shape = input, None
+    if engine_takes(input, weight, bias):
+        maps = batched(layer, input, dims)
+        sides, mode = padding, padding_mode
+        if padding_mode != "zeros" and torch.is_grad_enabled() and input.requires_grad:
+            # What the padding borrows has a gradient, which autograd gives back.
+            given = (maps.shape, weight.shape, None if bias is None else bias.shape, stride, padding, dilation, groups)
+            windows = _windows(layer, *given, padding_mode, padding_value)
+            maps, sides, mode = padded(maps, windows, padding_mode, padding_value), 0, "zeros"
+        shape = _block_shape(
+            layer,
+            maps.shape,
+            weight.shape,
+            None if bias is None else bias.shape,
+            stride,
+            sides,
+            dilation,
+            groups,
+            mode,
+            padding_value,
+            activation,
+            pool,
+            pool_size,
+            pool_stride,
+            pool_padding,
+        )
+    if shape is None or not shape.choice(_trains(input, weight, bias)).native:
         return block_maps(
             input,
             weight,
@@ -223,29 +259,6 @@ def convolution_block(
             pool_padding=pool_padding,
             layer=layer,
         ).pooled
-    maps = batched(layer, input, dims)
-    if padding_mode != "zeros" and torch.is_grad_enabled() and input.requires_grad:
-        # What the padding borrows has a gradient, which autograd gives back.
-        given = (maps.shape, weight.shape, None if bias is None else bias.shape, stride, padding, dilation, groups)
-        windows = _windows(layer, *given, padding_mode, padding_value)
-        maps, padding, padding_mode = padded(maps, windows, padding_mode, padding_value), 0, "zeros"
-    shape = _block_shape(
-        layer,
-        maps.shape,
-        weight.shape,
-        None if bias is None else bias.shape,
-        stride,
-        padding,
-        dilation,
-        groups,
-        padding_mode,
-        padding_value,
-        activation,
-        pool,
-        pool_size,
-        pool_stride,
-        pool_padding,
-    )
     out = run_block(shape, maps, weight, bias, _by_torch)
     return out if input.dim() == maps.dim() else out.squeeze(0)
 

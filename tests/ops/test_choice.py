@@ -1,0 +1,48 @@
+"""The promise: each convolution runs where it is the faster one, and the reason is told."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pellucid.nn import Conv2d, ConvBlock
+from pellucid.ops.choice import choose
+
+
+@pytest.mark.parametrize(
+    ("sizes", "channels", "groups", "pooled", "training", "native", "words"),
+    [
+        ((28, 28), 1, 1, True, False, True, "pooled in the same sweep"),
+        ((8, 8), 64, 1, True, False, True, "from 64"),
+        ((8, 8), 64, 1, True, True, False, "below 256"),
+        ((4, 4), 64, 1, True, False, False, "too small"),
+        ((56, 56), 64, 1, False, False, True, "56 x 56"),
+        ((56, 56), 64, 1, False, True, False, "oneDNN"),
+        ((56, 56), 3, 1, False, True, True, "3 channels"),
+        ((14, 14), 3, 1, False, False, False, "1,024"),
+        ((14, 14), 1, 64, False, True, True, "64 groups"),
+        ((1000,), 32, 1, False, True, True, "one axis"),
+    ],
+)
+def test_the_rule(
+    sizes: tuple[int, ...], channels: int, groups: int, pooled: bool, training: bool, native: bool, words: str
+) -> None:
+    chosen = choose(sizes, channels, groups, pooled=pooled, training=training)
+    assert chosen.native is native
+    assert words in chosen.why
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "training", "node"),
+    [
+        (Conv2d(3, 8, 3), 40, True, "_DifferentiableBackward"),
+        (Conv2d(16, 8, 3), 40, True, "ConvolutionBackward0"),
+        (ConvBlock(16, 8, 3, padding="same"), 40, True, "_DifferentiableBackward"),
+        (ConvBlock(16, 8, 3, padding="same"), 8, True, "_PooledBackward"),
+    ],
+)
+def test_what_is_chosen_runs(layer: torch.nn.Module, size: int, training: bool, node: str) -> None:
+    x = torch.randn(2, next(layer.parameters()).shape[1], size, size)
+    out = layer(x)
+    assert out.grad_fn is not None
+    assert out.grad_fn.name() == node
