@@ -162,7 +162,7 @@ def networks(results: Results) -> str:
     ]
     lines = [
         [
-            row["network"],
+            row["cell"],
             str(row["threads"]),
             named(side),
             str(v["epochs"]),
@@ -213,7 +213,7 @@ kernel is faster, the layers call it.
 {rule(results)}
 ## Whole networks
 
-Trained side by side from the same weights on the same batches, an epoch in turn, until 97 % of the images kept apart are right
+Trained side by side from the same weights on the same batches, an epoch in turn, until 95 % of the images kept apart are right
 (Adam, batches of 64; scikit-learn's digits enlarged to 28 x 28, and to 32 x 32 in random colours): torch.nn's layers, and what
 `pellucid.fuse` makes of them.
 

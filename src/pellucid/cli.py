@@ -249,17 +249,30 @@ def cell(name: str, /, *, inputs: int = 64, hidden: int = 64, latex: bool = Fals
 
 
 @app.command
-def doctor(*, json: bool = False) -> None:
+def doctor(*, shape: str | None = None, json: bool = False) -> None:
     """Say which path, instruction set and number of threads are in use here, and why; and check the engine's numbers.
 
     The check runs a small LSTM and a small GRU forward and backward, and compares them with their equations and with
     torch.nn. If it fails, the exit code is 1.
 
+    Examples:
+
+        pellucid doctor
+
+        pellucid doctor --shape "28x28x1 | conv 3 16 p1 | relu | pool 2"
+
     Parameters
     ----------
+    shape
+        Say instead what computes the convolutions of this chain of layers, written as for `pellucid size`, and why.
     json
         Print the same as JSON.
     """
+    if shape is not None:
+        from pellucid.doctor_shape import decide, told
+
+        print(told(decide(shape), as_json=json))
+        return
     from pellucid.doctor import examine
 
     report = examine()
