@@ -218,6 +218,9 @@ Trained side by side from the same weights on the same batches, an epoch in turn
 `pellucid.fuse` makes of them.
 
 {networks(results)}
+The number of epochs is chance: rounding differs, and with it which of some hundred images are right; the seconds of an epoch are what
+the layers cost.
+
 ## How to get the figures again
 
 ```

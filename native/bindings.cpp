@@ -424,11 +424,13 @@ using PyPointwise = std::tuple<int, std::vector<double>, std::vector<PyStep>>;  
 using MaybePlaces = std::optional<nb::ndarray<nb::device::cpu, nb::c_contig>>;           // of int32 beside float32, of int64 beside float64
 using PyPool = std::tuple<bool, std::vector<PyAxis>, bool, long>;                           // max, axes, whether padding counts, divisor
 
+// Whether all are at least 0 and below size: no sign bit in what any of them lacks of either.
 template <class Place>
 bool all_below(const Place* places, long count, long size) {
-    bool found = true;
-    for (long i = 0; i < count; ++i) found &= places[i] >= 0 && places[i] < size;
-    return found;
+    const Place last = (Place)(size - 1);
+    Place signs = 0;
+    for (long i = 0; i < count; ++i) signs |= places[i] < 0 ? places[i] : (Place)(last - places[i]);
+    return signs >= 0;
 }
 
 Pointwise checked_pointwise(const PyPointwise& given, int inputs) {
