@@ -14,7 +14,9 @@ from pellucid.ops.choice import choose
     [
         ((28, 28), 1, 1, True, False, True, "pooled in the same sweep"),
         ((8, 8), 64, 1, True, False, True, "from 64"),
-        ((8, 8), 64, 1, True, True, False, "below 256"),
+        ((8, 8), 3, 1, True, True, False, "below 256"),
+        ((16, 16), 64, 1, True, True, False, "below 1,024"),
+        ((16, 16), 32, 1, True, True, True, "32 channels"),
         ((4, 4), 64, 1, True, False, False, "too small"),
         ((56, 56), 64, 1, False, False, True, "56 x 56"),
         ((56, 56), 64, 1, False, True, False, "oneDNN"),

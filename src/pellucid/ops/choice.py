@@ -45,10 +45,11 @@ def choose(map_sizes: tuple[int, ...], channels: int, groups: int, *, pooled: bo
     if len(map_sizes) == 1 and pixels >= 64:
         return Choice(True, f"one axis of {pixels} numbers, along which the engine's vectors lie")
     if pooled:
-        least = 256 if training else 64
+        least = 64 if not training else 256 if channels < 64 else 1024
+        what = f"{mode} and with {channels} channel{'s' * (channels > 1)}"
         if pixels >= least:
-            return Choice(True, f"{size} is pooled in the same sweep, {mode}: from {least} numbers on it pays")
-        return Choice(False, f"{size} is too small for the engine, {mode}: below {least} numbers")
+            return Choice(True, f"{size} is pooled in the same sweep, {what}: from {least:,} numbers on it pays")
+        return Choice(False, f"{size} is too small for the engine, {what}: below {least:,} numbers")
     if pixels < 1024:
         return Choice(False, f"{size} without pooling is too small for the engine: below 1,024 numbers")
     if training and channels > 8:
