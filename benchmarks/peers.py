@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,21 @@ class Loop(torch.nn.Module):
         return torch.stack(outputs), state
 
 
-# ONNX Runtime: one node, its weights in ONNX's order of gates.
+# ONNX Runtime: graphs made by hand, so that each is what a person would export.
+
+
+def _session(graph: Any, threads: int) -> Any:
+    """A graph, ready to run on so many threads."""
+    import onnxruntime
+    from onnx import helper
+
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+# A recurrent layer is one node, its weights in ONNX's order of gates.
 
 ORDERS = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 3, 1, 2]}
 
@@ -90,7 +105,6 @@ def onnx_runtime(layer: torch.nn.Module, threads: int) -> Callable[[Tensor], Ten
         layer: ``torch.nn.RNN``, ``GRU`` or ``LSTM`` of one layer.
         threads: of its pool.
     """
-    import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
     kind = type(layer).__name__
@@ -111,10 +125,7 @@ def onnx_runtime(layer: torch.nn.Module, threads: int) -> Callable[[Tensor], Ten
         [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["T", 1, "B", hidden])],
         [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in weights.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = _session(graph, threads)
 
     def run(x: Tensor) -> Tensor:
         (y,) = session.run(["Y"], {"X": x.detach().numpy()})
@@ -131,7 +142,6 @@ def exported(layer: torch.nn.Module, x: Tensor, threads: int) -> Callable[[Tenso
         x: an input, for its shape.
         threads: of ONNX Runtime's pool.
     """
-    import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
     nodes, weights, before = [], {}, 0
@@ -166,10 +176,7 @@ def exported(layer: torch.nn.Module, x: Tensor, threads: int) -> Callable[[Tenso
         [helper.make_tensor_value_info(result, TensorProto.FLOAT, list(output.shape))],
         [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in weights.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = _session(graph, threads)
 
     def run(x: Tensor) -> Tensor:
         (y,) = session.run([result], {"v0": x.detach().numpy()})
