@@ -132,35 +132,66 @@ struct Shape {
     }
 };
 
+// One row of one channel, as far as the tile wants it of one phase.
+template <class T>
+void bring_row(const TileAxis& x, size_t phase, const T* row, long apart, long stride, T border, T* to) {
+    const std::int32_t* source = x.source.data() + phase * x.count;
+    const TileAxis::Run run = x.runs[phase];
+    for (long i = 0; i < run.begin; ++i) to[i] = source[i] < 0 ? border : row[source[i] * apart];
+    if (run.end > run.begin) {
+        const T* first = row + source[run.begin] * apart;
+        const long count = run.end - run.begin, step = stride * apart;
+        T* begin = to + run.begin;
+        if (step == 1) std::copy_n(first, count, begin);
+        else for (long i = 0; i < count; ++i) begin[i] = first[i * step];
+    }
+    for (long i = run.end; i < x.count; ++i) to[i] = source[i] < 0 ? border : row[source[i] * apart];
+}
+
+// The same of all channels, which lie side by side: squares of pixels and channels are turned.
+template <class T>
+void bring_pixels(const TileAxis& x, const T* row, long apart, long channels, T border, T* to, long channel_step, const Kernels<T>& kernels) {
+    const TileAxis::Run run = x.runs[0];
+    const int lanes = kernels.lanes;
+    long i = run.begin;
+    for (; i + lanes <= run.end; i += lanes) kernels.turn({row + x.source[i] * apart, apart, lanes, channels, to + i, channel_step});
+    for (long c = 0; c < channels; ++c) {
+        T* one = to + c * channel_step;
+        for (long k = i; k < run.end; ++k) one[k] = row[x.source[k] * apart + c];
+        for (long k = 0; k < run.begin; ++k) one[k] = x.source[k] < 0 ? border : row[x.source[k] * apart + c];
+        for (long k = run.end; k < x.count; ++k) one[k] = x.source[k] < 0 ? border : row[x.source[k] * apart + c];
+    }
+}
+
 // One image's channels of a group, in the tile's order.
 template <class T>
-void bring(const Tile& t, const Axis& along, const Maps<const T>& in, const T* from, long channels, T border, T* to) {
+void bring(const Tile& t, const Axis& along, const Maps<const T>& in, const T* from, long channels, T border, T* to, const Kernels<T>& kernels) {
     const TileAxis &z = t.axis[0], &y = t.axis[1], &x = t.axis[2];
-    const long step = along.stride * in.x;
-    for (long c = 0; c < channels; ++c, from += in.channel)
+    // Every row: where it comes from, null beside the input, and where its phases go.
+    const auto each_row = [&](const auto& visit) {
         for (size_t pz = 0; pz < z.phases.size(); ++pz)
             for (size_t py = 0; py < y.phases.size(); ++py)
-                for (size_t px = 0; px < x.phases.size(); ++px)
-                    for (long iz = 0; iz < z.count; ++iz)
-                        for (long iy = 0; iy < y.count; ++iy, to += x.count) {
-                            const long at_z = z.source[pz * z.count + iz], at_y = y.source[py * y.count + iy];
-                            if (at_z < 0 || at_y < 0) {
-                                std::fill_n(to, x.count, border);
-                                continue;
-                            }
-                            const T* row = from + at_z * in.z + at_y * in.y;
-                            const std::int32_t* source = x.source.data() + px * x.count;
-                            const TileAxis::Run run = x.runs[px];
-                            for (long i = 0; i < run.begin; ++i) to[i] = source[i] < 0 ? border : row[source[i] * in.x];
-                            if (run.end > run.begin) {
-                                const T* first = row + source[run.begin] * in.x;
-                                const long count = run.end - run.begin;
-                                T* begin = to + run.begin;
-                                if (step == 1) std::copy_n(first, count, begin);
-                                else for (long i = 0; i < count; ++i) begin[i] = first[i * step];
-                            }
-                            for (long i = run.end; i < x.count; ++i) to[i] = source[i] < 0 ? border : row[source[i] * in.x];
-                        }
+                for (long iz = 0; iz < z.count; ++iz)
+                    for (long iy = 0; iy < y.count; ++iy) {
+                        const long at_z = z.source[pz * z.count + iz], at_y = y.source[py * y.count + iy];
+                        visit(at_z < 0 || at_y < 0 ? nullptr : from + at_z * in.z + at_y * in.y,
+                              to + (long)((pz * y.phases.size() + py) * x.phases.size()) * t.phase_step + iz * t.z_step + iy * t.y_step);
+                    }
+    };
+    if (in.channel == 1 && in.x != 1 && along.stride == 1) {       // channels last
+        each_row([&](const T* row, T* first) {
+            if (row) bring_pixels(x, row, in.x, channels, border, first, t.channel_step, kernels);
+            else for (long c = 0; c < channels; ++c) std::fill_n(first + c * t.channel_step, x.count, border);
+        });
+        return;
+    }
+    for (long c = 0; c < channels; ++c, from += in.channel, to += t.channel_step)
+        each_row([&](const T* row, T* first) {
+            for (size_t px = 0; px < x.phases.size(); ++px, first += t.phase_step) {
+                if (row) bring_row(x, px, row, in.x, along.stride, border, first);
+                else std::fill_n(first, x.count, border);
+            }
+        });
 }
 
 template <class N>
@@ -243,7 +274,7 @@ public:
         const ConvolutionBlock<T>& b = block_;
         const Shape shape = Shape::of(kernels_.spatial, b.filters, (long)t.starts.size());
         for (long g = 0; g < b.groups; ++g) {
-            bring(t, b.axis[2], in, in.at(image, g * b.channels), b.channels, b.border_value, input_);
+            bring(t, b.axis[2], in, in.at(image, g * b.channels), b.channels, b.border_value, input_, kernels_);
             const long past = b.channels * t.channel_step;
             std::fill_n(input_ + past, 2 * kernels_.lanes, T(0));
             for (long f = 0; f < b.filters; f += shape.filters) {
@@ -439,7 +470,7 @@ public:
                 T* map = maps_ + i * map_size_ + layout_.margin;
                 for (long f = 0; f < b_.filters; ++f) map_gradient(first + i, group * b_.filters + f, map + f * layout_.filter_step);
                 if (g_.in) input_gradient(first + i, group, map);
-                if (weight) bring(t_, b_.axis[2], in, in.at(first + i, group * b_.channels), b_.channels, b_.border_value, input_ + i * input_size_);
+                if (weight) bring(t_, b_.axis[2], in, in.at(first + i, group * b_.channels), b_.channels, b_.border_value, input_ + i * input_size_, kernels_);
             }
             if (weight) weight_gradient(count, weight);
             if (!bias) continue;

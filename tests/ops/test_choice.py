@@ -48,3 +48,12 @@ def test_what_is_chosen_runs(layer: torch.nn.Module, size: int, training: bool, 
     out = layer(x)
     assert out.grad_fn is not None
     assert out.grad_fn.name() == node
+
+
+def test_channels_last_maps_are_torchs_unless_they_are_pooled() -> None:
+    x = torch.randn(2, 3, 40, 40).to(memory_format=torch.channels_last)
+    names = [
+        layer(x).grad_fn.name()  # type: ignore[union-attr]
+        for layer in (Conv2d(3, 8, 3), ConvBlock(3, 8, 3, pool=None, activation=None), ConvBlock(3, 8, 3))
+    ]
+    assert names == ["ConvolutionBackward0", "ConvolutionBackward0", "_DifferentiableBackward"]

@@ -18,7 +18,7 @@ from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window, channels_mismatch
 from pellucid.ops import choice
 from pellucid.ops.activations import ACTIVATIONS
-from pellucid.ops.block import Pooling, Shape, engine_takes, run_block
+from pellucid.ops.block import Pooling, Shape, engine_takes, memory_format, run_block
 from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
 from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, remembered, sliding, spoken
 
@@ -93,12 +93,17 @@ def path(input: Tensor, weight: Tensor, bias: Tensor | None, windows: Sequence[W
     The readable :func:`pellucid.ops.reference.convolution.convolution` can stand in the place of both and is what
     tests compare them with.
     """
-    if not engine_takes(input, weight, bias):
+    if not engine_takes(input, weight, bias) or _channels_last(input):
         return torch_convolution
     sizes = tuple(window.output(size) for window, size in zip(windows, input.shape[2:], strict=True))
     training = _trains(input, weight, bias)
     chosen = choice.choose(sizes, weight.shape[1], groups, pooled=False, training=training)
     return native_convolution if chosen.native else torch_convolution
+
+
+def _channels_last(input: Tensor) -> bool:
+    # The engine turns them around at both ends, which a pooling repays and a convolution alone does not.
+    return memory_format(input) is not torch.contiguous_format
 
 
 def _trains(*tensors: Tensor | None) -> bool:
@@ -215,7 +220,7 @@ def convolution_block(
     """
     check_steps(layer, activation, pool)
     maps, shape = input, None
-    if engine_takes(input, weight, bias):
+    if engine_takes(input, weight, bias) and (pool is not None or not _channels_last(input)):
         maps = batched(layer, input, dims)
         sides, mode = padding, padding_mode
         if padding_mode != "zeros" and torch.is_grad_enabled() and input.requires_grad:
