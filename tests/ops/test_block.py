@@ -196,6 +196,16 @@ def test_derivatives_of_derivatives_and_transforms() -> None:
     torch.testing.assert_close(compiled(x, w), run(x, w))
 
 
+def test_under_autocast_the_number_types_are_torchs() -> None:
+    """Which for a convolution is bfloat16."""
+    x, w = torch.randn(1, 1, 9, 9), torch.randn(2, 1, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = convolution_block(x, w, dims=2)
+        expected = F.max_pool2d(F.conv2d(x, w).relu(), 2)
+    assert out.dtype == expected.dtype == torch.bfloat16
+    assert torch.equal(out, expected)
+
+
 @pytest.mark.parametrize("padding_mode", ["reflect", "replicate", "circular"])
 def test_borrowed_padding_has_its_gradient(padding_mode: str) -> None:
     """It is given back to what it was borrowed from."""

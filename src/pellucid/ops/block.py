@@ -114,9 +114,11 @@ def _axes(windows: Sequence[Window], sizes: Sequence[int]) -> list[tuple[int, ..
 
 
 def engine_takes(*tensors: Tensor | None) -> bool:
-    """Whether the native engine takes these tensors, here and now."""
+    """Whether the native engine takes these tensors, here and now; under autocast torch chooses the number types."""
     first = tensors[0]
     if not isinstance(first, Tensor) or first.dtype not in (torch.float32, torch.float64) or transformed():
+        return False
+    if torch.is_autocast_enabled("cpu"):
         return False
     return all(
         t is None or (t.dtype == first.dtype and t.device.type == "cpu" and t.layout == torch.strided and t.numel() > 0)
