@@ -11,7 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from pellucid import _native
 from pellucid.ops import choice
@@ -204,6 +206,17 @@ def test_under_autocast_the_number_types_are_torchs() -> None:
         expected = F.max_pool2d(F.conv2d(x, w).relu(), 2)
     assert out.dtype == expected.dtype == torch.bfloat16
     assert torch.equal(out, expected)
+
+
+def test_whoever_looks_at_operations_sees_them() -> None:
+    """A graph made by running, and a count of operations."""
+    x, w = torch.randn(1, 1, 9, 9), torch.randn(2, 1, 3, 3)
+    graph = make_fx(lambda x: convolution_block(x, w, dims=2))(x)
+    other = torch.randn(1, 1, 9, 9)
+    torch.testing.assert_close(graph(other), convolution_block(other, w, dims=2))
+    with FlopCounterMode(display=False) as counter:
+        convolution_block(x, w, dims=2)
+    assert counter.get_total_flops() == 2 * 2 * 7 * 7 * 9
 
 
 @pytest.mark.parametrize("padding_mode", ["reflect", "replicate", "circular"])

@@ -114,11 +114,15 @@ def _axes(windows: Sequence[Window], sizes: Sequence[int]) -> list[tuple[int, ..
 
 
 def engine_takes(*tensors: Tensor | None) -> bool:
-    """Whether the native engine takes these tensors, here and now; under autocast torch chooses the number types."""
+    """Whether the native engine takes these tensors, here and now.
+
+    Not under autocast, where torch chooses the number types, and not where something looks at torch's operations as they
+    run (``make_fx``, a count of operations): the engine's are none.
+    """
     first = tensors[0]
     if not isinstance(first, Tensor) or first.dtype not in (torch.float32, torch.float64) or transformed():
         return False
-    if torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled("cpu") or torch._C._len_torch_dispatch_stack():
         return False
     return all(
         t is None or (t.dtype == first.dtype and t.device.type == "cpu" and t.layout == torch.strided and t.numel() > 0)
