@@ -601,7 +601,7 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     // Sums over images are added up in pieces that do not depend on the threads.
     const long most_pieces = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(weights, 1));
     const long pieces = std::min({block.batch, most_pieces, 16l});
-    Arena sums;
+    Arena sums(true);       // not the memory that this thread keeps: its share of the work wants that
     T* weight = sums.take<T>(gradients.weight ? pieces * weights : 0);
     T* bias = sums.take<T>(gradients.bias ? pieces * filters : 0);
     if (gradients.weight) std::fill_n(weight, pieces * weights, T(0));

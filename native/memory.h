@@ -15,8 +15,8 @@ namespace pellucid {
 
 // Hands out pieces that begin at a cache line, all from one slab that the thread keeps; what does not fit is allocated,
 // and the slab grows to the need at the end of the call. An arena takes the slab with it: another one on the same thread
-// (a signal handler that runs a layer while a layer runs) finds none and allocates all it needs. So does one that is to
-// outlive a call: it has its memory for itself.
+// (a signal handler that runs a layer while a layer runs) finds none and allocates all it needs. So does one that has
+// its memory for itself: one that is to outlive a call, or that stands beside another.
 class Arena {
 public:
     explicit Arena(bool for_itself = false) : for_itself_(for_itself) {

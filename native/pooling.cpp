@@ -59,7 +59,8 @@ void Pooler<T>::lines(const Plane<const T>& from, long z, long line, long count,
     }
     // Windows of two columns side by side, none of which lies in the padding, are pooled where they lie.
     const long step = ay.stride * from.y_step;
-    if (found && ax.kernel == 2 && ax.stride == 2 && ax.dilation == 1 && ax.first(columns.begin) >= 0 && ax.first(columns.end - 1) + 2 <= ax.in) {
+    // Whether they are does not depend on which columns are asked for: neither may the order of a sum.
+    if (found && ax.kernel == 2 && ax.stride == 2 && ax.dilation == 1 && ax.before == 0 && ax.first(ax.out - 1) + 2 <= ax.in) {
         for (int r = 0; r < found; ++r) row_spots_[r] += (Spot<T>)seen.begin;
         const HalveCall<T> halve{rows_.data(), found, columns.count(), to, count, step, to_step, row_spots_.data(), places, (Spot<T>)(ay.stride * ax.in)};
         (!pool_.max ? kernels_.spatial.halve_sum : places ? kernels_.spatial.halve_place : kernels_.spatial.halve_max)(halve);

@@ -166,6 +166,19 @@ def test_the_same_bits_on_any_number_of_threads(
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
+def test_a_row_that_is_cut_sums_in_the_same_order() -> None:
+    """One row of windows, the last of them in the padding, is cut into as many tiles as there are threads."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 3, 2, 801, generator=generator)
+    w = torch.randn(24, 3, 5, 5, generator=generator)
+    threads, found = torch.get_num_threads(), []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        found.append(convolution_block(x, w, padding="same", dims=2, pool="avg", pool_padding=((0, 0), (0, 1))))
+    torch.set_num_threads(threads)
+    assert all(torch.equal(found[0], other) for other in found[1:])
+
+
 def test_what_is_not_a_number_goes_through() -> None:
     """NaN reaches every window that sees it, and no other."""
     x = torch.zeros(1, 1, 9, 9)
