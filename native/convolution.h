@@ -13,6 +13,9 @@
 
 namespace pellucid {
 
+// Multiply-adds, times two, below which a second thread costs more than it does.
+inline constexpr double least_work = 1e6;
+
 enum class Border { value, reflect, replicate, circular };      // what the padding holds
 
 // Tensors (batch, channels, depth, height, width) with any distances.

@@ -1,4 +1,4 @@
-"""Pellucid's engine: executes the programs of recurrent cells (native/)."""
+"""Pellucid's engine: executes the programs of recurrent cells, convolution and pooling (native/)."""
 
 from collections.abc import Sequence
 

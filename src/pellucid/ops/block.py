@@ -1,11 +1,12 @@
 """Convolution ► activation ► pooling on the native engine, forward and backward."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.geometry.axis import Window
@@ -140,17 +141,42 @@ def run_block(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, 
         bias: (O,), or None.
         by_torch: the same, for derivatives of derivatives.
     """
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias)):
+    if shape.padding_mode != "zeros" and trains(input):
+        # What the padding borrows has a gradient, which autograd gives back.
+        input = padded(input, shape.windows, shape.padding_mode, shape.padding_value)
+        shape = _unpadded(shape)
+    if trains(input, weight, bias):
         found: Tensor = _Differentiable.apply(shape, by_torch, input, weight, bias)  # type: ignore[no-untyped-call]
         return found
     return _forward(shape, input, weight, bias, keep=False)[0]
+
+
+def trains(*tensors: Tensor | None) -> bool:
+    """Whether autograd will ask for the gradient of any of them."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def padded(input: Tensor, windows: Sequence[Window], padding_mode: str, padding_value: float) -> Tensor:
+    """Make the windows' padding part of the feature map."""
+    sides = [side for window in reversed(windows) for side in window.padding]  # F.pad begins with the last axis
+    if padding_mode == "zeros":
+        return F.pad(input, sides, value=padding_value)
+    return F.pad(input, sides, mode=padding_mode)
+
+
+@lru_cache(maxsize=2048)
+def _unpadded(shape: Shape) -> Shape:
+    """The shape whose input has its padding already."""
+    sizes = tuple(size + sum(w.padding) for size, w in zip(shape.sizes, shape.windows, strict=True))
+    windows = tuple(replace(w, padding=(0, 0)) for w in shape.windows)
+    return replace(shape, sizes=sizes, windows=windows, padding_mode="zeros")
 
 
 class Kept(NamedTuple):
     """What a forward pass keeps for the backward pass."""
 
     map: Tensor | None
-    """The feature map before the activation; where there is one, or an average, and the maximum is not taken first."""
+    """The feature map before the activation; where there is one and the maximum is not taken first."""
     largest: Tensor | None
     """Of every window, before the activation; where the maximum is taken first and an activation follows."""
     places: Tensor | None
@@ -233,7 +259,7 @@ def _by_torch(
 
 def run_pooling(pooling: Pooling, input: Tensor, with_places: bool) -> tuple[Tensor, Tensor | None]:
     """Pool ``(B, C, *sizes)``, float32 or float64; differentiable, and the places of maxima with it if they are asked for."""
-    if torch.is_grad_enabled() and input.requires_grad:
+    if trains(input):
         out, places = _Pooled.apply(pooling, input)  # type: ignore[no-untyped-call]
     else:
         out, places = _pool(pooling, input, keep=with_places)

@@ -6,7 +6,6 @@ computes it in one sweep has one place to stand.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
@@ -18,7 +17,7 @@ from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window, channels_mismatch
 from pellucid.ops import choice
 from pellucid.ops.activations import ACTIVATIONS
-from pellucid.ops.block import Pooling, Shape, engine_takes, memory_format, run_block
+from pellucid.ops.block import Pooling, Shape, engine_takes, memory_format, padded, run_block, trains
 from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
 from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, remembered, sliding, spoken
 
@@ -96,7 +95,7 @@ def path(input: Tensor, weight: Tensor, bias: Tensor | None, windows: Sequence[W
     if not engine_takes(input, weight, bias) or _channels_last(input):
         return torch_convolution
     sizes = tuple(window.output(size) for window, size in zip(windows, input.shape[2:], strict=True))
-    training = _trains(input, weight, bias)
+    training = trains(input, weight, bias)
     chosen = choice.choose(sizes, weight.shape[1], groups, pooled=False, training=training)
     return native_convolution if chosen.native else torch_convolution
 
@@ -104,10 +103,6 @@ def path(input: Tensor, weight: Tensor, bias: Tensor | None, windows: Sequence[W
 def _channels_last(input: Tensor) -> bool:
     # The engine turns them around at both ends, which a pooling repays and a convolution alone does not.
     return memory_format(input) is not torch.contiguous_format
-
-
-def _trains(*tensors: Tensor | None) -> bool:
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def native_convolution(
@@ -120,10 +115,6 @@ def native_convolution(
     padding_value: float,
 ) -> Tensor:
     """Convolve on the native engine."""
-    borrows = padding_mode != "zeros" and torch.is_grad_enabled() and input.requires_grad
-    if borrows:  # what the padding borrows has a gradient, which autograd gives back
-        input = padded(input, windows, padding_mode, padding_value)
-        windows, padding_mode = [replace(window, padding=(0, 0)) for window in windows], "zeros"
     shape = _shape(input.shape, weight.shape, tuple(windows), groups, padding_mode, float(padding_value))
     return run_block(shape, input, weight, bias, _by_torch)
 
@@ -180,14 +171,6 @@ def torch_convolution(
     return out
 
 
-def padded(input: Tensor, windows: Sequence[Window], padding_mode: str, padding_value: float) -> Tensor:
-    """Make the windows' padding part of the feature map."""
-    sides = [side for window in reversed(windows) for side in window.padding]  # F.pad begins with the last axis
-    if padding_mode == "zeros":
-        return F.pad(input, sides, value=padding_value)
-    return F.pad(input, sides, mode=padding_mode)
-
-
 POOLS: Mapping[str, Callable[..., Tensor | tuple[Tensor, Tensor]]] = {"max": max_pool, "avg": average_pool}
 """The poolings a block can have."""
 
@@ -214,30 +197,25 @@ def convolution_block(
     """Compute convolution ► bias ► activation ► pooling; arguments and errors as in the single operators.
 
     `activation` is a name of :data:`~pellucid.ops.activations.ACTIVATIONS`, `pool` of :data:`POOLS`; None leaves that
-    step out. On the native engine it is one sweep, and the feature map is never written. The result is
-    ``(B, O, *outputs)``, or ``(O, *outputs)`` where the input has no batch; raises
+    step out. On the native engine it is one sweep. The feature map is not written, but for a backward pass that reads it:
+    with an activation, unless that never falls and max pooling follows. The result is ``(B, O, *outputs)``, or
+    ``(O, *outputs)`` where the input has no batch; raises
     :class:`~pellucid.errors.ArgumentError` for a name that is not there.
     """
     check_steps(layer, activation, pool)
     maps, shape = input, None
     if engine_takes(input, weight, bias) and (pool is not None or not _channels_last(input)):
         maps = batched(layer, input, dims)
-        sides, mode = padding, padding_mode
-        if padding_mode != "zeros" and torch.is_grad_enabled() and input.requires_grad:
-            # What the padding borrows has a gradient, which autograd gives back.
-            given = (maps.shape, weight.shape, None if bias is None else bias.shape, stride, padding, dilation, groups)
-            windows = _windows(layer, *given, padding_mode, padding_value)
-            maps, sides, mode = padded(maps, windows, padding_mode, padding_value), 0, "zeros"
         shape = _block_shape(
             layer,
             maps.shape,
             weight.shape,
             None if bias is None else bias.shape,
             stride,
-            sides,
+            padding,
             dilation,
             groups,
-            mode,
+            padding_mode,
             padding_value,
             activation,
             pool,
@@ -245,7 +223,7 @@ def convolution_block(
             pool_stride,
             pool_padding,
         )
-    if shape is None or not shape.choice(_trains(input, weight, bias)).native:
+    if shape is None or not shape.choice(trains(input, weight, bias)).native:
         return block_maps(
             input,
             weight,

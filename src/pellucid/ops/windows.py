@@ -51,7 +51,8 @@ def remembered(fit: Callable[Concatenate[Layer, P], R]) -> Callable[Concatenate[
 
     @wraps(fit)
     def remembering(layer: Layer, /, *given: P.args, **named: P.kwargs) -> R:
-        key = (given, tuple(map(type, given)), tuple(named.items()))  # 1, 1.0 and True are equal
+        values = (*given, *named.values())
+        key = (values, tuple(map(type, values)), tuple(named))  # 1, 1.0 and True are equal
         try:
             return made[key]
         except (KeyError, TypeError) as miss:

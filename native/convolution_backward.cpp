@@ -1,0 +1,266 @@
+#include <cstdint>
+#include <vector>
+
+#include "convolution.h"
+#include "threads.h"
+#include "tile.h"
+
+namespace pellucid {
+namespace {
+
+// The input's gradient, one phase of its coordinates at a time: a correlation of the map's gradient with the taps that meet them.
+template <class T>
+struct Phase {
+    long at[3];                             // the phase on each axis: a padded coordinate's remainder
+    Range range[3];                         // its numbers that the input has
+    std::vector<long> starts;               // of vectors of them
+    std::vector<std::int32_t> taps;         // from a place in the map's gradient, over filters and taps
+    std::vector<T> weights;                 // [group][channel][filter, tap]
+};
+
+// The layout of one image's map gradient: as the results in the tile, with a margin of zeros before each filter.
+struct Gradient {
+    long margin, filter_step;
+};
+
+template <class T>
+std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Tile& t, const Gradient& g, int lanes) {
+    const Axis(&a)[3] = b.axis;
+    std::vector<Phase<T>> found;
+    const long kernel[3] = {a[0].kernel, a[1].kernel, a[2].kernel}, volume = kernel[0] * kernel[1] * kernel[2];
+    for (long pz : t.axis[0].phases)
+        for (long py : t.axis[1].phases)
+            for (long px : t.axis[2].phases) {
+                Phase<T> phase{{pz, py, px}, {}, {}, {}, {}};
+                for (int i = 0; i < 3; ++i) {
+                    // A number q of the phase is at q * stride + phase - before in the input.
+                    const long least = a[i].before - phase.at[i], most = a[i].in + least, stride = a[i].stride;
+                    phase.range[i] = {least > 0 ? (least + stride - 1) / stride : 0, most > 0 ? std::min(t.axis[i].count, (most + stride - 1) / stride) : 0};
+                }
+                if (phase.range[0].count() <= 0 || phase.range[1].count() <= 0 || phase.range[2].count() <= 0) continue;
+                phase.starts = starts_of({phase.range[0].count(), phase.range[1].count(), phase.range[2].count()}, t.z_step, t.y_step, lanes);
+                std::vector<long> members;
+                for (long f = 0; f < b.filters; ++f)
+                    for (long kz = 0; kz < kernel[0]; ++kz)
+                        for (long ky = 0; ky < kernel[1]; ++ky)
+                            for (long kx = 0; kx < kernel[2]; ++kx) {
+                                if (t.axis[0].phases[t.axis[0].phase[kz]] != pz || t.axis[1].phases[t.axis[1].phase[ky]] != py ||
+                                    t.axis[2].phases[t.axis[2].phase[kx]] != px)
+                                    continue;
+                                members.push_back(f * b.channels * volume + (kz * kernel[1] + ky) * kernel[2] + kx);
+                                phase.taps.push_back((std::int32_t)(f * g.filter_step - t.axis[0].shift[kz] * t.z_step -
+                                                                    t.axis[1].shift[ky] * t.y_step - t.axis[2].shift[kx]));
+                            }
+                for (long group = 0; group < b.groups; ++group)
+                    for (long c = 0; c < b.channels; ++c)
+                        for (long m : members) phase.weights.push_back(b.weight[group * b.filters * b.channels * volume + c * volume + m]);
+                found.push_back(std::move(phase));
+            }
+    return found;
+}
+
+// One thread's images, backward.
+template <class T>
+class Backward {
+public:
+    static constexpr long bytes = 2048 * 1024;       // of the images that are in work at a time
+
+    Backward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const Gradient& layout,
+             const std::vector<Phase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
+        : b_(block), g_(gradients), t_(tile), layout_(layout), phases_(phases), kernels_(kernels), pooler_(block.pool, kernels, arena) {
+        const long past = 2 * kernels.lanes;
+        input_size_ = block.channels * tile.channel_step + past;
+        map_size_ = block.filters * layout.filter_step + past;
+        together_ = std::clamp<long>(bytes / (long)sizeof(T) / (input_size_ + map_size_), 1, block.batch);
+        input_ = arena.take<T>(input_size_ * together_);
+        maps_ = arena.take<T>(map_size_ * together_);
+        std::fill_n(input_, input_size_ * together_, T(0));
+        std::fill_n(maps_, map_size_ * together_, T(0));
+        const long grid = tile.phase_step + kernels.lanes;
+        found_ = arena.take<T>(grid * most_channels);
+        const Axis(&p)[3] = block.pool.axis;
+        windows_ = p[0].out * p[1].out * p[2].out;
+        size_ = block.axis[0].out * block.axis[1].out * block.axis[2].out;
+        const bool pools = !block.pool.trivial();
+        const bool finds = pools && block.pool.max && !block.pooled_first;
+        slope_ = arena.take<T>(pools ? windows_ : 0);
+        places_ = arena.take<Spot<T>>(finds ? windows_ : 0);
+        activated_ = arena.take<T>(finds && block.activation ? size_ : 0);
+        if (block.activation) {
+            activation_.emplace_back(*block.activation, kernels, arena);
+            derivative_.emplace_back(*gradients.derivative, kernels, arena);
+        }
+    }
+
+    // Images of a group: their input's gradient, and what they add to the weight's and the bias's.
+    void images(long begin, long end, long group, const Maps<const T>& in, T* weight, T* bias) {
+        for (long first = begin; first < end; first += together_) {
+            const long count = std::min(together_, end - first);
+            for (long i = 0; i < count; ++i) {
+                T* map = maps_ + i * map_size_ + layout_.margin;
+                for (long f = 0; f < b_.filters; ++f) map_gradient(first + i, group * b_.filters + f, map + f * layout_.filter_step);
+                if (g_.in) input_gradient(first + i, group, map);
+                if (weight) bring(t_, b_.axis[2], in, in.at(first + i, group * b_.channels), b_.channels, b_.border_value, input_ + i * input_size_, kernels_);
+            }
+            if (weight) weight_gradient(count, weight);
+            if (!bias) continue;
+            for (long i = 0; i < count; ++i)
+                for (long f = 0; f < b_.filters; ++f)
+                    bias[f] += kernels_.sum(maps_ + i * map_size_ + layout_.margin + f * layout_.filter_step, t_.length);
+        }
+    }
+
+private:
+    const ConvolutionBlock<T>& b_;
+    const ConvolutionGradients<T>& g_;
+    const Tile& t_;
+    const Gradient& layout_;
+    const std::vector<Phase<T>>& phases_;
+    const Kernels<T>& kernels_;
+    Pooler<T> pooler_;
+    long input_size_, map_size_, together_, windows_, size_;
+    T *input_, *maps_, *found_, *slope_, *activated_;
+    Spot<T>* places_;
+    std::vector<PointwiseRun<T>> activation_, derivative_;
+
+    // One filter's, into rows as the tile has them; what lies between them stays 0.
+    void map_gradient(long image, long filter, T* to) {
+        const long all = b_.groups * b_.filters, height = b_.axis[1].out, width = b_.axis[2].out;
+        const T* map = g_.kept.map ? g_.kept.map + (image * all + filter) * size_ : nullptr;
+        const T* out = g_.out + (image * all + filter) * windows_;
+        const bool pools = !b_.pool.trivial();
+        if (pools) pool_gradient(map, (image * all + filter) * windows_, out, to);
+        for (long z = 0; z < b_.axis[0].out; ++z)
+            for (long y = 0; y < height; ++y) {
+                const long at = (z * height + y) * width;
+                T* row = to + z * t_.z_step + y * t_.y_step;
+                if (!b_.activation && !pools) std::copy_n(out + at, width, row);
+                else if (b_.activation && !pools) derivative_[0].run({map + at, out + at}, {0, 0}, row, 0, 1, width);
+                else if (b_.activation && !b_.pooled_first) derivative_[0].run({map + at, row}, {0, 0}, row, 0, 1, width);
+            }
+    }
+
+    // The gradient of what is pooled, from the results' and from what was kept: the map, or of maxima the windows' (at `at`).
+    void pool_gradient(const T* map, long at, const T* out, T* to) {
+        const Axis(&p)[3] = b_.pool.axis;
+        const Spot<T>* places = nullptr;
+        if (b_.pooled_first) {
+            places = g_.kept.places + at;
+            if (b_.activation) derivative_[0].run({g_.kept.largest + at, out}, {0, 0}, slope_, 0, 1, windows_), out = slope_;
+        } else if (b_.pool.max) {
+            activation_[0].run({map, nullptr}, {0, 0}, activated_, 0, 1, size_);
+            const Range all[3] = {{0, p[0].out}, {0, p[1].out}, {0, p[2].out}};
+            pooler_.run({activated_, p[1].in * p[2].in, p[2].in}, all, {slope_, p[1].out * p[2].out, p[2].out}, places_);
+            places = places_;
+        }
+        scatter_plane<T>(b_.pool, out, places, to, t_.z_step, t_.y_step, kernels_);
+    }
+
+    void input_gradient(long image, long group, const T* map) {
+        const Axis(&a)[3] = b_.axis;
+        const long volume = a[0].in * a[1].in * a[2].in, lanes = kernels_.lanes;
+        T* to = g_.in + (image * b_.groups + group) * b_.channels * volume;
+        // A stride beyond the kernel, or an input that windows do not fill, leaves numbers that no tap meets.
+        bool whole = true;
+        for (int i = 0; i < 3; ++i)
+            whole = whole && (long)t_.axis[i].phases.size() == a[i].stride && (a[i].out - 1) * a[i].stride + a[i].span() >= a[i].in + a[i].before;
+        if (!whole) std::fill_n(to, b_.channels * volume, T(0));
+        const long row = t_.phase_step + lanes;
+        for (const Phase<T>& phase : phases_) {
+            const long depth = (long)phase.taps.size(), starts = (long)phase.starts.size();
+            const long first = phase.range[0].begin * t_.z_step + phase.range[1].begin * t_.y_step + phase.range[2].begin;
+            const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
+            for (long c = 0; c < b_.channels; c += shape.filters) {
+                const int channels = (int)std::min<long>(shape.filters, b_.channels - c);
+                TapsCall<T> call{phase.weights.data() + (group * b_.channels + c) * depth, depth, phase.taps.data(), depth, {}, {}, row, nullptr};
+                for (long s = 0; s < starts; s += shape.vectors) {
+                    const int count = (int)std::min<long>(shape.vectors, starts - s);
+                    for (int j = 0; j < count; ++j) {
+                        call.pixels[j] = map + first + phase.starts[s + j];
+                        call.out[j] = found_ + phase.starts[s + j];
+                    }
+                    kernels_.spatial.taps[channels - 1][count - 1](call);
+                }
+                for (int i = 0; i < channels; ++i) deal(phase, found_ + i * row, to + (c + i) * volume);
+            }
+        }
+    }
+
+    // A phase's numbers to their places in the input.
+    void deal(const Phase<T>& phase, const T* from, T* to) const {
+        const Axis(&a)[3] = b_.axis;
+        const auto place = [&](int i, long q) { return (phase.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
+        for (long z = 0; z < phase.range[0].count(); ++z)
+            for (long y = 0; y < phase.range[1].count(); ++y)
+                copy_row(from + z * t_.z_step + y * t_.y_step, phase.range[2].count(), to + (place(0, z) * a[1].in + place(1, y)) * a[2].in + place(2, 0),
+                         a[2].stride);
+    }
+
+    void weight_gradient(long images, T* weight) {
+        const Spatial<T>& s = kernels_.spatial;
+        const int lanes = kernels_.lanes;
+        const long depth = (long)t_.taps.size(), count = (t_.length + lanes - 1) / lanes * lanes;
+        for (long f = 0; f < b_.filters; f += s.filters) {
+            const int filters = (int)std::min<long>(s.filters, b_.filters - f);
+            for (long k = 0; k < depth; k += s.taps_at_once) {
+                const int taps = (int)std::min<long>(s.taps_at_once, depth - k);
+                const CorrelateCall<T> call{maps_ + layout_.margin + f * layout_.filter_step, layout_.filter_step, map_size_, input_, input_size_,
+                                            t_.taps.data() + k, images, count, weight + f * depth + k, depth};
+                s.correlate[filters - 1][taps - 1](call);
+            }
+        }
+    }
+};
+
+}  // namespace
+
+template <class T>
+void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Isa& isa, int threads) {
+    const Kernels<T>& kernels = isa.kernels<T>();
+    const long weights = block.groups * block.filters * block.taps(), filters = block.groups * block.filters;
+    if (gradients.weight) std::fill_n(gradients.weight, weights, T(0));
+    if (gradients.bias) std::fill_n(gradients.bias, filters, T(0));
+    if (block.batch == 0) return;
+    Range windows[3], out[3];
+    for (int a = 0; a < 3; ++a) windows[a] = {0, block.pool.axis[a].out}, out[a] = {0, block.axis[a].out};
+    const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
+    const long margin = tile.axis[0].reach * tile.z_step + tile.axis[1].reach * tile.y_step + tile.axis[2].reach;
+    const Gradient layout{margin, margin + tile.phase_step + 2 * kernels.lanes};
+    const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, tile, layout, kernels.lanes) : std::vector<Phase<T>>();
+
+    // Sums over images are added up in pieces that do not depend on the threads.
+    const long most_pieces = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(weights, 1));
+    const long pieces = std::min({block.batch, most_pieces, 16l});
+    Arena sums(true);       // not the memory that this thread keeps: its share of the work wants that
+    T* weight = sums.take<T>(gradients.weight ? pieces * weights : 0);
+    T* bias = sums.take<T>(gradients.bias ? pieces * filters : 0);
+    if (gradients.weight) std::fill_n(weight, pieces * weights, T(0));
+    if (gradients.bias) std::fill_n(bias, pieces * filters, T(0));
+    const long units = pieces * block.groups;
+    const int count = (int)std::min<long>(team_size(block.work() < least_work ? 1 : threads), units);
+    const auto work = [&](int index, int of) {
+        Arena arena;
+        Backward<T> backward(block, gradients, tile, layout, phases, kernels, arena);
+        for (long u = units * index / of; u < units * (index + 1) / of; ++u) {
+            const long piece = u / block.groups, group = u % block.groups;
+            backward.images(block.batch * piece / pieces, block.batch * (piece + 1) / pieces, group, in,
+                            gradients.weight ? weight + piece * weights + group * block.filters * block.taps() : nullptr,
+                            gradients.bias ? bias + piece * filters + group * block.filters : nullptr);
+        }
+    };
+    if (!on_team(count, [&](int index) { work(index, count); })) work(0, 1);
+    for (long p = 0; p < pieces; ++p) {
+        if (gradients.weight)
+            for (long i = 0; i < weights; ++i) gradients.weight[i] += weight[p * weights + i];
+        if (gradients.bias)
+            for (long i = 0; i < filters; ++i) gradients.bias[i] += bias[p * filters + i];
+    }
+}
+
+#define PELLUCID_FOR(T) \
+    template void convolve_backward<T>(const ConvolutionBlock<T>&, const Maps<const T>&, const ConvolutionGradients<T>&, const Isa&, int);
+PELLUCID_FOR(float)
+PELLUCID_FOR(double)
+#undef PELLUCID_FOR
+
+}  // namespace pellucid
