@@ -109,15 +109,21 @@ def test_a_block_is_its_steps(isa: str, p: dict[str, Any]) -> None:
     w = torch.randn(p["filters"], p["channels"] // p["groups"], *p["kernel"], generator=generator, dtype=torch.float64)
     b = torch.randn(p["filters"], generator=generator, dtype=torch.float64) if p["bias"] else None
     leaves = [leaf.requires_grad_() for leaf in (x, w, b) if leaf is not None]
-    given = {k: p[k] for k in ("activation", "pool", "pool_size", "pool_stride", "pool_padding")}
+    names = (
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "activation",
+        "pool",
+        "pool_size",
+        "pool_stride",
+        "pool_padding",
+    )
+    given = {name: p[name] for name in names}
 
     def ours() -> Tensor:
-        return convolution_block(
-            *(x, w, b, p["stride"], p["padding"], p["dilation"], p["groups"]),
-            dims=len(p["kernel"]),
-            padding_value=p["value"],
-            **given,
-        )
+        return convolution_block(x, w, b, dims=len(p["kernel"]), padding_value=p["value"], **given)
 
     chosen, threads = _native.instruction_set(), torch.get_num_threads()
     _native.choose(isa)

@@ -1,7 +1,5 @@
 """ConvBlock: convolution ► bias ► activation ► pooling as one layer."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -9,7 +7,7 @@ from pellucid.errors import ArgumentError
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode
 from pellucid.nn.conv_stream import ConvStream
 from pellucid.ops import observe
-from pellucid.ops.convolution import block_maps, check_steps, convolution_block
+from pellucid.ops.convolution import BlockOptions, block_maps, check_steps, convolution_block
 from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
 
 _CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d] | type[Conv3d]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
@@ -114,9 +112,12 @@ class ConvBlock(torch.nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Compute ``(B, C, *sizes)`` or ``(C, *sizes)`` to ``(B, O, *outputs)`` or ``(O, *outputs)``."""
-        tensors = (input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-        rest: dict[str, Any] = {
-            "dims": self.dims,
+        tensors = (input, self.weight, self.bias)
+        options: BlockOptions = {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
             "padding_mode": self.padding_mode,
             "padding_value": self.padding_value,
             "activation": self.activation,
@@ -124,11 +125,10 @@ class ConvBlock(torch.nn.Module):
             "pool_size": self.pool_size,
             "pool_stride": self.pool_stride,
             "pool_padding": self.pool_padding,
-            "layer": self,
         }
         if not observe.active():
-            return convolution_block(*tensors, **rest)
-        block = block_maps(*tensors, **rest)
+            return convolution_block(*tensors, dims=self.dims, layer=self, **options)
+        block = block_maps(*tensors, dims=self.dims, layer=self, **options)
         axes = axis_letters(block.map, self.dims)
         observe.seen(self, "map", block.map, axes)
         observe.seen(self, "act", block.activated, axes)

@@ -7,7 +7,7 @@ computes it in one sweep has one place to stand.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypedDict, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -175,75 +175,45 @@ POOLS: Mapping[str, Callable[..., Tensor | tuple[Tensor, Tensor]]] = {"max": max
 """The poolings a block can have."""
 
 
+class BlockOptions(TypedDict, total=False):
+    """What a block can be given besides its tensors; the defaults are those of :func:`block_maps`."""
+
+    stride: Size
+    padding: Padding
+    dilation: Size
+    groups: int
+    padding_mode: str
+    padding_value: float
+    activation: str | None
+    pool: str | None
+    pool_size: Size
+    pool_stride: Size | None
+    pool_padding: Padding
+
+
 def convolution_block(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Size = 1,
-    padding: Padding = 0,
-    dilation: Size = 1,
-    groups: int = 1,
     *,
     dims: int,
-    padding_mode: str = "zeros",
-    padding_value: float = 0.0,
-    activation: str | None = "relu",
-    pool: str | None = "max",
-    pool_size: Size = 2,
-    pool_stride: Size | None = None,
-    pool_padding: Padding = 0,
     layer: Layer = "convolution_block",
+    **options: Unpack[BlockOptions],
 ) -> Tensor:
-    """Compute convolution ► bias ► activation ► pooling; arguments and errors as in the single operators.
+    """Compute convolution ► bias ► activation ► pooling; options and errors as in :func:`block_maps`.
 
-    `activation` is a name of :data:`~pellucid.ops.activations.ACTIVATIONS`, `pool` of :data:`POOLS`; None leaves that
-    step out. On the native engine it is one sweep. The feature map is not written, but for a backward pass that reads it:
-    with an activation, unless that never falls and max pooling follows. The result is ``(B, O, *outputs)``, or
-    ``(O, *outputs)`` where the input has no batch; raises
-    :class:`~pellucid.errors.ArgumentError` for a name that is not there.
+    On the native engine it is one sweep. The feature map is not written, but for a backward pass that reads it: with an
+    activation, unless that never falls and max pooling follows. The result is ``(B, O, *outputs)``, or ``(O, *outputs)``
+    where the input has no batch.
     """
-    check_steps(layer, activation, pool)
-    maps, shape = input, None
-    if engine_takes(input, weight, bias) and (pool is not None or not _channels_last(input)):
+    if engine_takes(input, weight, bias):
         maps = batched(layer, input, dims)
-        shape = _block_shape(
-            layer,
-            maps.shape,
-            weight.shape,
-            None if bias is None else bias.shape,
-            stride,
-            padding,
-            dilation,
-            groups,
-            padding_mode,
-            padding_value,
-            activation,
-            pool,
-            pool_size,
-            pool_stride,
-            pool_padding,
-        )
-    if shape is None or not shape.choice(trains(input, weight, bias)).native:
-        return block_maps(
-            input,
-            weight,
-            bias,
-            stride,
-            padding,
-            dilation,
-            groups,
-            dims=dims,
-            padding_mode=padding_mode,
-            padding_value=padding_value,
-            activation=activation,
-            pool=pool,
-            pool_size=pool_size,
-            pool_stride=pool_stride,
-            pool_padding=pool_padding,
-            layer=layer,
-        ).pooled
-    out = run_block(shape, maps, weight, bias, _by_torch)
-    return out if input.dim() == maps.dim() else out.squeeze(0)
+        shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, **options)
+        alone = shape.pooling is None and _channels_last(maps)
+        if not alone and shape.choice(trains(input, weight, bias)).native:
+            out = run_block(shape, maps, weight, bias, _by_torch)
+            return out if maps is input else out.squeeze(0)
+    return block_maps(input, weight, bias, dims=dims, layer=layer, **options).pooled
 
 
 @remembered
@@ -252,19 +222,20 @@ def _block_shape(
     input: Sequence[int],
     weight: Sequence[int],
     bias: Sequence[int] | None,
-    stride: Size,
-    padding: Padding,
-    dilation: Size,
-    groups: int,
-    padding_mode: str,
-    padding_value: float,
-    activation: str | None,
-    pool: str | None,
-    pool_size: Size,
-    pool_stride: Size | None,
-    pool_padding: Padding,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    padding_value: float = 0.0,
+    activation: str | None = "relu",
+    pool: str | None = "max",
+    pool_size: Size = 2,
+    pool_stride: Size | None = None,
+    pool_padding: Padding = 0,
 ) -> Shape:
     """Check what was given, the shapes of the tensors among it, and fit convolution and pooling."""
+    check_steps(layer, activation, pool)
     windows = _windows(layer, input, weight, bias, stride, padding, dilation, groups, padding_mode, padding_value)
     pooling = None
     if pool is not None:
@@ -289,12 +260,12 @@ def block_maps(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
+    *,
+    dims: int,
     stride: Size = 1,
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
-    *,
-    dims: int,
     padding_mode: str = "zeros",
     padding_value: float = 0.0,
     activation: str | None = "relu",
@@ -304,7 +275,12 @@ def block_maps(
     pool_padding: Padding = 0,
     layer: Layer = "convolution_block",
 ) -> Block:
-    """Compute what :func:`convolution_block` does step by step, and give every step's map: for traces."""
+    """Compute what :func:`convolution_block` does step by step, and give every step's map: for traces.
+
+    The options are those of the single operators; `activation` is a name of
+    :data:`~pellucid.ops.activations.ACTIVATIONS`, `pool` of :data:`POOLS`, and None leaves that step out. Raises
+    :class:`~pellucid.errors.ArgumentError` for a name that is not there, and what the single operators raise.
+    """
     check_steps(layer, activation, pool)
     maps = convolution(
         input,
