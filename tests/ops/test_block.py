@@ -217,6 +217,18 @@ def test_derivatives_of_derivatives_and_transforms() -> None:
     torch.testing.assert_close(compiled(x, w), run(x, w))
 
 
+def test_views_of_negated_numbers_are_read_as_they_are() -> None:
+    """Tensors that torch negates as it reads them, such as the imaginary part of a conjugate."""
+    generator = torch.Generator().manual_seed(0)
+    x, w = torch.randn(1, 2, 9, 9, 2, generator=generator), torch.randn(3, 2, 3, 3, generator=generator)
+    plain = x[..., 1].contiguous()
+    right = convolution_block(-plain, w, dims=2)
+    for negated in (torch.view_as_complex(x).conj().imag, torch._neg_view(plain)):
+        assert negated.is_neg()
+        torch.testing.assert_close(convolution_block(negated, w, dims=2), right)
+    torch.testing.assert_close(convolution_block(plain, torch._neg_view(w), dims=2), right)  # one sign is as the other
+
+
 def test_under_autocast_the_number_types_are_torchs() -> None:
     """Which for a convolution is bfloat16."""
     x, w = torch.randn(1, 1, 9, 9), torch.randn(2, 1, 3, 3)

@@ -261,6 +261,21 @@ def test_gradients_of_the_reference_pass_gradcheck(padding, monkeypatch):
     assert torch.autograd.gradcheck(lambda x: avg_pool2d(x, 3, 2, padding, count_include_pad=False), (x,))
 
 
+@pytest.mark.parametrize("padding", [0, ((1, 0), (0, 1))])
+def test_gradients_of_the_engine_and_their_gradients_pass_gradcheck(padding):
+    x = torch.randperm(60, generator=torch.Generator().manual_seed(0)).view(1, 2, 6, 5).double().requires_grad_()
+    for pool in (max_pool2d, avg_pool2d):
+        # A nonlinear function of what is pooled: a pooling's own second derivative is zero.
+        assert torch.autograd.gradcheck(lambda x, pool=pool: pool(x / 60, 2, 2, padding).pow(3), (x,))
+        assert torch.autograd.gradgradcheck(lambda x, pool=pool: pool(x / 60, 2, 2, padding).pow(3), (x,))
+
+
+def test_views_of_negated_numbers_are_read_as_they_are():
+    x = torch.randn(1, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    for pool in (max_pool2d, avg_pool2d):
+        torch.testing.assert_close(pool(torch._neg_view(x), 2), pool(-x, 2))
+
+
 def no_ceil(input, windows, *rest):
     return reference.average_pool(input, operator.sliding("", input.shape, (2,), 2, 0, 1), *rest)
 
