@@ -138,12 +138,13 @@ public:
         require(groups < most_size && channels < most_size && filters < most_size, "a convolution has too many channels or filters");
         groups_ = groups, channels_ = channels, filters_ = filters;
         // Places in a tile, and in one image's gradients, are counted in 31 bits.
-        double input = 1, map = 1, taps = 1;
+        double input = 1, map = 1, taps = 1, padded = 1;
         for (const Axis& a : axis_) {
             const double reach = (double)(a.span() - 1) / a.stride + 1;
             input *= (a.out + reach) * std::min(a.stride, a.kernel), map *= a.out + reach, taps *= a.kernel;
+            padded *= (double)a.out * a.stride + a.span();
         }
-        require(input * channels < 1e9 && 2 * map * filters < 1e9 && taps * channels * filters * groups < 1e9, "one image of this convolution is too large");
+        require((border_ == Border::value || padded * channels < 1e9) && input * channels < 1e9 && 2 * map * filters < 1e9 && taps * channels * filters * groups < 1e9, "one image of this convolution is too large");
         for (int a = 0; a < 3; ++a) pool_.axis[a].in = pool_.axis[a].out = axis_[a].out;
         if (pool) pool_ = checked_pool(*pool), require(std::get<1>(*pool).size() == axes_, "the pooling has a wrong number of axes");
         for (int a = 0; a < 3; ++a) require(pool_.axis[a].in == axis_[a].out, "the pooling's input is not the convolution's result");
@@ -259,7 +260,6 @@ private:
                         const Array& gradient, const MaybeArray& dx, const MaybeArray& dweight, const MaybeArray& dbias, int threads) const {
         Maps<const T> in;
         const ConvolutionBlock<T> b = block<T>(x, weight, std::nullopt, in);
-        require(border_ == Border::value, "gradients are known for padding with a value alone");
         ConvolutionGradients<T> g;
         const long all = groups_ * filters_;
         g.out = whole<T>(gradient, shape(b.batch, all, pool_.axis, true), "a result's gradient");

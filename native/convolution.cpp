@@ -122,9 +122,14 @@ private:
     // Rows of a range, from a plane to their places in a tensor.
     template <class N>
     static void write(const Plane<const N>& from, const Range (&ranges)[3], N* to, const Maps<N>& maps) {
-        for (long z = ranges[0].begin; z < ranges[0].end; ++z)
-            for (long y = ranges[1].begin; y < ranges[1].end; ++y)
-                copy_row(from.row(z, y, ranges[2].begin), ranges[2].count(), to + z * maps.z + y * maps.y + ranges[2].begin * maps.x, maps.x);
+        const long width = ranges[2].count();
+        const bool whole = from.y_step == width && maps.y == width && maps.x == 1;      // rows follow each other on both sides
+        for (long z = ranges[0].begin; z < ranges[0].end; ++z) {
+            N* plane = to + z * maps.z;
+            if (whole) std::copy_n(from.row(z, ranges[1].begin, ranges[2].begin), ranges[1].count() * width, plane + ranges[1].begin * maps.y);
+            else for (long y = ranges[1].begin; y < ranges[1].end; ++y)
+                copy_row(from.row(z, y, ranges[2].begin), width, plane + y * maps.y + ranges[2].begin * maps.x, maps.x);
+        }
     }
 
     // A contiguous tensor with a plane for each filter.

@@ -67,7 +67,6 @@ struct ConvolutionGradients {
     T* bias = nullptr;
 };
 
-// The border's value has to be a constant: `Border::value` alone.
 template <class T>
 void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Isa& isa, int threads);
 

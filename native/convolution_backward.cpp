@@ -23,9 +23,31 @@ struct Gradient {
     long margin, filter_step;
 };
 
+// What the gradient is first made of: the input, or, where the padding borrows from it, the padded input, as far as windows see
+// it, whose numbers are then given back to where they were borrowed.
+struct Target {
+    Axis axis[3];
+    std::vector<long> lender[3];            // of each padded coordinate; empty: nothing is borrowed
+
+    template <class T>
+    explicit Target(const ConvolutionBlock<T>& b) {
+        for (int i = 0; i < 3; ++i) {
+            Axis& a = axis[i] = b.axis[i];
+            if (b.border == Border::value) continue;
+            for (long at = 0; at < a.first(a.out - 1) + a.before + a.span(); ++at) {
+                const long inside = at - a.before;
+                lender[i].push_back(inside >= 0 && inside < a.in ? inside : borrowed(inside, a.in, b.border));
+            }
+            a.before = 0, a.in = (long)lender[i].size();
+        }
+    }
+
+    bool lent() const { return !lender[0].empty(); }
+    long volume() const { return axis[0].in * axis[1].in * axis[2].in; }
+};
+
 template <class T>
-std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Tile& t, const Gradient& g, int lanes) {
-    const Axis(&a)[3] = b.axis;
+std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3], const Tile& t, const Gradient& g, int lanes) {
     std::vector<Phase<T>> found;
     const long kernel[3] = {a[0].kernel, a[1].kernel, a[2].kernel}, volume = kernel[0] * kernel[1] * kernel[2];
     for (long pz : t.axis[0].phases)
@@ -66,8 +88,9 @@ public:
     static constexpr long bytes = 2048 * 1024;       // of the images that are in work at a time
 
     Backward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const Gradient& layout,
-             const std::vector<Phase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
-        : b_(block), g_(gradients), t_(tile), layout_(layout), phases_(phases), kernels_(kernels), pooler_(block.pool, kernels, arena) {
+             const Target& target, const std::vector<Phase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
+        : b_(block), g_(gradients), t_(tile), layout_(layout), target_(target), phases_(phases), kernels_(kernels),
+          pooler_(block.pool, kernels, arena) {
         const long past = 2 * kernels.lanes;
         input_size_ = block.channels * tile.channel_step + past;
         map_size_ = block.filters * layout.filter_step + past;
@@ -78,6 +101,7 @@ public:
         std::fill_n(maps_, map_size_ * together_, T(0));
         const long grid = tile.phase_step + kernels.lanes;
         found_ = arena.take<T>(grid * most_channels);
+        padded_ = arena.take<T>(gradients.in && target.lent() ? block.channels * target.volume() : 0);
         const Axis(&p)[3] = block.pool.axis;
         windows_ = p[0].out * p[1].out * p[2].out;
         size_ = block.axis[0].out * block.axis[1].out * block.axis[2].out;
@@ -115,11 +139,12 @@ private:
     const ConvolutionGradients<T>& g_;
     const Tile& t_;
     const Gradient& layout_;
+    const Target& target_;
     const std::vector<Phase<T>>& phases_;
     const Kernels<T>& kernels_;
     Pooler<T> pooler_;
     long input_size_, map_size_, together_, windows_, size_;
-    T *input_, *maps_, *found_, *slope_, *activated_;
+    T *input_, *maps_, *found_, *padded_, *slope_, *activated_;
     Spot<T>* places_;
     std::vector<PointwiseRun<T>> activation_, derivative_;
 
@@ -157,9 +182,10 @@ private:
     }
 
     void input_gradient(long image, long group, const T* map) {
-        const Axis(&a)[3] = b_.axis;
-        const long volume = a[0].in * a[1].in * a[2].in, lanes = kernels_.lanes;
-        T* to = g_.in + (image * b_.groups + group) * b_.channels * volume;
+        const Axis(&a)[3] = target_.axis;
+        const long size = b_.axis[0].in * b_.axis[1].in * b_.axis[2].in, volume = target_.volume(), lanes = kernels_.lanes;
+        T* in = g_.in + (image * b_.groups + group) * b_.channels * size;
+        T* to = target_.lent() ? padded_ : in;
         // A stride beyond the kernel, or an input that windows do not fill, leaves numbers that no tap meets.
         bool whole = true;
         for (int i = 0; i < 3; ++i)
@@ -184,11 +210,23 @@ private:
                 for (int i = 0; i < channels; ++i) deal(phase, found_ + i * row, to + (c + i) * volume);
             }
         }
+        if (!target_.lent()) return;
+        std::fill_n(in, b_.channels * size, T(0));
+        for (long c = 0; c < b_.channels; ++c) give_back(padded_ + c * volume, in + c * size);
+    }
+
+    // One channel's gradient, from the padded input to the input.
+    void give_back(const T* from, T* to) const {
+        for (long z : target_.lender[0])
+            for (long y : target_.lender[1]) {
+                T* row = to + (z * b_.axis[1].in + y) * b_.axis[2].in;
+                for (long x : target_.lender[2]) row[x] += *from++;
+            }
     }
 
     // A phase's numbers to their places in the input.
     void deal(const Phase<T>& phase, const T* from, T* to) const {
-        const Axis(&a)[3] = b_.axis;
+        const Axis(&a)[3] = target_.axis;
         const auto place = [&](int i, long q) { return (phase.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
         for (long z = 0; z < phase.range[0].count(); ++z)
             for (long y = 0; y < phase.range[1].count(); ++y)
@@ -226,7 +264,8 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
     const long margin = tile.axis[0].reach * tile.z_step + tile.axis[1].reach * tile.y_step + tile.axis[2].reach;
     const Gradient layout{margin, margin + tile.phase_step + 2 * kernels.lanes};
-    const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, tile, layout, kernels.lanes) : std::vector<Phase<T>>();
+    const Target target(block);
+    const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, target.axis, tile, layout, kernels.lanes) : std::vector<Phase<T>>();
 
     // Sums over images are added up in pieces that do not depend on the threads.
     const long most_pieces = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(weights, 1));
@@ -240,7 +279,7 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     const int count = (int)std::min<long>(team_size(block.work() < least_work ? 1 : threads), units);
     const auto work = [&](int index, int of) {
         Arena arena;
-        Backward<T> backward(block, gradients, tile, layout, phases, kernels, arena);
+        Backward<T> backward(block, gradients, tile, layout, target, phases, kernels, arena);
         for (long u = units * index / of; u < units * (index + 1) / of; ++u) {
             const long piece = u / block.groups, group = u % block.groups;
             backward.images(block.batch * piece / pieces, block.batch * (piece + 1) / pieces, group, in,

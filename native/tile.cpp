@@ -3,9 +3,7 @@
 #include <algorithm>
 
 namespace pellucid {
-namespace {
 
-// Where a place beside the input has its number from.
 long borrowed(long at, long size, Border border) {
     switch (border) {
         case Border::value: return -1;
@@ -15,8 +13,6 @@ long borrowed(long at, long size, Border border) {
     }
     return std::clamp<long>(at, 0, size - 1);       // beyond it nothing is read that counts
 }
-
-}  // namespace
 
 TileAxis::TileAxis(const Axis& a, Range out, Border border) : out(out) {
     for (long k = 0; k < a.kernel; ++k) {

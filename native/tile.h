@@ -9,6 +9,9 @@
 
 namespace pellucid {
 
+// Where the padding at a place beside an axis of that size has its number from; -1: nowhere, it is the border's value.
+long borrowed(long at, long size, Border border);
+
 // One axis of a tile: which numbers of the input it takes, and in which order. With a stride the input is dealt out to phases, the
 // remainders of its coordinates, so that neighbouring results read neighbouring numbers whatever the stride.
 struct TileAxis {

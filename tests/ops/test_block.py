@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from pellucid import _native
+from pellucid.errors import ArgumentError
+from pellucid.nn import ConvBlock
 from pellucid.ops import choice
 from pellucid.ops import convolution as operator
 from pellucid.ops.activations import ACTIVATIONS
@@ -48,25 +50,31 @@ def problems(draw: Any) -> dict[str, Any]:
 
     kernel, dilation, pool = axes(1, 4 if dims < 3 else 2), axes(1, 2), axes(1, 3)
     stride, padding = axes(1, 3), tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(dims))
+    border = draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"]))
     least = [(p - 1) * s + d * (k - 1) + 1 for p, s, d, k in zip(pool, stride, dilation, kernel, strict=True)]
+    size = tuple(draw(st.integers(at, at + most)) for at in least)
+    if border != "zeros":  # there must be something to borrow
+        padding = tuple((min(a, n - 1), min(b, n - 1)) for (a, b), n in zip(padding, size, strict=True))
     return {
         "batch": draw(st.integers(1, 3)),
         "channels": groups * draw(st.integers(1, 5)),
         "filters": groups * draw(st.integers(1, 14)),
         "groups": groups,
-        "size": tuple(draw(st.integers(at, at + most)) for at in least),
+        "size": size,
         "kernel": kernel,
         "stride": stride,
         "dilation": dilation,
         "padding": padding,
-        "value": draw(st.sampled_from([0.0, 0.0, -1.5])),
+        "padding_mode": border,
+        "value": draw(st.sampled_from([0.0, 0.0, -1.5])) if border == "zeros" else 0.0,
         "bias": draw(st.booleans()),
         "activation": draw(st.sampled_from([None, *ACTIVATIONS])),
         "pool": draw(st.sampled_from(["max", "avg", None])),
         "pool_size": pool,
         "pool_stride": axes(1, 3),
         "pool_padding": tuple((draw(st.integers(0, p - 1)), draw(st.integers(0, p - 1))) for p in pool),
-        "memory": draw(st.sampled_from(["contiguous", "reversed", "expanded", "last"])),
+        "format": draw(st.sampled_from(["contiguous", "reversed", "expanded", "last"])),
+        "memory": draw(st.sampled_from(["keep", "recompute"])),
         "threads": draw(st.integers(1, 3)),
         "seed": draw(st.integers(0, 999)),
     }
@@ -77,11 +85,11 @@ def input_of(p: dict[str, Any], generator: torch.Generator) -> Tensor:
     shape = (p["batch"], p["channels"], *p["size"])
     x = torch.randn(shape, generator=generator, dtype=torch.float64)
     axes = range(len(shape))
-    if p["memory"] == "reversed":
+    if p["format"] == "reversed":
         return x.permute(*reversed(axes)).contiguous().permute(*reversed(axes))
-    if p["memory"] == "expanded":
+    if p["format"] == "expanded":
         return x[:1].expand(shape)
-    if p["memory"] == "last":
+    if p["format"] == "last":
         return x.movedim(1, -1).contiguous().movedim(-1, 1)
     return x
 
@@ -89,7 +97,7 @@ def input_of(p: dict[str, Any], generator: torch.Generator) -> Tensor:
 def by_steps(p: dict[str, Any], x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     """The readable references, and torch's activation."""
     windows = sliding("", x.shape, p["kernel"], p["stride"], p["padding"], p["dilation"])
-    maps = reference.convolution(x, w, b, windows, p["groups"], "zeros", p["value"])
+    maps = reference.convolution(x, w, b, windows, p["groups"], p["padding_mode"], p["value"])
     activated = maps if p["activation"] is None else ACTIVATIONS[p["activation"]].torch(maps)
     if p["pool"] is None:
         return activated
@@ -114,6 +122,8 @@ def test_a_block_is_its_steps(isa: str, p: dict[str, Any]) -> None:
         "padding",
         "dilation",
         "groups",
+        "padding_mode",
+        "memory",
         "activation",
         "pool",
         "pool_size",
@@ -281,3 +291,75 @@ def test_the_comparison_catches_a_wrong_activation(monkeypatch: pytest.MonkeyPat
     x, w = torch.randn(1, 1, 6, 6), torch.randn(1, 1, 3, 3)
     out = convolution_block(x, w, dims=2, activation="sigmoid", pool=None)
     assert not torch.allclose(out, F.conv2d(x, w).sigmoid())
+
+
+@pytest.mark.parametrize("activation", [None, *ACTIVATIONS])
+@pytest.mark.parametrize("pool", ["max", "avg", None])
+def test_bfloat16_is_summed_in_float32_and_rounded_once(activation: str | None, pool: str | None) -> None:
+    """So results and gradients differ from float64's, of the same rounded numbers, by one rounding."""
+    generator = torch.Generator().manual_seed(0)
+    x, w, b = (
+        torch.randn(size, generator=generator).bfloat16().requires_grad_()
+        for size in ((2, 5, 13, 20), (7, 5, 3, 3), (7,))
+    )
+    out = convolution_block(x, w, b, padding="same", dims=2, activation=activation, pool=pool)
+    cotangent = torch.randn(out.shape, generator=generator).bfloat16()
+    found = torch.autograd.grad(out, [x, w, b], cotangent)
+    wide = [t.detach().double().requires_grad_() for t in (x, w, b)]
+    maps = F.conv2d(*wide, padding=1)
+    activated = maps if activation is None else ACTIVATIONS[activation].torch(maps)
+    expected = {"max": F.max_pool2d, "avg": F.avg_pool2d, None: lambda a, _: a}[pool](activated, 2)
+    assert out.dtype == torch.bfloat16
+    assert all(g.dtype == torch.bfloat16 for g in found)
+    # bfloat16 has 8 significant bits: rounding to the nearest changes a number by 2^-9 of it at most, twice that with
+    # float32's errors near a tie; beside 0 those of sums of up to 520 products stay.
+    for ours, theirs in zip(
+        [out, *found], [expected, *torch.autograd.grad(expected, wide, cotangent.double())], strict=True
+    ):
+        torch.testing.assert_close(ours.double(), theirs, rtol=2.0**-8, atol=520 * 2.0**-22)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_where_the_result_tells_the_derivative(name: str) -> None:
+    """What is declared of each activation."""
+    a = torch.randn(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    activation = ACTIVATIONS[name].torch
+    result = activation(a)
+    again = result.detach().requires_grad_()
+    (of_map,) = torch.autograd.grad(result.sum(), a)
+    (of_result,) = torch.autograd.grad(activation(again).sum(), again)
+    assert torch.equal(of_map, of_result) is ACTIVATIONS[name].by_sign
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_what_is_recomputed_is_not_kept(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing as large as the feature map lives on until the backward pass."""
+    monkeypatch.setattr(choice, "choose", lambda *_, **__: choice.Choice(native, ""))
+    x = torch.randn(1, 1, 64, 64).requires_grad_()
+    w = torch.randn(16, 1, 3, 3).requires_grad_()
+
+    def kept(memory: str) -> tuple[int, tuple[Tensor, ...]]:
+        bytes_kept = 0
+
+        def pack(t: Tensor) -> Tensor:
+            nonlocal bytes_kept
+            bytes_kept += t.numel() * t.element_size()
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            out = convolution_block(x, w, padding=1, dims=2, activation="gelu", memory=memory)
+        return bytes_kept, torch.autograd.grad(out.square().sum(), [x, w])
+
+    most, gradients = kept("keep")
+    least, again = kept("recompute")
+    assert most > 16 * 64 * 64 * 4
+    assert least <= (64 * 64 + 16 * 9) * 4
+    assert all(torch.equal(a, b) for a, b in zip(gradients, again, strict=True))
+
+
+def test_what_memory_cannot_be() -> None:
+    with pytest.raises(ArgumentError, match="memory='less' is not known; give 'keep' or 'recompute'"):
+        convolution_block(torch.randn(1, 1, 9, 9), torch.randn(2, 1, 3, 3), dims=2, memory="less")
+    with pytest.raises(ArgumentError, match="give 'keep' or 'recompute'"):
+        ConvBlock(1, 2, 3, memory="less")
+    assert "memory='recompute'" in repr(ConvBlock(1, 2, 3, memory="recompute"))

@@ -7,7 +7,7 @@ from pellucid.errors import ArgumentError
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode
 from pellucid.nn.conv_stream import ConvStream
 from pellucid.ops import observe
-from pellucid.ops.convolution import BlockOptions, block_maps, check_steps, convolution_block
+from pellucid.ops.convolution import BlockOptions, block_maps, check_memory, check_steps, convolution_block
 from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
 
 _CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d] | type[Conv3d]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
@@ -40,6 +40,8 @@ class ConvBlock(torch.nn.Module):
         pool_size: the pooling's window.
         pool_stride: the pooling's stride; None takes pool_size.
         pool_padding: the pooling's padding, as in MaxPool2d.
+        memory: "keep" for the backward pass what it needs of the map; or "recompute" that there, which costs a forward pass
+            more and keeps nothing but the input.
         device: of the parameters.
         dtype: of the parameters.
 
@@ -71,6 +73,7 @@ class ConvBlock(torch.nn.Module):
         pool_size: Size = 2,
         pool_stride: Size | None = None,
         pool_padding: Padding = 0,
+        memory: str = "keep",
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -79,6 +82,7 @@ class ConvBlock(torch.nn.Module):
         if dims not in _CONVOLUTIONS:
             raise ArgumentError(f"ConvBlock: dims={dims} is out of range; it must be 1, 2 or 3")
         check_steps("ConvBlock", activation, pool)
+        check_memory("ConvBlock", memory)
         check_padding_name("ConvBlock", dims, pool_padding)
         padding_pairs("ConvBlock", pool_padding, dims)
         convolution = _CONVOLUTIONS[dims](
@@ -108,7 +112,7 @@ class ConvBlock(torch.nn.Module):
         self.pool_stride = (
             self.pool_size if pool_stride is None else per_axis("ConvBlock", "pool_stride", pool_stride, dims, least=1)
         )
-        self.pool_padding = pool_padding
+        self.pool_padding, self.memory = pool_padding, memory
 
     def forward(self, input: Tensor) -> Tensor:
         """Compute ``(B, C, *sizes)`` or ``(C, *sizes)`` to ``(B, O, *outputs)`` or ``(O, *outputs)``."""
@@ -127,7 +131,7 @@ class ConvBlock(torch.nn.Module):
             "pool_padding": self.pool_padding,
         }
         if not observe.active():
-            return convolution_block(*tensors, dims=self.dims, layer=self, **options)
+            return convolution_block(*tensors, dims=self.dims, layer=self, memory=self.memory, **options)
         block = block_maps(*tensors, dims=self.dims, layer=self, **options)
         axes = axis_letters(block.map, self.dims)
         observe.seen(self, "map", block.map, axes)
@@ -173,4 +177,6 @@ class ConvBlock(torch.nn.Module):
             shown += f", pool_size={self.pool_size}, pool_stride={self.pool_stride}"
             if self.pool_padding != 0:
                 shown += f", pool_padding={self.pool_padding!r}"
+        if self.memory != "keep":
+            shown += f", memory={self.memory!r}"
         return shown

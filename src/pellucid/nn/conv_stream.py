@@ -100,7 +100,7 @@ class ConvStream:
     def _convolve(self, seen: Tensor, out: Tensor) -> None:
         weight, bias = self._layer.weight.detach(), self._layer.bias
         bias = None if bias is None else bias.detach()
-        if engine_takes(seen, weight, bias):
+        if seen.dtype != torch.bfloat16 and engine_takes(seen, weight, bias):
             self._engine.run(seen, weight.contiguous(), bias, out, None, None, None, 1)
             return
         made = torch_convolution(seen, weight, bias, [self._window], self._layer.groups, "zeros", 0.0)

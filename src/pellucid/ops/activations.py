@@ -30,11 +30,13 @@ class Activation:
         torch: as torch computes it.
         equation: as equations.
         rises: whether it never falls, so that the largest number's is the largest.
+        by_sign: whether its derivative depends on the sign alone, which its result has too.
     """
 
     torch: Callable[[Tensor], Tensor]
     equation: Callable[[Any], Any]
     rises: bool = True
+    by_sign: bool = False
 
 
 def _elu(a: Any) -> Any:
@@ -46,8 +48,8 @@ def _gelu(a: Any) -> Any:
 
 
 ACTIVATIONS: Mapping[str, Activation] = {
-    "relu": Activation(torch.relu, relu),
-    "leaky_relu": Activation(F.leaky_relu, lambda a: select(a > 0.0, a, 0.01 * a)),
+    "relu": Activation(torch.relu, relu, by_sign=True),
+    "leaky_relu": Activation(F.leaky_relu, lambda a: select(a > 0.0, a, 0.01 * a), by_sign=True),
     "elu": Activation(F.elu, _elu),
     "gelu": Activation(F.gelu, _gelu, rises=False),
     "silu": Activation(F.silu, silu, rises=False),

@@ -1,9 +1,9 @@
 """Convolution ► activation ► pooling on the native engine, forward and backward."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,8 @@ from pellucid.ops import choice as rule
 from pellucid.ops.activations import ACTIVATIONS, programs
 from pellucid.ops.native import _native
 from pellucid.ops.transforms import transformed
+
+MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
 
 Torch = Callable[["Shape", Tensor, Tensor, Tensor | None], Tensor]
 """The same block by torch's operators, for derivatives of derivatives."""
@@ -78,16 +80,21 @@ class Shape:
             return self.map
         return tuple(w.output(size) for w, size in zip(self.pooling.windows, self.map, strict=True))
 
-    def choice(self, training: bool) -> rule.Choice:
-        """Whether the engine is the faster one for it."""
+    def choice(self, training: bool, half: bool) -> rule.Choice:
+        """Whether the engine is the faster one for it; half: in bfloat16."""
         pooled = self.pooling is not None
-        return rule.choose(self.map, self.channels, self.groups, pooled=pooled, training=training)
+        return rule.choose(self.map, self.channels, self.groups, pooled=pooled, training=training, half=half)
 
     @cached_property
     def pooled_first(self) -> bool:
         """Whether the maximum is taken before the activation, which gives the same where that never falls."""
         rises = self.activation is None or ACTIVATIONS[self.activation].rises
         return rises and self.pooling is not None and self.pooling.kind == "max"
+
+    @cached_property
+    def seen_in_result(self) -> bool:
+        """Whether the backward pass finds in the result what it needs of the map."""
+        return self.pooling is None and self.activation is not None and ACTIVATIONS[self.activation].by_sign
 
     @cached_property
     def engine(self) -> Any:
@@ -114,6 +121,10 @@ def _axes(windows: Sequence[Window], sizes: Sequence[int]) -> list[tuple[int, ..
     ]
 
 
+NUMBERS = (torch.float32, torch.float64, torch.bfloat16)
+"""The number types that the engine takes; bfloat16 is widened to float32 on the way in, and its results rounded once."""
+
+
 def engine_takes(*tensors: Tensor | None) -> bool:
     """Whether the native engine takes these tensors, here and now.
 
@@ -121,7 +132,7 @@ def engine_takes(*tensors: Tensor | None) -> bool:
     run (``make_fx``, a count of operations): the engine's are none.
     """
     first = tensors[0]
-    if not isinstance(first, Tensor) or first.dtype not in (torch.float32, torch.float64) or transformed():
+    if not isinstance(first, Tensor) or first.dtype not in NUMBERS or transformed():
         return False
     if torch.is_autocast_enabled("cpu") or torch._C._len_torch_dispatch_stack():
         return False
@@ -131,22 +142,21 @@ def engine_takes(*tensors: Tensor | None) -> bool:
     )
 
 
-def run_block(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, by_torch: Torch) -> Tensor:
+def run_block(
+    shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, by_torch: Torch, recompute: bool = False
+) -> Tensor:
     """What the block gives on, differentiable in all three tensors.
 
     Args:
         shape: of the block.
-        input: (B, C, *sizes), float32 or float64.
+        input: (B, C, *sizes), of one of :data:`NUMBERS`.
         weight: (O, C / groups, *kernel), of the same type.
         bias: (O,), or None.
         by_torch: the same, for derivatives of derivatives.
+        recompute: keep nothing but the tensors given, and compute in the backward pass anew what it needs.
     """
-    if shape.padding_mode != "zeros" and trains(input):
-        # What the padding borrows has a gradient, which autograd gives back.
-        input = padded(input, shape.windows, shape.padding_mode, shape.padding_value)
-        shape = _unpadded(shape)
     if trains(input, weight, bias):
-        found: Tensor = _Differentiable.apply(shape, by_torch, input, weight, bias)  # type: ignore[no-untyped-call]
+        found: Tensor = _Differentiable.apply(shape, by_torch, recompute, input, weight, bias)  # type: ignore[no-untyped-call]
         return found
     return _forward(shape, input, weight, bias, keep=False)[0]
 
@@ -164,46 +174,36 @@ def padded(input: Tensor, windows: Sequence[Window], padding_mode: str, padding_
     return F.pad(input, sides, mode=padding_mode)
 
 
-@lru_cache(maxsize=2048)
-def _unpadded(shape: Shape) -> Shape:
-    """The shape whose input has its padding already."""
-    sizes = tuple(size + sum(w.padding) for size, w in zip(shape.sizes, shape.windows, strict=True))
-    windows = tuple(replace(w, padding=(0, 0)) for w in shape.windows)
-    return replace(shape, sizes=sizes, windows=windows, padding_mode="zeros")
-
-
 class Kept(NamedTuple):
     """What a forward pass keeps for the backward pass."""
 
-    map: Tensor | None
-    """The feature map before the activation; where there is one and the maximum is not taken first."""
-    largest: Tensor | None
+    map: Tensor | None = None
+    """The feature map before the activation, or the result where that tells as much; where there is an activation and the
+    maximum is not taken first."""
+    largest: Tensor | None = None
     """Of every window, before the activation; where the maximum is taken first and an activation follows."""
-    places: Tensor | None
+    places: Tensor | None = None
     """Of the largest, row-major in their maps; where the maximum is taken first."""
 
 
 def _forward(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, keep: bool) -> tuple[Tensor, Kept]:
-    input, weight, bias = (
-        _plain(input),
-        _plain(weight).contiguous(),
-        None if bias is None else _plain(bias).contiguous(),
-    )
-    size = (input.shape[0], shape.filters)
-    out = torch.empty((*size, *shape.out), dtype=input.dtype, memory_format=memory_format(input))
+    x, w, b = _plain(input), _plain(weight).contiguous(), None if bias is None else _plain(bias).contiguous()
+    size = (x.shape[0], shape.filters)
+    out = torch.empty((*size, *shape.out), dtype=x.dtype, memory_format=memory_format(x))
     first, activated = shape.pooled_first, shape.activation is not None
     kept = Kept(
-        map=input.new_empty((*size, *shape.map)) if keep and activated and not first else None,
-        largest=input.new_empty((*size, *shape.out)) if keep and activated and first else None,
-        places=torch.empty((*size, *shape.out), dtype=_place(input)) if keep and first else None,
+        map=x.new_empty((*size, *shape.map)) if keep and activated and not (first or shape.seen_in_result) else None,
+        largest=x.new_empty((*size, *shape.out)) if keep and activated and first else None,
+        places=torch.empty((*size, *shape.out), dtype=_place(x)) if keep and first else None,
     )
-    shape.engine.run(input, weight, bias, out, kept.map, kept.largest, _array(kept.places), torch.get_num_threads())
-    return out, kept
+    shape.engine.run(x, w, b, out, kept.map, kept.largest, _array(kept.places), torch.get_num_threads())
+    out = _narrow(out, input.dtype)
+    return out, kept._replace(map=out) if keep and shape.seen_in_result else kept
 
 
-def _place(input: Tensor) -> torch.dtype:
-    """The engine's places are as wide as the numbers."""
-    return torch.int32 if input.dtype == torch.float32 else torch.int64
+def _place(wide: Tensor) -> torch.dtype:
+    """The engine's places are as wide as its numbers."""
+    return torch.int32 if wide.dtype == torch.float32 else torch.int64
 
 
 def _array(places: Tensor | None) -> Any:
@@ -211,8 +211,15 @@ def _array(places: Tensor | None) -> Any:
 
 
 def _plain(t: Tensor) -> Tensor:
+    """As the engine reads it."""
     t = t.detach() if t.requires_grad else t
-    return t.resolve_neg() if t.is_neg() else t
+    t = t.resolve_neg() if t.is_neg() else t
+    return t.float() if t.dtype == torch.bfloat16 else t
+
+
+def _narrow(t: MaybeTensor, dtype: torch.dtype) -> MaybeTensor:
+    """Of the number type of what was given."""
+    return t if t is None or t.dtype == dtype else t.to(dtype)
 
 
 def memory_format(input: Tensor) -> torch.memory_format:
@@ -225,25 +232,29 @@ def memory_format(input: Tensor) -> torch.memory_format:
 
 class _Differentiable(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, shape: Shape, by_torch: Torch, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        out, kept = _forward(shape, input, weight, bias, keep=True)
-        ctx.shape, ctx.by_torch = shape, by_torch
+    def forward(
+        ctx: Any, shape: Shape, by_torch: Torch, recompute: bool, input: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        out, kept = _forward(shape, input, weight, bias, keep=not recompute)
+        ctx.shape, ctx.by_torch, ctx.recompute = shape, by_torch, recompute
         ctx.save_for_backward(input, weight, bias, *kept)
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        input, weight, bias, map, largest, places = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[2:]
+        input, weight, bias, *saved = ctx.saved_tensors
+        wanted, shape = ctx.needs_input_grad[3:], ctx.shape
         if torch.is_grad_enabled():
-            return (None, None, *_by_torch(ctx.by_torch, ctx.shape, (input, weight, bias), wanted, gradient))
-        given, filters, slope = _plain(input), _plain(weight).contiguous(), _plain(gradient).contiguous()
-        dx = torch.empty(given.shape, dtype=given.dtype) if wanted[0] else None
-        dweight = torch.empty_like(filters) if wanted[1] else None
-        dbias = filters.new_empty(filters.shape[0]) if wanted[2] else None
+            return (None, None, None, *_by_torch(ctx.by_torch, shape, (input, weight, bias), wanted, gradient))
+        map, largest, places = _forward(shape, input, weight, bias, keep=True)[1] if ctx.recompute else Kept(*saved)
+        x, w, slope = _plain(input), _plain(weight).contiguous(), _plain(gradient).contiguous()
+        map = None if map is None else _plain(map).contiguous()
+        dx = torch.empty(x.shape, dtype=x.dtype) if wanted[0] else None
+        dweight = torch.empty_like(w) if wanted[1] else None
+        dbias = w.new_empty(w.shape[0]) if wanted[2] else None
         threads = torch.get_num_threads()
-        ctx.shape.engine.backward(given, filters, map, largest, _array(places), slope, dx, dweight, dbias, threads)
-        return None, None, dx, dweight, dbias
+        shape.engine.backward(x, w, map, largest, _array(places), slope, dx, dweight, dbias, threads)
+        return None, None, None, *(_narrow(d, input.dtype) for d in (dx, dweight, dbias))
 
 
 def _by_torch(
@@ -258,7 +269,7 @@ def _by_torch(
 
 
 def run_pooling(pooling: Pooling, input: Tensor, with_places: bool) -> tuple[Tensor, Tensor | None]:
-    """Pool ``(B, C, *sizes)``, float32 or float64; differentiable, and the places of maxima with it if they are asked for."""
+    """Pool ``(B, C, *sizes)`` of one of :data:`NUMBERS`; differentiable, and the places of maxima with it if they are asked for."""
     if trains(input):
         out, places = _Pooled.apply(pooling, input)  # type: ignore[no-untyped-call]
     else:
@@ -279,10 +290,10 @@ def _planes(t: Tensor) -> Tensor:
 def _pool(pooling: Pooling, input: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
     given = _plain(input).contiguous()
     engine, sizes = _pooling(pooling, tuple(input.shape[2:]))
-    out = torch.empty((*input.shape[:2], *sizes), dtype=input.dtype)
-    places = torch.empty(out.shape, dtype=_place(input)) if keep else None
+    out = torch.empty((*input.shape[:2], *sizes), dtype=given.dtype)
+    places = torch.empty(out.shape, dtype=_place(given)) if keep else None
     engine.run(_planes(given), _planes(out), _array(places), torch.get_num_threads())
-    return out, places
+    return _narrow(out, input.dtype), places
 
 
 class _Pooled(torch.autograd.Function):
@@ -312,7 +323,7 @@ class _Scattered(torch.autograd.Function):
         dx = torch.empty(size, dtype=slope.dtype)
         engine, _ = _pooling(pooling, tuple(size[2:]))
         engine.backward(_planes(slope), _array(places), _planes(dx), torch.get_num_threads())
-        return dx
+        return _narrow(dx, gradient.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

@@ -27,7 +27,9 @@ class Choice:
 
 
 @lru_cache(maxsize=4096)
-def choose(map_sizes: tuple[int, ...], channels: int, groups: int, *, pooled: bool, training: bool) -> Choice:
+def choose(
+    map_sizes: tuple[int, ...], channels: int, groups: int, *, pooled: bool, training: bool, half: bool = False
+) -> Choice:
     """Choose for one convolution, alone or with the pooling that follows it.
 
     Args:
@@ -36,10 +38,14 @@ def choose(map_sizes: tuple[int, ...], channels: int, groups: int, *, pooled: bo
         groups: into which the channels are dealt out.
         pooled: whether a pooling follows in the same sweep.
         training: whether gradients will be asked for.
+        half: whether the numbers are bfloat16, which the engine widens to float32 and torch's kernel multiplies.
     """
     pixels = math.prod(map_sizes)
     size = f"a map of {' x '.join(map(str, map_sizes))}"
     mode = "with gradients" if training else "without gradients"
+    if half and (not pooled or channels >= 8):
+        what = f"{channels} channels" if channels >= 8 else "no pooling"
+        return Choice(False, f"bfloat16 with {what}: torch's kernel multiplies it, the engine widens it to float32")
     if groups > 1 and pixels >= 64:
         return Choice(True, f"{groups} groups, which torch's kernel computes slowly")
     if len(map_sizes) == 1 and pixels >= 64:

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias, TypedDict, Unpack
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window, channels_mismatch
@@ -96,7 +97,8 @@ def path(input: Tensor, weight: Tensor, bias: Tensor | None, windows: Sequence[W
         return torch_convolution
     sizes = tuple(window.output(size) for window, size in zip(windows, input.shape[2:], strict=True))
     training = trains(input, weight, bias)
-    chosen = choice.choose(sizes, weight.shape[1], groups, pooled=False, training=training)
+    half = input.dtype == torch.bfloat16
+    chosen = choice.choose(sizes, weight.shape[1], groups, pooled=False, training=training, half=half)
     return native_convolution if chosen.native else torch_convolution
 
 
@@ -198,22 +200,44 @@ def convolution_block(
     *,
     dims: int,
     layer: Layer = "convolution_block",
+    memory: str = "keep",
     **options: Unpack[BlockOptions],
 ) -> Tensor:
-    """Compute convolution ► bias ► activation ► pooling; options and errors as in :func:`block_maps`.
+    """Compute convolution ► bias ► activation ► pooling; further options and errors as in :func:`block_maps`.
 
     On the native engine it is one sweep. The feature map is not written, but for a backward pass that reads it: with an
-    activation, unless that never falls and max pooling follows. The result is ``(B, O, *outputs)``, or ``(O, *outputs)``
-    where the input has no batch.
+    activation, unless that never falls and max pooling follows, or it is ReLU and nothing follows. The result is
+    ``(B, O, *outputs)``, or ``(O, *outputs)`` where the input has no batch.
+
+    Args:
+        input: ``(B, C, *sizes)`` or ``(C, *sizes)``.
+        weight: ``(O, C / groups, *kernel)``.
+        bias: ``(O,)``, or None.
+        dims: how many axes windows slide along.
+        layer: for messages.
+        memory: "keep" for the backward pass what it needs of the map, the cheapest in time; or "recompute" that in the
+            backward pass, which keeps nothing but the tensors given and costs a forward pass more.
+        **options: as in :func:`block_maps`.
     """
+    check_memory(layer, memory)
+    recompute = memory == "recompute" and trains(input, weight, bias)
     if engine_takes(input, weight, bias):
         maps = batched(layer, input, dims)
         shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, **options)
         alone = shape.pooling is None and _channels_last(maps)
-        if not alone and shape.choice(trains(input, weight, bias)).native:
-            out = run_block(shape, maps, weight, bias, _by_torch)
+        half = input.dtype == torch.bfloat16
+        if not alone and shape.choice(trains(input, weight, bias), half).native:
+            out = run_block(shape, maps, weight, bias, _by_torch, recompute)
             return out if maps is input else out.squeeze(0)
-    return block_maps(input, weight, bias, dims=dims, layer=layer, **options).pooled
+
+    def by_steps(*tensors: Tensor | None) -> Tensor:
+        return block_maps(*tensors, dims=dims, layer=layer, **options).pooled  # type: ignore[arg-type]  # input and weight are there
+
+    if not recompute:
+        return by_steps(input, weight, bias)
+    out = checkpoint(by_steps, input, weight, bias, use_reentrant=False, preserve_rng_state=False)
+    assert isinstance(out, Tensor)
+    return out
 
 
 @remembered
@@ -314,6 +338,12 @@ def check_steps(layer: Layer, activation: str | None, pool: str | None) -> None:
         if name is not None and name not in known:
             names = ", ".join(f"'{each}'" for each in known)
             raise ArgumentError(f"{spoken(layer)}: {argument}={name!r} is not known; give {names} or None")
+
+
+def check_memory(layer: Layer, memory: str) -> None:
+    """Raise :class:`~pellucid.errors.ArgumentError` for what a block cannot do with its memory."""
+    if memory not in ("keep", "recompute"):
+        raise ArgumentError(f"{spoken(layer)}: memory={memory!r} is not known; give 'keep' or 'recompute'")
 
 
 def check_padding_mode(layer: Layer, padding_mode: str, padding_value: float) -> None:
