@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from tests.lab import tasks
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab import compare as comparing
-from pellucid.lab import data
+from pellucid.lab import comparison, data
+from pellucid.lab import plan as planning
 from pellucid.lab.candidates import blueprint, common_size, solve_width
 from pellucid.lab.report.page import render
 from pellucid.lab.results import Comparison
@@ -49,15 +49,15 @@ def figures(comparison: Comparison) -> dict[str, object]:
     }
 
 
-def small(task: comparing.Task, **options: object) -> comparing.Plan:
+def small(task: planning.Task, **options: object) -> planning.Plan:
     given = {"trials": 1, "seeds": 2, "epochs": 2, "parameters": 2000} | options
-    return comparing.plan(task, given.pop("candidates", NETWORKS), **given)  # type: ignore[arg-type]
+    return planning.plan(task, given.pop("candidates", NETWORKS), **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_from_data_to_report(kind: str, tmp_path: Path) -> None:
     task = data.load(KINDS[kind](tmp_path))
-    found, folder = comparing.compare(small(task), out=tmp_path / "run")
+    found, folder = comparison.compare(small(task), out=tmp_path / "run")
     assert {c.name for c in found.candidates} == set(NETWORKS)
     for file in (
         "config.json",
@@ -69,7 +69,7 @@ def test_every_kind_from_data_to_report(kind: str, tmp_path: Path) -> None:
     ):
         assert (folder / file).exists(), file
     assert found == Comparison.model_validate_json((folder / "result.json").read_text())
-    again, other = comparing.compare(small(task), out=tmp_path / "again")
+    again, other = comparison.compare(small(task), out=tmp_path / "again")
     assert figures(found) == figures(again)
     for file in (folder / "models").iterdir():
         assert file.read_bytes() == (other / "models" / file.name).read_bytes()
@@ -90,8 +90,8 @@ def test_the_test_part_is_not_touched_in_training(tmp_path: Path, monkeypatch: p
     """Training on a task whose test part is nonsense gives the same networks."""
     task = data.load(KINDS["images"](tmp_path))
     nonsense = Split(torch.full_like(task.test.x, torch.nan), task.test.y, None, task.test.items)
-    comparing.compare(small(task), out=tmp_path / "a")
-    comparing.compare(small(dataclasses.replace(task, test=nonsense)), out=tmp_path / "b")
+    comparison.compare(small(task), out=tmp_path / "a")
+    comparison.compare(small(dataclasses.replace(task, test=nonsense)), out=tmp_path / "b")
     for file in sorted((tmp_path / "a" / "models").iterdir()):
         ours, theirs = load_file(file), load_file(tmp_path / "b" / "models" / file.name)
         assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
@@ -99,7 +99,7 @@ def test_the_test_part_is_not_touched_in_training(tmp_path: Path, monkeypatch: p
 
 def test_learning_happens(tmp_path: Path) -> None:
     task = data.load(tasks.write_images(tmp_path / "i", per_class=60))
-    found, _ = comparing.compare(small(task, epochs=12, candidates=["cnn", "gru"]), out=tmp_path / "run")
+    found, _ = comparison.compare(small(task, epochs=12, candidates=["cnn", "gru"]), out=tmp_path / "run")
     assert all(c.score.value > 80 and c.beats_baseline for c in found.candidates)
 
 
@@ -141,17 +141,17 @@ def test_kill_at_any_moment_and_go_on(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     task = data.load(KINDS["images"](tmp_path))
-    comparing.compare(small(task, candidates=["rnn"]), out=tmp_path / "run")
+    comparison.compare(small(task, candidates=["rnn"]), out=tmp_path / "run")
     with pytest.raises(DataError, match="holds a run with seeds 2, and 1 is asked"):
-        comparing.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run")
-    comparing.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run", fresh=True)
+        comparison.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run")
+    comparison.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run", fresh=True)
     (tmp_path / "run" / "result.json").write_text("{")
     with pytest.raises(DataError, match=r"result.json: the result cannot be read"):
-        comparing.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run")
+        comparison.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run")
     (tmp_path / "run" / "result.json").unlink()
     next((tmp_path / "run" / "units").glob("*")).write_bytes(b"broken")
     with pytest.raises(DataError, match="the checkpoint cannot be read"):
-        comparing.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run")
+        comparison.compare(small(task, candidates=["rnn"], seeds=1), out=tmp_path / "run")
 
 
 def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
     from pellucid.lab.runs import Run
 
     with Run(tmp_path / "run").alone(), pytest.raises(DataError, match="another process"):
-        comparing.compare(small(task), out=tmp_path / "run")
+        comparison.compare(small(task), out=tmp_path / "run")
 
 
 def test_a_cell_of_ones_own(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_cell_of_ones_own(tmp_path: Path) -> None:
     )
     task = data.load(KINDS["images"](tmp_path))
     plan = small(task, candidates=["gru", f"{tmp_path / 'my_cell.py'}:Leaky"])
-    found, _ = comparing.compare(plan, out=tmp_path / "run")
+    found, _ = comparison.compare(plan, out=tmp_path / "run")
     assert {c.label for c in found.candidates} == {"GRU", "Leaky"}
     with pytest.raises(DataError, match="it has Leaky"):
         small(task, candidates=[f"{tmp_path / 'my_cell.py'}:Leeky"])
@@ -213,7 +213,7 @@ class _Page(HTMLParser):
 def test_the_report_is_whole_safe_and_alone(tmp_path: Path) -> None:
     folder = tasks.write_images(tmp_path / "images")
     (folder / "left").rename(folder / "<script>alert(1)</script>".replace("/", "∕"))
-    found, _ = comparing.compare(small(data.load(folder)), out=tmp_path / "run")
+    found, _ = comparison.compare(small(data.load(folder)), out=tmp_path / "run")
     page = _Page()
     page.feed(render(found))
     drawings = [c.diagram for c in found.candidates if c.diagram]

@@ -10,15 +10,15 @@ import pytest
 from rich.console import Console
 from tests.lab import tasks
 
-from pellucid.lab import compare as comparing
 from pellucid.lab import data
+from pellucid.lab import plan as planning
 from pellucid.lab.console import _Schedule, progress
 from pellucid.lab.results import Epoch
 
 
-def made(folder: Path, **options: object) -> comparing.Plan:
+def made(folder: Path, **options: object) -> planning.Plan:
     task = data.load(tasks.write_images(folder / "images"))
-    return comparing.plan(task, ["cnn", "gru"], trials=2, seeds=1, parameters=2000, **options)  # type: ignore[arg-type]
+    return planning.plan(task, ["cnn", "gru"], trials=2, seeds=1, parameters=2000, **options)  # type: ignore[arg-type]
 
 
 def epoch(number: int, seconds: float = 2.0) -> Epoch:

@@ -103,14 +103,14 @@ class Network(nn.Module):
 
     def __init__(self, task: Task, body: Body, embedding: int, by_rows: bool) -> None:
         super().__init__()
-        self.goal, self.horizon, self.by_rows = task.goal, task.horizon, by_rows
+        self.goal, self.by_rows, self.quantiles = task.goal, by_rows, len(task.quantiles)
         self.target = _target_column(task) if task.goal == "forecast" else 0
         self.embedding = nn.Embedding(task.channels, embedding) if task.form == "tokens" else None
         self.body = body
         self.head = nn.Linear(body.features, task.outputs)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """A split's ``x`` to logits (B, classes) or (B, T, vocabulary), or scaled forecasts (B, horizon, 1)."""
+        """A split's ``x`` to logits (B, classes) or (B, T, vocabulary), or scaled forecasts (B, horizon, quantiles)."""
         if self.embedding is not None:
             x = self.embedding(x)
         if self.by_rows:
@@ -118,7 +118,9 @@ class Network(nn.Module):
         if self.goal != "forecast":
             return self.head(self.body(x, lengths))  # type: ignore[no-any-return]
         last = x[:, -1:]
-        return self.head(self.body(x - last, lengths)).unsqueeze(-1) + last[..., [self.target]]  # type: ignore[no-any-return]
+        moves: Tensor = self.head(self.body(x - last, lengths)).unflatten(-1, (-1, self.quantiles))
+        # Sorted, so that no quantile lies below a lower one (Chernozhukov, Fernandez-Val and Galichon 2010).
+        return moves.sort(-1).values + last[..., [self.target]]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from pellucid.lab.compare import Plan, Tell
+from pellucid.lab.comparison import Tell
+from pellucid.lab.plan import Plan
 from pellucid.lab.report import words
 from pellucid.lab.results import Epoch
 

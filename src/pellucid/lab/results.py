@@ -99,7 +99,9 @@ class Forecast(Record):
     channel: str
     past: list[float]
     actual: list[float]
-    predicted: list[float]
+    predicted: list[float]  # the median
+    low: list[float] | None = None  # the lowest and the highest quantile, where there is an interval
+    high: list[float] | None = None
 
 
 class BaselineResult(Record):

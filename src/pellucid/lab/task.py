@@ -1,6 +1,6 @@
 """A task: a person's data, split and scaled, ready for every candidate alike.
 
-``lab.data`` makes tasks, ``lab.train`` and ``lab.compare`` use them; neither knows the other.
+``lab.data`` makes tasks, ``lab.train`` and ``lab.comparison`` use them; neither knows the other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Metric:
         unit: e.g. ``"%"``, ``"bits/character"``, or the series' own unit (may be empty).
         higher_is_better: the direction.
         per_item: (prediction, target) -> (N,) float64 scores whose mean is the metric. The prediction is the
-            model's raw output on a split: logits (N, classes), scaled forecasts (N, horizon, C), or logits
+            model's raw output on a split: logits (N, classes), scaled forecasts (N, horizon, quantiles), or logits
             (N, T, vocabulary); the target is the split's ``y``.
     """
 
@@ -42,7 +42,7 @@ class Split:
 
     Args:
         x: images (N, C, H, W) float32, sequences (N, T, I) float32, or tokens (N, T) int64.
-        y: classes (N,) int64, forecasts (N, horizon, C) float32 scaled like ``x``, or next tokens (N, T) int64.
+        y: classes (N,) int64, forecasts (N, horizon, 1) float32 scaled like ``x``, or next tokens (N, T) int64.
         lengths: (N,) int64 valid steps of each row of ``x``, or None where all rows are full.
         items: N names for the predictions file: a file's path, a row number, a window's first time.
     """
@@ -85,7 +85,7 @@ class Task:
         fingerprint: hex digest of the data and of every choice that made the splits; a resumed run compares it.
         channels: C of an image, I of a sequence, vocabulary size of tokens.
         extent: (H, W) of an image, (T,) of a sequence or tokens: the longest.
-        outputs: number of classes, or horizon times forecast channels, or vocabulary size.
+        outputs: number of classes, or horizon times quantiles, or vocabulary size.
         labels: class names, forecast column names, or the vocabulary.
         horizon: forecast steps ahead (0 where nothing is forecast).
         scale: per-channel (offset, factor) with raw = scaled * factor + offset, from the training part only;
@@ -96,6 +96,10 @@ class Task:
         facts: (what, value) pairs for the report: sizes of splits, how they were made, seasonality, missing values.
         cautions: sentences a careful colleague would add (imbalance, few test items, duplicates across classes...).
         preprocessing: all that prediction on new data needs, JSON-serialisable.
+        figures: further metrics that are reported beside the one that decides.
+        quantiles: of a forecast, ascending, 0.5 among them; ``(0.5,)`` is a forecast without an interval.
+        class_weights: (classes,) float32 of the loss, where the training part is out of balance; None for equal ones.
+        augment: makes another training batch of one, ``x`` alone, drawing from torch's global generator; None for none.
     """
 
     kind: Kind
@@ -119,3 +123,25 @@ class Task:
     facts: tuple[tuple[str, str], ...]
     cautions: tuple[str, ...]
     preprocessing: dict[str, object]
+    figures: tuple[Metric, ...] = ()
+    quantiles: tuple[float, ...] = (0.5,)
+    class_weights: Tensor | None = None
+    augment: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def lesson(self) -> Lesson:
+        """What training may see of it."""
+        return Lesson(self.train, self.valid, self.goal, self.metric, self.quantiles, self.class_weights, self.augment)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The part of a task that training sees; the test part is not in it. The fields are the task's."""
+
+    train: Split
+    valid: Split
+    goal: Goal
+    metric: Metric
+    quantiles: tuple[float, ...] = (0.5,)
+    class_weights: Tensor | None = None
+    augment: Callable[[Tensor], Tensor] | None = None

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from pellucid.errors import DataError
 from pellucid.lab.results import Epoch
-from pellucid.lab.task import Goal, Metric, Split
+from pellucid.lab.task import Lesson, Metric, Split
 
 CLIP = 1.0  # norm that a gradient is clipped to
 
@@ -79,24 +79,21 @@ def train(
     file: Path,
     build: Callable[[], nn.Module],
     learning_rate: float,
-    train_split: Split,
-    valid_split: Split,
-    goal: Goal,
-    metric: Metric,
+    lesson: Lesson,
     budget: Budget,
     tell: Callable[[Epoch], None],
 ) -> Unit:
     """Train a unit, from its checkpoint on where there is one.
 
-    Loss: cross-entropy for classes and characters; absolute error for forecasts, which is what their metric measures.
+    Loss: cross-entropy for classes and tokens; the quantile loss for forecasts, which for the median alone is half the
+    absolute error (Koenker and Bassett 1978).
     Adam (Kingma and Ba 2015), gradients clipped to norm 1 (Pascanu et al. 2013); the best validation epoch is kept.
 
     Args:
         name, file: of the unit.
         build: makes the model; called under the unit's own seed.
         learning_rate: of Adam.
-        train_split, valid_split: all that the unit sees.
-        goal, metric: of the task.
+        lesson: all that the unit sees.
         budget: when to stop.
         tell: called after each epoch, old ones included.
     """
@@ -108,9 +105,9 @@ def train(
         for epoch in unit.history:
             tell(epoch)
     while not unit.done:
-        epoch = _epoch(unit, optimiser, train_split, valid_split, goal, metric, budget.batch)
+        epoch = _epoch(unit, optimiser, lesson, budget.batch)
         unit.history.append(epoch)
-        best = unit.best_epoch(metric)
+        best = unit.best_epoch(lesson.metric)
         if best is epoch:
             unit.best = {k: v.detach().clone() for k, v in unit.model.state_dict().items()}
         spent = sum(e.seconds for e in unit.history)
@@ -137,43 +134,50 @@ def predict(model: nn.Module, split: Split, batch: int = 256) -> Tensor:
     return torch.cat(parts)
 
 
-def loss_of(prediction: Tensor, target: Tensor, goal: Goal) -> Tensor:
+def loss_of(prediction: Tensor, target: Tensor, lesson: Lesson) -> Tensor:
     """What training lowers."""
-    if goal == "forecast":
-        return (prediction - target).abs().mean()
-    return F.cross_entropy(prediction.flatten(0, -2), target.flatten())
+    if lesson.goal == "forecast":
+        return quantile_loss(prediction, target, lesson.quantiles).mean()
+    return F.cross_entropy(prediction.flatten(0, -2), target.flatten(), lesson.class_weights)
 
 
-def _epoch(
-    unit: Unit,
-    optimiser: torch.optim.Optimizer,
-    train_split: Split,
-    valid_split: Split,
-    goal: Goal,
-    metric: Metric,
-    batch: int,
-) -> Epoch:
+def quantile_loss(prediction: Tensor, target: Tensor, quantiles: tuple[float, ...]) -> Tensor:
+    r"""The loss :math:`\max(q (y - p), (q - 1)(y - p))` of each quantile's forecast, elementwise.
+
+    Args:
+        prediction: (N, horizon, quantiles).
+        target: (N, horizon, 1).
+        quantiles: between 0 and 1.
+    """
+    levels = prediction.new_tensor(quantiles)
+    above = target - prediction
+    return torch.maximum(levels * above, (levels - 1) * above)
+
+
+def _epoch(unit: Unit, optimiser: torch.optim.Optimizer, lesson: Lesson, batch: int) -> Epoch:
     number = len(unit.history) + 1
     torch.manual_seed(_seed(unit.name, str(number)))
     started = time.perf_counter()
     unit.model.train()
-    order = torch.randperm(len(train_split))
+    order = torch.randperm(len(lesson.train))
     total = 0.0
     for rows in torch.split(order, batch):
-        lengths = None if train_split.lengths is None else train_split.lengths[rows]
-        loss = loss_of(unit.model(train_split.x[rows], lengths), train_split.y[rows], goal)
+        lengths = None if lesson.train.lengths is None else lesson.train.lengths[rows]
+        x = lesson.train.x[rows]
+        x = x if lesson.augment is None else lesson.augment(x)
+        loss = loss_of(unit.model(x, lengths), lesson.train.y[rows], lesson)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(unit.model.parameters(), CLIP)
         optimiser.step()
         total += loss.item() * len(rows)
     seconds = time.perf_counter() - started
-    prediction = predict(unit.model, valid_split)
+    prediction = predict(unit.model, lesson.valid)
     return Epoch(
         epoch=number,
-        train_loss=total / len(train_split),
-        valid_loss=loss_of(prediction, valid_split.y, goal).item(),
-        valid_score=metric.per_item(prediction, valid_split.y).mean().item(),
+        train_loss=total / len(lesson.train),
+        valid_loss=loss_of(prediction, lesson.valid.y, lesson).item(),
+        valid_score=lesson.metric.per_item(prediction, lesson.valid.y).mean().item(),
         seconds=seconds,
     )
 

@@ -1,0 +1,196 @@
+"""What came of a network's training: its figures on the test part, its costs, and the tables that are kept of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pellucid.lab import costs
+from pellucid.lab.candidates import Blueprint, Network
+from pellucid.lab.plan import Plan
+from pellucid.lab.results import Candidate, Cost, Epoch, Forecast, SeedRun, Trial
+from pellucid.lab.runs import Run, write
+from pellucid.lab.statistics import Bootstrap, Scores
+from pellucid.lab.task import Split, Task
+from pellucid.lab.train import Unit
+
+
+@dataclass
+class Trained:
+    """A network after training, before the test part was looked at."""
+
+    blueprint: Blueprint
+    width: int
+    trials: list[Trial]
+    units: list[Unit]
+
+
+def candidate(
+    made: Plan,
+    trained: Trained,
+    predictions: list[Tensor],
+    scores: Scores,
+    best: Scores | None,
+    baseline: Scores,
+    bootstrap: Bootstrap,
+    speed: tuple[float, float],
+    run: Run,
+) -> Candidate:
+    """A network's record, and its models in the run folder.
+
+    Args:
+        made: the plan.
+        trained: the network.
+        predictions: of each seed on the test part.
+        scores: of each seed and test item.
+        best: the scores of the best network; None for itself.
+        baseline: the scores of the baseline.
+        bootstrap: of the test items.
+        speed: (p50, p99) milliseconds for one item.
+        run: the folder.
+    """
+    task, metric = made.task, made.task.metric
+    model = trained.units[0].model
+    assert isinstance(model, Network)
+    item = first(task.test)
+    rows = costs.structure(model, item)
+    name = trained.blueprint.name
+    for k, u in enumerate(trained.units):
+        path = run.file("models", f"{safe(name)}-seed-{k + 1}.safetensors")
+        about = {"network": name, "width": trained.width, "task": task.title}
+        metadata = {"pellucid": json.dumps(about)}  # one entry: safetensors writes several in no fixed order
+        save_file({n: v.contiguous() for n, v in u.model.state_dict().items()}, path, metadata)
+    better = bootstrap.difference(scores, baseline)
+    worse = None
+    if best is not None:
+        worse = bootstrap.difference(best, scores) if metric.higher_is_better else bootstrap.difference(scores, best)
+    return Candidate(
+        name=name,
+        label=trained.blueprint.label,
+        sentence=model.body.sentence + "; then a linear layer",
+        width=trained.width,
+        cost=Cost(
+            parameters=sum(p.numel() for p in model.parameters()),
+            macs=sum(r.macs for r in rows),
+            training_seconds=statistics.mean(sum(e.seconds for e in u.history) for u in trained.units),
+            tuning_seconds=sum(t.seconds for t in trained.trials),
+            latency_ms_p50=speed[0],
+            latency_ms_p99=speed[1],
+            training_bytes=costs.training_bytes(model, first(task.train, made.budget.batch)),
+            file_bytes=run.file("models", f"{safe(name)}-seed-1.safetensors").stat().st_size,
+        ),
+        layers=rows,
+        diagram=None if trained.blueprint.cell is None else trained.blueprint.cell.diagram(),
+        trials=trained.trials,
+        seeds=[
+            SeedRun(
+                seed=k + 1,
+                history=u.history,
+                best_epoch=u.best_epoch(metric).epoch,
+                test_score=float(scores[k].mean()),
+                seconds=sum(e.seconds for e in u.history),
+            )
+            for k, u in enumerate(trained.units)
+        ],
+        score=bootstrap.interval(scores),
+        seed_spread=float(scores.mean(1).std(ddof=1)) if len(scores) > 1 else 0.0,
+        behind=worse,
+        beats_baseline=better.low > 0 if metric.higher_is_better else better.high < 0,
+        confusion=_confusion(task, predictions) if task.goal == "class" else None,
+        forecast=forecasts(task, predictions[0]) if task.goal == "forecast" else None,
+        sample=_sample(task, model) if task.goal == "next" else None,
+    )
+
+
+def first(split: Split, count: int = 1) -> Split:
+    """The first items as a batch."""
+    lengths = None if split.lengths is None else split.lengths[:count]
+    return Split(split.x[:count], split.y[:count], lengths, split.items[:count])
+
+
+def _confusion(task: Task, predictions: list[Tensor]) -> list[list[int]]:
+    count = len(task.labels)
+    pairs = torch.cat([task.test.y * count + p.argmax(-1) for p in predictions])
+    return torch.bincount(pairs, minlength=count * count).reshape(count, count).tolist()
+
+
+def forecasts(task: Task, prediction: Tensor | None) -> list[Forecast]:
+    """Three test windows, evenly spread, in the data's own unit."""
+    assert prediction is not None
+    (offset,), (factor,) = task.scale
+    middle, sure = task.quantiles.index(0.5), len(task.quantiles) > 1 and prediction.shape[-1] > 1
+    columns = task.preprocessing["columns"]
+    assert isinstance(columns, list)
+    column = columns.index(task.preprocessing["target"])
+
+    def raw(values: Tensor) -> list[float]:
+        return [float(v) for v in values.double() * factor + offset]
+
+    return [
+        Forecast(
+            start=task.test.items[i],
+            channel=task.labels[0],
+            past=raw(task.test.x[i, :, column]),
+            actual=raw(task.test.y[i, :, 0]),
+            predicted=raw(prediction[i, :, middle if prediction.shape[-1] > 1 else 0]),
+            low=raw(prediction[i, :, 0]) if sure else None,
+            high=raw(prediction[i, :, -1]) if sure else None,
+        )
+        for i in sorted({len(task.test) // 6, len(task.test) // 2, 5 * len(task.test) // 6})
+    ]
+
+
+def _sample(task: Task, model: nn.Module, length: int = 200) -> str:
+    """Text that the network writes when each character is drawn as it says."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = task.test.x[0, :1].tolist()
+    model.eval()
+    with torch.no_grad():
+        while len(tokens) < length:
+            window = torch.tensor([tokens[-task.extent[0] :]])
+            probabilities = model(window)[0, -1].softmax(-1)
+            tokens.append(int(torch.multinomial(probabilities, 1, generator=generator)))
+    return "".join(task.labels[t] for t in tokens)
+
+
+def write_tables(
+    run: Run, trained: list[Trained], predictions: list[list[Tensor]], scores: list[Scores], task: Task
+) -> None:
+    """metrics.csv and a file of test predictions for each network."""
+    metrics = io.StringIO()
+    writer = csv.writer(metrics)
+    writer.writerow(["network", "seed", *Epoch.model_fields])
+    for t in trained:
+        for k, u in enumerate(t.units):
+            writer.writerows([t.blueprint.name, k + 1, *e.model_dump().values()] for e in u.history)
+    write(run.file("metrics.csv"), metrics.getvalue())
+    for t, own, score in zip(trained, predictions, scores, strict=True):
+        table = io.StringIO()
+        writer = csv.writer(table)
+        writer.writerow(["item", "seed", "score", "answer"])
+        for k, prediction in enumerate(own):
+            answers = _answers(task, prediction)
+            writer.writerows(zip(task.test.items, [k + 1] * len(answers), score[k].tolist(), answers, strict=True))
+        write(run.file("predictions", f"{safe(t.blueprint.name)}.csv"), table.getvalue())
+
+
+def _answers(task: Task, prediction: Tensor) -> list[str]:
+    if task.goal == "class":
+        return [task.labels[i] for i in prediction.argmax(-1).tolist()]
+    if task.goal == "forecast":
+        (offset,), (factor,) = task.scale
+        middle = prediction[..., task.quantiles.index(0.5)]
+        return [" ".join(f"{v * factor + offset:.6g}" for v in row) for row in middle.tolist()]
+    return [""] * len(prediction)
+
+
+def safe(name: str) -> str:
+    """A network's name as part of a file's."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
