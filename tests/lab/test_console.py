@@ -18,7 +18,7 @@ from pellucid.lab.results import Epoch
 
 def made(folder: Path, **options: object) -> planning.Plan:
     task = data.load(tasks.write_images(folder / "images"))
-    return planning.plan(task, ["cnn", "gru"], trials=2, seeds=1, parameters=2000, **options)  # type: ignore[arg-type]
+    return planning.plan(task, ["cnn", "gru"], trials=2, seeds=1, size=2000, **options)  # type: ignore[arg-type]
 
 
 def epoch(number: int, seconds: float = 2.0) -> Epoch:
@@ -26,32 +26,41 @@ def epoch(number: int, seconds: float = 2.0) -> Epoch:
 
 
 def test_time_left_is_all_remaining_epochs_at_the_networks_own_pace(tmp_path: Path) -> None:
-    schedule = _Schedule(made(tmp_path, epochs=10))  # two trials of 5 epochs and a seed of 10, twice
+    schedule = _Schedule(
+        made(tmp_path, epochs=12)
+    )  # two trials of 3 epochs, one goes on for 3, and a seed of 12, twice
     schedule.note("cnn", "trial 1", epoch(1))
-    assert schedule.left() == 2.0 * (19 + 20)  # the GRU at the slowest known pace
-    schedule.note("cnn", "trial 2", epoch(1))  # trial 1 stopped early
-    assert schedule.done["cnn"] == 6
-    schedule.note("gru", "trial 1", epoch(1, 4.0))  # the CNN is through
-    assert schedule.done["cnn"] == 20
-    assert schedule.left() == 4.0 * 19
+    assert schedule.left() == 2.0 * (20 + 21)  # the GRU at the slowest known pace
+    schedule.finish("cnn", "trial 1")  # it stopped early
+    assert schedule.done("cnn") == 3
+    schedule.note("gru", "trial 1", epoch(1, 4.0))
+    assert schedule.left() == 2.0 * 18 + 4.0 * 20
+    schedule.note("cnn", "seed 1", epoch(1))  # its trials are through, whatever they took
+    assert schedule.done("cnn") == 10
 
 
 def test_with_equal_time_the_rest_is_known_in_seconds(tmp_path: Path) -> None:
     schedule = _Schedule(made(tmp_path, equal="time", seconds=8.0))
-    schedule.note("cnn", "trial 1", epoch(1, 3.0))
-    assert schedule.left() == 2 * (4 + 4 + 8) - 3
-    schedule.note("cnn", "trial 1", epoch(2, 3.0))  # an epoch may run over
-    assert schedule.left() == 2 * (4 + 4 + 8) - 4
+    schedule.note("cnn", "trial 1", epoch(1, 1.5))
+    assert schedule.left() == 2 * (2 + 2 + 2 + 8) - 1.5
+
+
+def test_several_workers_are_done_sooner(tmp_path: Path) -> None:
+    plan = made(tmp_path, epochs=12)
+    alone, four = _Schedule(plan), _Schedule(plan, workers=4)
+    for schedule in (alone, four):
+        schedule.note("cnn", "trial 1", epoch(1))
+    assert four.left() == alone.left() / 4
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_what_is_shown(tmp_path: Path, terminal: bool) -> None:
     screen = Console(file=io.StringIO(), force_terminal=terminal, width=80, no_color=True)
-    with progress(made(tmp_path, epochs=10), screen) as tell:
-        tell("cnn", "trial 1", epoch(3))
+    with progress(made(tmp_path, epochs=10), screen) as watcher:
+        watcher.epoch("cnn", "trial 1", epoch(3))
         time.sleep(0.5)  # the screen is drawn ten times a second
     shown = screen.file.getvalue()  # type: ignore[attr-defined]
-    assert ("trial 1, epoch 3 of at most 5: accuracy 50 %" in shown) is terminal
-    assert ("at most 74 s left" in shown) is terminal
+    assert ("trial 1, epoch 3: accuracy 50 %" in shown) is terminal
+    assert ("at most 66 s left" in shown) is terminal
     assert ("100 % done" in shown) is terminal
     assert bool(shown) is terminal

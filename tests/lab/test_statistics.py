@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from pellucid.lab.data.metrics import accuracy, mean_absolute_error
-from pellucid.lab.results import BaselineResult, Candidate, Cost, Interval
+from pellucid.lab.results import BaselineResult, Candidate, Cost, CurvePoint, Interval, Need, Odds, Why
 from pellucid.lab.statistics import Bootstrap
 from pellucid.lab.verdict import verdict
 
@@ -42,8 +43,42 @@ def test_a_paired_difference_sees_past_what_is_hard_for_all() -> None:
     assert one.high > two.low  # the intervals alone could not tell
 
 
+def test_odds_are_the_normals_where_items_are_many() -> None:
+    """The posterior of a mean of many items is nearly normal; draws add an error of 1 % or so."""
+    generator = np.random.default_rng(0)
+    noise = generator.normal(0, 10, 5000)
+    noise -= noise.mean()
+    other = generator.normal(0, 30, 5000)
+    deviation = noise.std() / np.sqrt(5000)
+    found = Bootstrap(5000).odds((other + noise + 0.1)[None], other[None], rope=0.2)
+    assert found.higher == pytest.approx(norm.sf(0.2, 0.1, deviation), abs=0.03)
+    assert found.lower == pytest.approx(norm.cdf(-0.2, 0.1, deviation), abs=0.03)
+    assert found.higher + found.same + found.lower == pytest.approx(1)
+
+
+def test_odds_allow_for_seeds_for_few_items_and_for_neighbours() -> None:
+    """Each makes a difference less sure than its items alone do."""
+    generator = np.random.default_rng(0)
+    noise, seeds = generator.normal(0, 1, 400), np.array([[-0.5], [0.0], [0.8]])
+    whole = Bootstrap(400).odds(np.tile(noise + 0.1, (3, 1)), np.zeros((1, 400)), 0.05)
+    apart = Bootstrap(400).odds(noise + 0.1 + seeds - seeds.mean(), np.zeros((1, 400)), 0.05)
+    assert apart.lower > whole.lower + 0.05
+    smooth = np.repeat(noise[:10], 40)
+    alone, blocks = (Bootstrap(400, block=b).odds(smooth[None], np.zeros((1, 400)), 0.05) for b in (1, 40))
+    assert min(blocks.higher, blocks.lower) > min(alone.higher, alone.lower) + 0.05
+
+
 def candidate(
-    name: str, value: float, behind: tuple[float, float] | None, latency: float, beats: bool = True
+    name: str,
+    value: float,
+    behind: tuple[float, float] | None,
+    latency: float,
+    beats: bool = True,
+    odds: Odds | None = None,
+    curve: tuple[tuple[int, float], ...] = (),
+    fades: int | None = None,
+    sees: int | None = None,
+    dead: float | None = None,
 ) -> Candidate:
     return Candidate(
         name=name,
@@ -66,6 +101,9 @@ def candidate(
         seeds=[],
         score=Interval(value=value, low=value - 1, high=value + 1),
         seed_spread=0,
+        odds=odds,
+        curve=[CurvePoint(items=n, score=Interval(value=v, low=v, high=v)) for n, v in curve],
+        why=Why(gradient=[], fades=fades, gates={}, sees=sees, dead=dead),
         behind=None if behind is None else Interval(value=sum(behind) / 2, low=behind[0], high=behind[1]),
         beats_baseline=beats,
         confusion=None,
@@ -88,10 +126,51 @@ BASELINE = BaselineResult(name="majority class", sentence="", score=Interval(val
     ],
 )  # fmt: skip
 def test_verdicts(candidates: list[Candidate], choice: str, words: str) -> None:
-    found = verdict(candidates, BASELINE, accuracy(), 1000.0)
+    found = verdict(candidates, BASELINE, accuracy(), 1000.0, None)
     assert words in found.sentence
     assert found.choice == choice
     assert ("rnn" in found.equivalent) is False
+
+
+def told(*candidates: Candidate, steps: int | None = None) -> str:
+    need = Need(network="LSTM", figures=[(1, 50), (64, 97)], steps=steps)
+    found = verdict(list(candidates), BASELINE, accuracy(), 1000.0, need)
+    return " ".join([found.sentence, *found.reasons])
+
+
+def test_what_is_negligible_is_told_from_what_is_unknown() -> None:
+    best = candidate("lstm", 97, None, 2)
+    same, open_ = Odds(higher=0.02, same=0.97, lower=0.01, rope=1), Odds(higher=0.4, same=0.5, lower=0.1, rope=1)
+    words = told(best, candidate("cnn", 96.8, (0.1, 0.3), 1, odds=same))
+    assert "LSTM and CNN are practically the same here: their differences are below 1 point with at least 95 %" in words
+    assert "use the CNN" in words
+    words = told(best, candidate("cnn", 96, (-1, 3), 1, odds=open_))
+    assert "cannot be told apart" in words
+    assert (
+        "worse by more than 1 point with 40 % probability, practically the same with 50 %, and better with 10 %"
+        in words
+    )
+
+
+def test_reasons_are_read_off_the_networks() -> None:
+    best = candidate("lstm", 97, None, 2)
+    faded = candidate("rnn", 80, (15, 19), 1, fades=14)
+    assert "The RNN's gradient fades to 1 % after 14 steps, and the LSTM needs the last 60 steps" in told(
+        best, faded, steps=60
+    )
+    assert "fades" not in told(best, faded, steps=10)
+    short = candidate("cnn", 80, (15, 19), 1, sees=13, dead=0.25)
+    assert "The CNN's convolutions see 13 steps" in told(best, short, steps=60)
+    assert "25 % of the CNN's filters answer to no test item" in told(best, short)
+
+
+def test_whether_more_data_would_change_the_order() -> None:
+    best = candidate("lstm", 97, None, 2, curve=((100, 96.0), (200, 97.0)))
+    near = candidate("cnn", 96, (0.5, 1.5), 1, curve=((100, 90.0), (200, 96.0)))
+    far = candidate("cnn", 90, (5, 9), 1, curve=((100, 88.0), (200, 90.0)))
+    words = told(best, near)
+    assert "the order may change: from 100 to 200 training items the LSTM gained 1 points and the CNN gained 6" in words
+    assert "More data would hardly change the order" in told(best, far)
 
 
 def test_metrics() -> None:

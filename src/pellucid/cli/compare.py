@@ -17,12 +17,15 @@ def compare(
     /,
     *,
     with_: Annotated[str, Parameter(name="--with")] = "cnn,rnn,lstm,gru",
-    equal: Literal["params", "time"] = "params",
+    equal: Literal["params", "macs", "time"] = "params",
     params: int | None = None,
-    trials: int = 3,
+    macs: int | None = None,
+    trials: int = 4,
     seeds: int = 3,
     epochs: int | None = None,
     seconds: float | None = None,
+    curve: bool = False,
+    rope: float | None = None,
     kind: Literal["images", "series", "text", "characters", "sound"] | None = None,
     target: str | None = None,
     horizon: int | None = None,
@@ -33,13 +36,17 @@ def compare(
     out: Path | None = None,
     fresh: bool = False,
     threads: int = 1,
+    workers: int = 1,
+    ray: str | None = None,
+    storage: str | None = None,
     json: bool = False,
 ) -> None:
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
 
     DATA is a folder of images or of sounds with a folder for each class, a CSV or Parquet table (a series to
     forecast, or texts with labels), or a plain text. What it is taken for is printed first; --kind overrides it. The
-    same command goes on where it was stopped, and shows its result again once it is done.
+    same command goes on where it was stopped, and shows its result again once it is done. Under torchrun several
+    processes train each network together, each on its share of every batch.
 
     Examples:
 
@@ -51,24 +58,35 @@ def compare(
 
         pellucid compare data/ --with lstm,my_cell.py:MyCell
 
+        torchrun --nproc-per-node 2 -m pellucid compare data/
+
     Parameters
     ----------
     data
         Folder or file.
     with_
-        Networks, separated by commas: cnn, rnn, lstm, gru, or a cell of your own as my_cell.py:MyCell.
+        Networks, separated by commas: cnn, rnn, lstm, gru; gru2 (two layers), bigru (both directions), cnn+gru
+        (convolutions first), cnn+bigru2; or a cell of your own as my_cell.py:MyCell.
     equal
-        What is made equal: the number of parameters (params), or also the seconds of training (time).
+        What is made equal: the parameters (params), the multiply-adds for one item (macs), or the parameters and the
+        seconds of training (time).
     params
         Parameters of each network; chosen by the amount of data if not given.
+    macs
+        Multiply-adds of each network for one item, with --equal macs.
     trials
-        Settings that each network tries before its seeds (1 to 5).
+        Settings (learning rate, dropout) that each network tries before its seeds; the weaker half stops early.
     seeds
         Trainings of each network with its best setting; more seeds, surer figures.
     epochs
         Passes over the training part at most; training stops earlier when validation no longer improves.
     seconds
         Training time of each seed with --equal time.
+    curve
+        Train on an eighth, a quarter and a half of the data as well: would more data change the answer?
+    rope
+        The difference below which networks are as good as one another, in the figure's unit (default: 1 point of a
+        percentage, or 1 % of the baseline's figure).
     kind
         What the data is, where it is not taken for the right thing.
     target
@@ -88,22 +106,30 @@ def compare(
     fresh
         Start anew, even if the run was begun or done.
     threads
-        Processor threads; part of what a run's figures depend on.
+        Processor threads of each training; part of what a run's figures depend on.
+    workers
+        Trainings at a time, each in a process of its own; the figures stay the same.
+    ray
+        Address of a Ray cluster that trains instead (its nodes must see the data and the run's folder).
+    storage
+        Keep the tuning trials in an Optuna journal (a file ending in .journal) or a database (postgresql://...), too.
     json
         Print the result as JSON on standard output.
     """
     import torch
     from rich.console import Console
 
-    from pellucid.lab import comparison, console, report
+    from pellucid.lab import comparison, console, report, team
     from pellucid.lab import data as reading
+    from pellucid.lab.crew import hire
     from pellucid.lab.plan import plan
 
     most = os.cpu_count() or 1
     if not 1 <= threads <= most:
         raise ArgumentError(f"threads is {threads}, and this machine has {most} processors; give 1 to {most}")
     torch.set_num_threads(threads)
-    screen = Console(stderr=True, markup=False)
+    team.join()
+    screen = Console(stderr=True, markup=False, quiet=not team.leads())
     screen.print(reading.recognise(data).sentence if kind is None else f"{data.name} is read as {kind}")
     options = {"target": target, "horizon": horizon, "window": window, "text": text, "label": label}
     rows = None if split is None else _numbers("--split", split)
@@ -116,23 +142,40 @@ def compare(
             split=rows,
         )
     screen.print(task.title)
+    if params is not None and equal == "macs":
+        raise ArgumentError(f"with --equal macs the size is given by --macs, and --params is {params}; leave one out")
+    if macs is not None and equal != "macs":
+        raise ArgumentError(f"macs is {macs}, and counts only with --equal macs; add that, or leave it out")
     made = plan(
         task,
         [name.strip() for name in with_.split(",") if name.strip()],
         equal=equal,
-        parameters=params,
+        size=macs if equal == "macs" else params,
         trials=trials,
         seeds=seeds,
         epochs=epochs,
         seconds=seconds,
+        curve=curve,
+        rope=rope,
     )
     screen.print(made.sentence())
+    hired, busy = hire(workers, ray)
     try:
-        with console.progress(made, screen) as tell:
-            found, folder = comparison.compare(made, out=out, command=comparison.command_line(), fresh=fresh, tell=tell)
+        with console.progress(made, screen, busy) as watcher:
+            found, folder = comparison.compare(
+                made,
+                out=out,
+                command=comparison.command_line(),
+                fresh=fresh,
+                watcher=watcher,
+                crew=hired,
+                storage=storage,
+            )
     except KeyboardInterrupt:
         screen.print("Stopped. The same command goes on from here.")
         sys.exit(130)
+    if not team.leads():
+        return
     if json:
         print(found.model_dump_json(indent=1))
     else:

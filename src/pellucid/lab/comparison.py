@@ -2,98 +2,185 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import sys
-from collections.abc import Callable
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import pellucid
 from pellucid.errors import DataError
-from pellucid.lab import costs, report
-from pellucid.lab.candidates import Blueprint
-from pellucid.lab.outcome import Trained, candidate, first, forecasts, safe, write_tables
-from pellucid.lab.plan import LEARNING_RATES, Plan
-from pellucid.lab.results import BaselineResult, Comparison, Epoch, Trial
+from pellucid.lab import costs, report, team, why
+from pellucid.lab.bodies import Network
+from pellucid.lab.crew import Alone, Crew, Job, Watcher, Workshop
+from pellucid.lab.outcome import Trained, Yardstick, candidate, first, forecasts, scores_of, write_tables
+from pellucid.lab.plan import SHARES, Plan
+from pellucid.lab.results import BaselineResult, Comparison, Need, Trial
 from pellucid.lab.runs import Run, default_folder, write
-from pellucid.lab.statistics import Bootstrap
-from pellucid.lab.train import Budget, Unit, best_of, predict, train
+from pellucid.lab.statistics import Bootstrap, Scores
+from pellucid.lab.task import Task
+from pellucid.lab.train import best_of, predict
+from pellucid.lab.tune import Study
 from pellucid.lab.verdict import verdict
-
-Tell = Callable[[str, str, Epoch], None]  # candidate, what it is at, the epoch
 
 
 def compare(
-    made: Plan, *, out: Path | None = None, command: str = "", fresh: bool = False, tell: Tell | None = None
+    made: Plan,
+    *,
+    out: Path | None = None,
+    command: str = "",
+    fresh: bool = False,
+    watcher: Watcher | None = None,
+    crew: Crew | None = None,
+    storage: str | None = None,
 ) -> tuple[Comparison, Path]:
     """Do it, or go on with it, or read what was done; return the comparison and its folder.
+
+    Args:
+        made: the plan.
+        out: the run's folder; one named after the data where None.
+        command: as it was typed, for the report.
+        fresh: start anew, even if the run was begun or done.
+        watcher: is told of each epoch.
+        crew: who trains; this process where None.
+        storage: of the tuning studies, as in :class:`~pellucid.lab.tune.Study`.
 
     Raises:
         DataError: the folder cannot be used.
     """
     run = Run(out or default_folder(made.task.source, made.config))
-    with run.alone():
-        if fresh:
-            run.clear()
-        run.begin(made.config)
+    with run.alone() if team.leads() else nullcontext():
+        if team.leads():
+            if fresh:
+                run.clear()
+            run.begin(made.config)
+        team.meet()
         found = run.result()
         if found is None:
-            found = _all(made, run, command, tell or (lambda *_: None))
-            write(run.file("result.json"), found.model_dump_json(indent=1))
-        report.write(found, run.file("report.html"))
+            with closing(crew or Alone()) as hired:
+                trained = _train(Workshop(made, run), hired, watcher or Watcher(), storage)
+            if team.leads():
+                found = _judge(made, run, command, trained)
+                write(run.file("result.json"), found.model_dump_json(indent=1))
+        if team.leads() and found is not None:
+            report.write(found, run.file("report.html"))
+        team.meet()
+    found = found or run.result()
+    assert found is not None
     return found, run.folder
 
 
-def _all(made: Plan, run: Run, command: str, tell: Tell) -> Comparison:
-    task = made.task
-    trained = [_train(made, run, b, w, tell) for b, w in zip(made.blueprints, made.widths, strict=True)]
-    predictions = [[predict(u.model, task.test) for u in t.units] for t in trained]
-    scores = [
-        np.stack([task.metric.per_item(p, task.test.y).numpy() for p in own]).astype(np.float64) for own in predictions
+# Training: the test part is not looked at
+
+
+def _train(workshop: Workshop, crew: Crew, watcher: Watcher, storage: str | None) -> list[Trained]:
+    """Tune every network on validation, then train its seeds with the best setting, and on smaller parts if asked."""
+    made, metric = workshop.made, workshop.made.task.metric
+    networks = range(len(made.blueprints))
+    studies = [
+        Study(f"{made.config.data[:12]} {b.name}", made.config.trials, metric.higher_is_better, storage)
+        for b in made.blueprints
     ]
-    whole = [i for i, own in enumerate(scores) if np.isfinite(own).all()]
+
+    def trial(network: int, number: int, whole: bool) -> Job:
+        budget = made.trial_budget if whole else made.first_budget
+        return Job(network, f"trial {number + 1}", studies[network].settings[number], budget)
+
+    def score(job: Job) -> float:
+        return best_of(workshop.do(job).history, metric).valid_score
+
+    numbers = range(made.config.trials)
+    several = len(numbers) > 1
+    begun = [[trial(n, k, whole=not several) for k in numbers] for n in networks]
+    crew.work(workshop, [job for own in begun for job in own], watcher)
+    on = [list(numbers) for _ in networks]
+    if several:
+        on = [studies[n].better_half([score(job) for job in begun[n]], made.first_budget.epochs) for n in networks]
+        crew.work(workshop, [trial(n, k, whole=True) for n in networks for k in on[n]], watcher)
+    chosen = [studies[n].best({k: score(trial(n, k, whole=True)) for k in on[n]}) for n in networks]
+
+    def seeds(network: int, share: float) -> list[Job]:
+        part = "" if share == 1 else f"share {share:g} "
+        budget = made.budget if share == 1 else made.share_budget(share)
+        settings = studies[network].settings[chosen[network]]
+        return [Job(network, f"{part}seed {k + 1}", settings, budget, share) for k in range(made.config.seeds)]
+
+    shares = [1.0, *(SHARES if made.config.curve else ())]
+    crew.work(workshop, [job for share in shares for n in networks for job in seeds(n, share)], watcher)
+
+    def record(network: int, number: int) -> Trial:
+        history = workshop.do(trial(network, number, whole=number in on[network])).history
+        return Trial(
+            settings=studies[network].settings[number],
+            valid_score=best_of(history, metric).valid_score,
+            epochs=len(history),
+            seconds=sum(e.seconds for e in history),
+            stopped=number not in on[network],
+        )
+
+    return [
+        Trained(
+            blueprint=made.blueprints[n],
+            width=made.widths[n],
+            trials=[record(n, k) for k in numbers],
+            units=[workshop.do(job) for job in seeds(n, 1.0)],
+            parts={share: [workshop.do(job) for job in seeds(n, share)] for share in shares[1:]},
+        )
+        for n in networks
+    ]
+
+
+# Judging: one look at the test part
+
+
+@dataclass
+class _Tested:
+    """A network and what it says on the test part: for each seed the raw output, and a score for each item."""
+
+    trained: Trained
+    predictions: list[Tensor]
+    scores: Scores
+
+
+def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Comparison:
+    task = made.task
+    tested = [_test(t, task) for t in trained]
+    whole = [t for t in tested if np.isfinite(t.scores).all()]
     if not whole:
         raise DataError(
             f"{task.source}: every network diverged, its figures are not numbers; are there values far outside the rest?"
         )
-    diverged = tuple(
-        f"The {t.blueprint.label} diverged, and is left out: its figures are not numbers."
-        for i, t in enumerate(trained)
-        if i not in whole
-    )
-    trained, predictions = [trained[i] for i in whole], [predictions[i] for i in whole]
-    scores = [scores[i] for i in whole]
+    diverged = [
+        f"The {t.trained.blueprint.label} diverged, and is left out: its figures are not numbers."
+        for t in tested
+        if t not in whole
+    ]
+    sign = -1.0 if task.metric.higher_is_better else 1.0
+    whole.sort(key=lambda t: sign * float(t.scores.mean()))
     bootstrap = Bootstrap(len(task.test), block=2 * task.horizon if task.goal == "forecast" else 1)
     baseline_scores = task.baseline.scores.numpy()[None]
-    sign = -1.0 if task.metric.higher_is_better else 1.0
-    order = sorted(range(len(trained)), key=lambda i: sign * scores[i].mean())
-    best = scores[order[0]]
-    speeds = costs.latencies([t.units[0].model for t in trained], first(task.test))
+    rope = made.config.rope or (1.0 if task.metric.unit == "%" else 0.01 * abs(float(baseline_scores.mean())))
+    yardstick = Yardstick(bootstrap, baseline_scores, rope)
+    speeds = costs.latencies([t.trained.units[0].model for t in whole], first(task.test))
     candidates = [
         candidate(
-            made,
-            trained[i],
-            predictions[i],
-            scores[i],
-            best if i != order[0] else None,
-            baseline_scores,
-            bootstrap,
-            speeds[i],
-            run,
+            made, run, t.trained, t.predictions, t.scores, None if t is whole[0] else whole[0].scores, yardstick, speed
         )
-        for i in order
+        for t, speed in zip(whole, speeds, strict=True)
     ]
-    write_tables(run, trained, predictions, scores, made.task)
+    write_tables(run, [t.trained for t in whole], [t.predictions for t in whole], [t.scores for t in whole], task)
     baseline = BaselineResult(
         name=task.baseline.name,
         sentence=task.baseline.sentence,
         score=bootstrap.interval(baseline_scores),
         forecast=None if task.goal != "forecast" else forecasts(task, task.baseline.prediction),
     )
+    need = _need(whole[0].trained, task, rope)
     return Comparison(
         pellucid=pellucid.__version__,
         torch=torch.__version__,
@@ -115,40 +202,22 @@ def _all(made: Plan, run: Run, command: str, tell: Tell) -> Comparison:
         cautions=[*task.cautions, *made.cautions, *diverged],
         baseline=baseline,
         candidates=candidates,
-        verdict=verdict(candidates, baseline, task.metric, bootstrap.independent),
+        need=need,
+        verdict=verdict(candidates, baseline, task.metric, bootstrap.independent, need),
     )
 
 
-def _train(made: Plan, run: Run, plan: Blueprint, width: int, tell: Tell) -> Trained:
-    """Tune on validation, then train the seeds; the test part is not at hand here."""
-    task = made.task
+def _test(trained: Trained, task: Task) -> _Tested:
+    predictions = [predict(unit.model, task.test) for unit in trained.units]
+    return _Tested(trained, predictions, scores_of(predictions, task))
 
-    def unit(what: str, rate: float, budget: Budget) -> Unit:
-        return train(
-            f"{plan.name} {what}",
-            run.file("units", f"{safe(plan.name)}-{what.replace(' ', '-')}.safetensors"),
-            lambda: plan.build(task, width),
-            rate,
-            task.lesson,
-            budget,
-            lambda epoch: tell(plan.name, what, epoch),
-        )
 
-    trials = []
-    for k, rate in enumerate(LEARNING_RATES[: made.config.trials]):
-        history = unit(f"trial {k + 1}", rate, made.trial_budget).history
-        trials.append(
-            Trial(
-                settings={"learning rate": rate},
-                valid_score=best_of(history, task.metric).valid_score,
-                epochs=len(history),
-                seconds=sum(e.seconds for e in history),
-            )
-        )
-    sign = -1 if task.metric.higher_is_better else 1
-    chosen = min(trials, key=lambda t: (not math.isfinite(t.valid_score), sign * t.valid_score))
-    units = [unit(f"seed {k + 1}", chosen.settings["learning rate"], made.budget) for k in range(made.config.seeds)]
-    return Trained(plan, width, trials, units)
+def _need(best: Trained, task: Task, rope: float) -> Need | None:
+    if task.form == "image" or task.extent[0] < 2:
+        return None
+    model = best.units[0].model
+    assert isinstance(model, Network)
+    return why.need(model, best.blueprint.label, task.test, task.metric, rope)
 
 
 def command_line() -> str:

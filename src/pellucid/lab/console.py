@@ -1,4 +1,4 @@
-"""What a person sees while it runs: a line for each network and one for the whole, with the time left; nothing in a pipe."""
+"""Progress: a line for each network and one for the whole, with the time left; nothing in a pipe."""
 
 from __future__ import annotations
 
@@ -6,79 +6,113 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
-from pellucid.lab.comparison import Tell
-from pellucid.lab.plan import Plan
+from pellucid.lab.crew import Watcher
+from pellucid.lab.plan import SHARES, Plan
 from pellucid.lab.report import words
 from pellucid.lab.results import Epoch
 
 
 class _Schedule:
-    """How far each network is, in epochs (or in seconds, where these are what is equal), and how long the rest takes."""
+    """How far each network is, in epochs (or in seconds, where these are what is equal), and how long the rest takes.
 
-    def __init__(self, made: Plan) -> None:
+    Args:
+        made: the plan.
+        workers: how many units are in work at a time.
+    """
+
+    def __init__(self, made: Plan, workers: int = 1) -> None:
         self.timed = made.budget.seconds is not None
-        trial, seed = made.trial_budget, made.budget
+        self.workers = workers
+        trials, seeds = made.config.trials, range(1, made.config.seeds + 1)
         self.budgets: dict[str, float] = {}
-        for k in range(made.config.trials):
-            self.budgets[f"trial {k + 1}"] = trial.seconds or trial.epochs
-        for k in range(made.config.seeds):
-            self.budgets[f"seed {k + 1}"] = seed.seconds or seed.epochs
-        self.whole = sum(self.budgets.values())
-        self.done = {b.name: 0.0 for b in made.blueprints}
+        first, whole = made.first_budget, made.trial_budget
+        for k in range(1, trials + 1):
+            self.budgets[f"trial {k}"] = (whole if trials == 1 else first).seconds or (
+                whole if trials == 1 else first
+            ).epochs
+        on = (whole.seconds or whole.epochs) - (first.seconds or first.epochs)
+        self.second = on * ((trials + 1) // 2) if trials > 1 else 0.0  # of the trials that go on, whichever these are
+        for share in (1.0, *(SHARES if made.config.curve else ())):
+            budget = made.budget if share == 1 else made.share_budget(share)
+            for k in seeds:
+                self.budgets[f"seed {k}" if share == 1 else f"share {share:g} seed {k}"] = (
+                    budget.seconds or budget.epochs
+                )
+        self.whole = sum(self.budgets.values()) + self.second
+        self.units: dict[str, dict[str, float]] = {b.name: {} for b in made.blueprints}
         self.seconds: dict[str, list[float]] = {b.name: [] for b in made.blueprints}
 
-    def note(self, name: str, what: str, epoch: Epoch) -> None:
-        """A unit that stopped early frees what it did not need; so does a network that is through."""
-        for other in self.done:
-            if other == name:
-                break
-            self.done[other] = self.whole
-        self.seconds[name].append(epoch.seconds)
-        units = list(self.budgets)
-        here = sum(self.seconds[name][-epoch.epoch :]) if self.timed else epoch.epoch
-        self.done[name] = sum(self.budgets[u] for u in units[: units.index(what)]) + min(here, self.budgets[what])
+    def note(self, network: str, what: str, epoch: Epoch) -> None:
+        """An epoch is done."""
+        self.seconds[network].append(epoch.seconds)
+        before = self.units[network].get(what, 0.0)
+        self.units[network][what] = before + epoch.seconds if self.timed else max(before, epoch.epoch)
+
+    def finish(self, network: str, what: str) -> None:
+        """A unit is done; one that stopped early frees what it did not need."""
+        self.units[network][what] = max(self.units[network].get(what, 0.0), self.budgets[what])
+
+    def done(self, network: str) -> float:
+        """Of a network's whole."""
+        units = self.units[network]
+        trials = sum(v for w, v in units.items() if w.startswith("trial"))
+        most = sum(v for w, v in self.budgets.items() if w.startswith("trial")) + self.second
+        rest = [w for w in units if not w.startswith("trial")]
+        # The seeds follow all trials.
+        return (most if rest else min(trials, most)) + sum(min(units[w], self.budgets[w]) for w in rest)
 
     def left(self) -> float:
         """Seconds at most: all remaining epochs, each as long as the network's last ones (or the slowest network's)."""
+        rest = {name: self.whole - self.done(name) for name in self.units}
         if self.timed:
-            return sum(self.whole - done for done in self.done.values())
+            return sum(rest.values()) / self.workers
         last = {name: sum(s[-5:]) / len(s[-5:]) for name, s in self.seconds.items() if s}
         slowest = max(last.values(), default=0.0)
-        return sum((self.whole - done) * last.get(name, slowest) for name, done in self.done.items())
+        return sum(epochs * last.get(name, slowest) for name, epochs in rest.items()) / self.workers
+
+
+class _Bars(Watcher):
+    """Draws what it is told."""
+
+    def __init__(self, bars: Progress, made: Plan, workers: int) -> None:
+        self.bars, self.schedule = bars, _Schedule(made, workers)
+        self.unit, self.metric = made.task.metric.unit, made.task.metric.name
+        self.lines = {b.name: bars.add_task(b.label, total=self.schedule.whole, at="") for b in made.blueprints}
+        self.total = bars.add_task("all", total=self.schedule.whole * len(self.lines), at="")
+
+    def epoch(self, network: str, what: str, epoch: Epoch) -> None:
+        self.schedule.note(network, what, epoch)
+        score = f"{self.metric} {epoch.valid_score:.4g} {self.unit}".rstrip()
+        self._draw(network, f"{what}, epoch {epoch.epoch}: {score}")
+
+    def done(self, network: str, what: str) -> None:
+        self.schedule.finish(network, what)
+        self._draw(network, f"{what} done")
+
+    def end(self) -> None:
+        """All is done."""
+        for line in self.lines.values():
+            self.bars.update(line, completed=self.schedule.whole, at="done")
+        self.bars.update(self.total, completed=self.schedule.whole * len(self.lines), at="done")
+
+    def _draw(self, network: str, at: str) -> None:
+        self.bars.update(self.lines[network], completed=self.schedule.done(network), at=at)
+        left = f"at most {words.seconds(self.schedule.left())} left"
+        self.bars.update(self.total, completed=sum(map(self.schedule.done, self.lines)), at=left)
 
 
 @contextmanager
-def progress(made: Plan, console: Console) -> Iterator[Tell]:
-    """Lines for a plan's networks; yields what ``compare`` calls after each epoch."""
+def progress(made: Plan, console: Console, workers: int = 1) -> Iterator[Watcher]:
+    """Lines for a plan's networks; yields what ``compare`` tells of its epochs."""
     columns = (
         TextColumn("{task.description:>6}", markup=False),
         BarColumn(bar_width=20),
         TextColumn("{task.percentage:3.0f} %"),
         TextColumn("{task.fields[at]}", markup=False),
     )
-    schedule = _Schedule(made)
-    unit, metric = made.task.metric.unit, made.task.metric.name
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        lines: dict[str, TaskID] = {
-            b.name: bars.add_task(b.label, total=schedule.whole, at="") for b in made.blueprints
-        }
-        total = bars.add_task("all", total=schedule.whole * len(lines), at="")
-
-        def tell(name: str, what: str, epoch: Epoch) -> None:
-            schedule.note(name, what, epoch)
-            for each, done in schedule.done.items():
-                bars.update(lines[each], completed=done)
-                if each != name and done == schedule.whole:
-                    bars.update(lines[each], at="done")
-            most = "" if schedule.timed else f" of at most {schedule.budgets[what]}"
-            at = f"{what}, epoch {epoch.epoch}{most}: {metric} {epoch.valid_score:.4g} {unit}"
-            bars.update(lines[name], at=at)
-            left = f"at most {words.seconds(schedule.left())} left"
-            bars.update(total, completed=sum(schedule.done.values()), at=left)
-
-        yield tell
-        for line in lines.values():
-            bars.update(line, completed=schedule.whole, at="done")
-        bars.update(total, completed=schedule.whole * len(lines), at="done")
+        drawn = _Bars(bars, made, workers)
+        yield drawn
+        drawn.end()

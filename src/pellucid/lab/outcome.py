@@ -7,70 +7,86 @@ import io
 import json
 import statistics
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pellucid.lab import costs
-from pellucid.lab.candidates import Blueprint, Network
+from pellucid.lab import costs, why
+from pellucid.lab.bodies import Network
+from pellucid.lab.candidates import Blueprint
+from pellucid.lab.crew import safe
 from pellucid.lab.plan import Plan
-from pellucid.lab.results import Candidate, Cost, Epoch, Forecast, SeedRun, Trial
+from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Forecast, SeedRun, Trial
 from pellucid.lab.runs import Run, write
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Split, Task
-from pellucid.lab.train import Unit
+from pellucid.lab.train import Unit, predict
 
 
 @dataclass
 class Trained:
-    """A network after training, before the test part was looked at."""
+    """A network after training, before the test part was looked at.
+
+    Attributes:
+        blueprint, width: of the network.
+        trials: of its tuning.
+        units: its seeds with the best setting.
+        parts: the same on shares of the training part.
+    """
 
     blueprint: Blueprint
     width: int
     trials: list[Trial]
     units: list[Unit]
+    parts: dict[float, list[Unit]]
+
+
+@dataclass
+class Yardstick:
+    """What figures are held against: resamples of the test part, the baseline's scores, and what difference is negligible."""
+
+    bootstrap: Bootstrap
+    baseline: Scores
+    rope: float
 
 
 def candidate(
     made: Plan,
+    run: Run,
     trained: Trained,
     predictions: list[Tensor],
     scores: Scores,
     best: Scores | None,
-    baseline: Scores,
-    bootstrap: Bootstrap,
+    yardstick: Yardstick,
     speed: tuple[float, float],
-    run: Run,
 ) -> Candidate:
     """A network's record, and its models in the run folder.
 
     Args:
         made: the plan.
+        run: the folder.
         trained: the network.
         predictions: of each seed on the test part.
         scores: of each seed and test item.
         best: the scores of the best network; None for itself.
-        baseline: the scores of the baseline.
-        bootstrap: of the test items.
+        yardstick: what they are held against.
         speed: (p50, p99) milliseconds for one item.
-        run: the folder.
     """
-    task, metric = made.task, made.task.metric
+    task, metric, bootstrap = made.task, made.task.metric, yardstick.bootstrap
     model = trained.units[0].model
     assert isinstance(model, Network)
-    item = first(task.test)
-    rows = costs.structure(model, item)
+    rows = costs.structure(model, first(task.test))
     name = trained.blueprint.name
-    for k, u in enumerate(trained.units):
-        path = run.file("models", f"{safe(name)}-seed-{k + 1}.safetensors")
-        about = {"network": name, "width": trained.width, "task": task.title}
-        metadata = {"pellucid": json.dumps(about)}  # one entry: safetensors writes several in no fixed order
-        save_file({n: v.contiguous() for n, v in u.model.state_dict().items()}, path, metadata)
-    better = bootstrap.difference(scores, baseline)
-    worse = None
+    for k, unit in enumerate(trained.units):
+        _save(unit.model, run, trained, k, task)
+    better = bootstrap.difference(scores, yardstick.baseline)
+    behind, odds = None, None
     if best is not None:
-        worse = bootstrap.difference(best, scores) if metric.higher_is_better else bootstrap.difference(scores, best)
+        behind = bootstrap.difference(best, scores) if metric.higher_is_better else bootstrap.difference(scores, best)
+        odds = bootstrap.odds(best, scores, yardstick.rope)
     return Candidate(
         name=name,
         label=trained.blueprint.label,
@@ -84,7 +100,7 @@ def candidate(
             latency_ms_p50=speed[0],
             latency_ms_p99=speed[1],
             training_bytes=costs.training_bytes(model, first(task.train, made.budget.batch)),
-            file_bytes=run.file("models", f"{safe(name)}-seed-1.safetensors").stat().st_size,
+            file_bytes=_model_file(run, name, 0).stat().st_size,
         ),
         layers=rows,
         diagram=None if trained.blueprint.cell is None else trained.blueprint.cell.diagram(),
@@ -101,12 +117,45 @@ def candidate(
         ],
         score=bootstrap.interval(scores),
         seed_spread=float(scores.mean(1).std(ddof=1)) if len(scores) > 1 else 0.0,
-        behind=worse,
+        odds=odds,
+        behind=behind,
         beats_baseline=better.low > 0 if metric.higher_is_better else better.high < 0,
+        curve=_curve(task, trained, scores, bootstrap),
+        why=why.explain(model, task.test, task.lesson),
         confusion=_confusion(task, predictions) if task.goal == "class" else None,
         forecast=forecasts(task, predictions[0]) if task.goal == "forecast" else None,
         sample=_sample(task, model) if task.goal == "next" else None,
     )
+
+
+def scores_of(predictions: list[Tensor], task: Task) -> Scores:
+    """(seeds, items) of the metric on the test part."""
+    return np.stack([task.metric.per_item(p, task.test.y).numpy() for p in predictions]).astype(np.float64)
+
+
+def _curve(task: Task, trained: Trained, scores: Scores, bootstrap: Bootstrap) -> list[CurvePoint]:
+    """The figure by the number of training items, the whole part last."""
+    if not trained.parts:
+        return []
+    found = [
+        CurvePoint(
+            items=len(task.lesson.part(share).train),
+            score=bootstrap.interval(scores_of([predict(u.model, task.test) for u in units], task)),
+        )
+        for share, units in sorted(trained.parts.items())
+    ]
+    return [*found, CurvePoint(items=len(task.train), score=bootstrap.interval(scores))]
+
+
+def _model_file(run: Run, name: str, seed: int) -> Path:
+    return run.file("models", f"{safe(name)}-seed-{seed + 1}.safetensors")
+
+
+def _save(model: nn.Module, run: Run, trained: Trained, seed: int, task: Task) -> None:
+    name = trained.blueprint.name
+    about = {"network": name, "width": trained.width, "task": task.title}
+    metadata = {"pellucid": json.dumps(about)}  # one entry: safetensors writes several in no fixed order
+    save_file({n: v.contiguous() for n, v in model.state_dict().items()}, _model_file(run, name, seed), metadata)
 
 
 def first(split: Split, count: int = 1) -> Split:
@@ -189,8 +238,3 @@ def _answers(task: Task, prediction: Tensor) -> list[str]:
         middle = prediction[..., task.quantiles.index(0.5)]
         return [" ".join(f"{v * factor + offset:.6g}" for v in row) for row in middle.tolist()]
     return [""] * len(prediction)
-
-
-def safe(name: str) -> str:
-    """A network's name as part of a file's."""
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 
 import pellucid
 from pellucid.errors import ArgumentError
-from pellucid.lab.candidates import TOLERANCE, Blueprint, blueprint, common_size, solve_width
+from pellucid.lab.candidates import TOLERANCE, Blueprint, Size, blueprint, common_size, solve_width
 from pellucid.lab.data.split import digest
 from pellucid.lab.runs import Config
 from pellucid.lab.task import Task
 from pellucid.lab.train import Budget
+from pellucid.lab.tune import MOST_TRIALS
 
-LEARNING_RATES = (0.003, 0.01, 0.001, 0.03, 0.0003)  # tried in this order by every network
+Equal = Literal["params", "macs", "time"]
+SHARES = (0.125, 0.25, 0.5)  # of the training part, for a learning curve
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,19 @@ class Plan:
         seconds = None if self.budget.seconds is None else self.budget.seconds / 2
         return Budget(half, self.budget.patience, self.budget.batch, seconds)
 
+    @property
+    def first_budget(self) -> Budget:
+        """Of a tuning trial before the weaker half stops: half of its budget."""
+        whole = self.trial_budget
+        seconds = None if whole.seconds is None else whole.seconds / 2
+        return Budget(math.ceil(whole.epochs / 2), whole.patience, whole.batch, seconds)
+
+    def share_budget(self, share: float) -> Budget:
+        """Of a seed's training on a share of the data: as many steps, if there are not too many epochs."""
+        most = min(math.ceil(self.budget.epochs / share), 4 * self.budget.epochs)
+        patience = min(math.ceil(self.budget.patience / share), 4 * self.budget.patience)
+        return Budget(most, patience, self.budget.batch, self.budget.seconds)
+
     def sentence(self) -> str:
         """The plan in one line."""
         names = ", ".join(f"{b.label} ({w} wide)" for b, w in zip(self.blueprints, self.widths, strict=True))
@@ -54,9 +70,11 @@ class Plan:
         most = (
             f"{self.budget.epochs} epochs" if self.budget.seconds is None else f"{self.budget.seconds:g} s of training"
         )
+        what = "multiply-adds" if self.config.equal == "macs" else "parameters"
+        curve = f", and again on {len(SHARES)} smaller parts of the data" if self.config.curve else ""
         return (
-            f"{names}; about {self.config.parameters:,} parameters each; {trials} settings tried and "
-            f"{seeds} seeds trained, at most {most} each"
+            f"{names}; about {self.config.size:,} {what} each; {trials} setting{'s' * (trials > 1)} tried and "
+            f"{seeds} seed{'s' * (seeds > 1)} trained, at most {most} each{curve}"
         )
 
 
@@ -64,64 +82,70 @@ def plan(
     task: Task,
     candidates: list[str],
     *,
-    equal: Literal["params", "time"] = "params",
-    parameters: int | None = None,
-    trials: int = 3,
+    equal: Equal = "params",
+    size: int | None = None,
+    trials: int = 4,
     seeds: int = 3,
     epochs: int | None = None,
     seconds: float | None = None,
+    curve: bool = False,
+    rope: float | None = None,
 ) -> Plan:
     """Settle what will be done.
 
     Args:
         task: the data.
         candidates: names, or cells as ``file.py:Class``.
-        equal: whether networks are equal in parameters, or in the seconds that they may train, too.
-        parameters: of each network; about 6 for each training item, between 4,000 and 40,000, where None.
-        trials: learning rates that each network tries.
+        equal: whether networks are equal in parameters, in multiply-adds for one item, or in parameters and in the seconds
+            that they may train.
+        size: parameters, or multiply-adds, of each network. About 6 parameters for each training item, between 4,000 and
+            40,000, where None; or the multiply-adds that the middle one of such networks has.
+        trials: settings that each network tries.
         seeds: trainings of each with the best.
         epochs: at most; fewer for more data where None.
         seconds: for each training with ``equal="time"``.
+        curve: whether the seeds are trained on smaller parts of the data too.
+        rope: the difference in the metric's unit below which networks are as good as one another; what the metric says
+            where None.
 
     Raises:
-        ArgumentError: a count that cannot be, an unknown network, the same one twice.
+        ArgumentError: a count that cannot be, an unknown network, the same one twice, one that the task does not allow.
     """
     for name, value, most in (
-        ("trials", trials, len(LEARNING_RATES)),
+        ("trials", trials, MOST_TRIALS),
         ("seeds", seeds, 100),
         ("epochs", epochs, 10_000),
-        ("params", parameters, 1_000_000_000),
+        ("macs", size if equal == "macs" else None, 10**12),
+        ("params", size if equal != "macs" else None, 10**9),
     ):
         if value is not None and not 1 <= value <= most:
             raise ArgumentError(f"{name} is {value}; give a number from 1 to {most:,}")
-    if equal not in ("params", "time"):
-        raise ArgumentError(f"equal is {equal!r}; choose params or time")
+    if equal not in get_args(Equal):
+        raise ArgumentError(f"equal is {equal!r}; choose {', '.join(get_args(Equal)[:-1])} or {get_args(Equal)[-1]}")
     if seconds is not None and equal != "time":
         raise ArgumentError(f"seconds is {seconds:g}, and counts only with --equal time; add that, or leave it out")
     if seconds is not None and not 0 < seconds < math.inf:
         raise ArgumentError(f"seconds is {seconds:g}; give a number above 0")
     if epochs is not None and equal == "time":
         raise ArgumentError("with --equal time the seconds decide, not the epochs; leave one of them out")
-    plans = [blueprint(name) for name in candidates]
-    by_name: dict[str, str] = {}
-    for wanted_name, found in zip(candidates, plans, strict=True):
-        if found.name in by_name:
-            raise ArgumentError(
-                f"{by_name[found.name]} and {wanted_name} are both called {found.label}; name each network once, and give "
-                "a cell's class a name of its own"
-            )
-        by_name[found.name] = wanted_name
-    if not plans:
-        raise ArgumentError("no network is named; give some of cnn, rnn, lstm, gru, or a cell as my_cell.py:MyCell")
+    if rope is not None and not 0 < rope < math.inf:
+        raise ArgumentError(f"rope is {rope:g}; give a difference above 0, in the unit of {task.metric.name}")
+    plans = _blueprints(task, candidates)
     items = len(task.train)
-    wanted = parameters or int(np.clip(6 * items, 4_000, 40_000))
-    wanted = common_size(plans, task, wanted)
-    widths = [solve_width(p, task, wanted) for p in plans]
-    sizes = [p.size(task, w) for p, w in zip(plans, widths, strict=True)]
+    by_parameters: list[Size] = [partial(p.parameters, task) for p in plans]
+    sizes, wanted = by_parameters, size or int(np.clip(6 * items, 4_000, 40_000))
+    if equal == "macs":
+        sizes = [p.macs(task) for p in plans]
+        widths = [solve_width(own, wanted) for own in by_parameters]
+        wanted = size or sorted(own(width) for own, width in zip(sizes, widths, strict=True))[len(sizes) // 2]
+    wanted = common_size(sizes, wanted)
+    widths = [solve_width(own, wanted) for own in sizes]
+    found = [own(width) for own, width in zip(sizes, widths, strict=True)]
     cautions: tuple[str, ...] = ()
-    if max(sizes) > (1 + TOLERANCE) * min(sizes):
+    if max(found) > (1 + TOLERANCE) * min(found):
+        what = "multiply-adds" if equal == "macs" else "parameters"
         cautions = (
-            f"No widths make the networks equal within 5 %: they have {min(sizes):,} to {max(sizes):,} parameters.",
+            f"No widths make the networks equal within 5 %: they have {min(found):,} to {max(found):,} {what}.",
         )
     epochs = epochs or int(np.clip(80_000 / items, 5, 60))
     if equal == "time":
@@ -134,11 +158,33 @@ def plan(
         data=task.fingerprint,
         candidates=candidates,
         equal=equal,
-        parameters=wanted,
+        size=wanted,
         trials=trials,
         seeds=seeds,
         epochs=epochs,
         seconds=seconds,
-        cells=digest(*(Path(name.rpartition(":")[0]).read_bytes() for name in candidates if ":" in name)),
+        curve=curve,
+        rope=rope,
+        cells=digest(*(_cell_file(name).read_bytes() for name in candidates if ":" in name)),
     )
     return Plan(task, plans, widths, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions)
+
+
+def _blueprints(task: Task, candidates: list[str]) -> list[Blueprint]:
+    plans = [blueprint(name) for name in candidates]
+    if not plans:
+        raise ArgumentError("no network is named; give some of cnn, rnn, lstm, gru, or a cell as my_cell.py:MyCell")
+    by_name: dict[str, str] = {}
+    for wanted, found in zip(candidates, plans, strict=True):
+        if found.name in by_name:
+            raise ArgumentError(
+                f"{by_name[found.name]} and {wanted} are both called {found.label}; name each network once, and give "
+                "a cell's class a name of its own"
+            )
+        by_name[found.name] = wanted
+        found.check(task)
+    return plans
+
+
+def _cell_file(candidate: str) -> Path:
+    return Path(candidate.removeprefix("cnn+").rpartition(":")[0])

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+if TYPE_CHECKING:
+    import polars
 
 
 class Record(BaseModel):
@@ -17,6 +23,15 @@ class Interval(Record):
     value: float
     low: float
     high: float
+
+
+class Odds(Record):
+    """Probabilities of a difference: that it is above, within or below what is negligible."""
+
+    higher: float
+    same: float
+    lower: float
+    rope: float  # what is negligible, in the metric's unit
 
 
 class Epoch(Record):
@@ -36,6 +51,7 @@ class Trial(Record):
     valid_score: float
     epochs: int
     seconds: float
+    stopped: bool  # with the weaker half, before its end
 
 
 class SeedRun(Record):
@@ -46,6 +62,33 @@ class SeedRun(Record):
     best_epoch: int
     test_score: float
     seconds: float
+
+
+class CurvePoint(Record):
+    """The chosen setting trained on a part of the training data."""
+
+    items: int
+    score: Interval
+
+
+class Why(Record):
+    """What in a network explains its figure."""
+
+    gradient: list[
+        tuple[int, float]
+    ]  # steps back, and the norm of dL/dh there, the last step's being 1; empty: no recurrence
+    fades: int | None  # steps back at which it is below 1 %; None: nowhere
+    gates: dict[str, tuple[float, float]]  # by name in the equations: share of values below 0.05, and above 0.95
+    sees: int | None  # steps that an output of the convolutions sees
+    dead: float | None  # share of filters that no test item excites
+
+
+class Need(Record):
+    """How far back the data asks a network to look: the best network's figure when it sees the last steps alone."""
+
+    network: str
+    figures: list[tuple[int, float]]  # steps seen, figure
+    steps: int | None  # the fewest with which the figure is negligibly worse than with all
 
 
 class LayerRow(Record):
@@ -85,8 +128,13 @@ class Candidate(Record):
     seeds: list[SeedRun]
     score: Interval  # over test items and seeds
     seed_spread: float  # standard deviation of the test score over seeds
+    odds: (
+        Odds | None
+    )  # of the best candidate's figure against this one's: higher, the same, lower; None for the best itself
     behind: Interval | None  # paired difference to the best candidate, positive = worse; None for the best itself
     beats_baseline: bool  # the interval of the paired difference to the baseline lies on the good side
+    curve: list[CurvePoint]  # by size of the training part, the whole last; empty where it was not asked for
+    why: Why
     confusion: list[list[int]] | None  # rows: true class; summed over seeds
     forecast: list[Forecast] | None  # a few test windows, in the data's own unit
     sample: str | None  # generated text, for next-character models
@@ -135,7 +183,7 @@ class Comparison(Record):
     source: str
     kind: str
     goal: str
-    equal: str  # "params" or "time"
+    equal: str  # "params", "macs" or "time"
     metric: str
     unit: str
     higher_is_better: bool
@@ -145,7 +193,42 @@ class Comparison(Record):
     cautions: list[str]
     baseline: BaselineResult
     candidates: list[Candidate]  # best first
+    need: Need | None  # where the data has steps
     verdict: Verdict
+
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the run's files lie, its report among them."""
+        return self._folder
+
+    def frame(self) -> polars.DataFrame:
+        """A row for each network and the baseline: its figure, how far it is behind, and its costs."""
+        import polars
+
+        rows = [
+            {
+                "network": c.label,
+                "figure": c.score.value,
+                "low": c.score.low,
+                "high": c.score.high,
+                "behind": None if c.behind is None else c.behind.value,
+                "behind low": None if c.behind is None else c.behind.low,
+                "behind high": None if c.behind is None else c.behind.high,
+                "practically the same": None if c.odds is None else c.odds.same,
+                **c.cost.model_dump(),
+            }
+            for c in self.candidates
+        ]
+        score = self.baseline.score
+        rows.append({"network": self.baseline.name, "figure": score.value, "low": score.low, "high": score.high})
+        return polars.DataFrame(rows, infer_schema_length=None)
+
+    def _repr_html_(self) -> str:
+        from pellucid.lab.report.notebook import summary
+
+        return summary(self)
 
 
 Candidate.model_rebuild()

@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -34,6 +35,7 @@ WRITTEN = (
     "*.part",
     "units/*-trial-*.safetensors",
     "units/*-seed-*.safetensors",
+    "tuning.journal*",
     "units/*.part",
     "models/*-seed-*.safetensors",
     "predictions/*.csv",
@@ -49,12 +51,28 @@ class Config(Record):
     data: str  # fingerprint of the task
     candidates: list[str]
     equal: str
-    parameters: int
+    size: int  # of each network, in what is made equal: parameters or multiply-adds
     trials: int
     seeds: int
     epochs: int
     seconds: float | None
+    curve: bool
+    rope: float | None
     cells: str  # fingerprint of the files that a person's own cells stand in
+
+    def arguments(self) -> dict[str, Any]:
+        """What a plan is made of, beside the data."""
+        return {
+            "candidates": self.candidates,
+            "equal": self.equal,
+            "size": self.size,
+            "trials": self.trials,
+            "seeds": self.seeds,
+            "epochs": None if self.equal == "time" else self.epochs,
+            "seconds": self.seconds,
+            "curve": self.curve,
+            "rope": self.rope,
+        }
 
 
 class Run:

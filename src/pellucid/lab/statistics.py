@@ -8,6 +8,11 @@ A difference between two candidates uses the same items for both, so what makes 
 With few independent items the bootstrap is too sure of itself. Its intervals are therefore widened by Student's t with
 as many degrees of freedom, and for right-or-wrong scores they hold at least the intervals of Wilson (1927) and, for
 paired differences, of Agresti and Min (2005).
+
+Whether a difference matters is another question than whether there is one. The Bayesian bootstrap (Rubin 1981), with weights of
+a flat Dirichlet distribution on items and on seeds, gives the probability that one network is better by more than what is
+negligible, that it is worse by more, and that the two are practically the same (a region of practical equivalence: Benavoli,
+Corani, Demsar and Zaffalon 2017).
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.lab.results import Interval
+from pellucid.lab.results import Interval, Odds
 
 Scores = NDArray[np.float64]  # (seeds, items)
 DRAWS = 2000
@@ -41,6 +46,7 @@ class Bootstrap:
         self.items = items
         self.independent = items / max(block, 1)
         block = max(1, min(block, items // 2))
+        self._starts = np.arange(0, items, block)
         count = math.ceil(items / block)
         starts = self.generator.integers(0, items - block + 1, (DRAWS, count))
         self.drawn = (starts[..., None] + np.arange(block)).reshape(DRAWS, -1)[:, :items]
@@ -72,9 +78,29 @@ class Bootstrap:
         half = Z * math.sqrt(only_a + only_b + 1 - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
         return _at_least(found, 100 * (middle - half), 100 * (middle + half))
 
+    def odds(self, scores: Scores, other: Scores, rope: float) -> Odds:
+        """How probably ``scores`` are higher than ``other`` by more than `rope`, lower by more, or neither."""
+        blocks = self.generator.exponential(size=(len(self._starts), DRAWS))
+        sizes = np.diff([*self._starts, self.items])
+        blocks /= sizes @ blocks
+
+        def posterior(of: Scores) -> NDArray[np.float64]:
+            seeds = self.generator.dirichlet(np.ones(len(of)), DRAWS).T
+            return np.asarray((seeds * (np.add.reduceat(of, self._starts, axis=1) @ blocks)).sum(0))
+
+        middle = float(scores.mean() - other.mean())
+        draws = middle + self._wider() * (posterior(scores) - posterior(other) - middle)
+        higher, lower = float((draws > rope).mean()), float((draws < -rope).mean())
+        return Odds(higher=higher, same=1 - higher - lower, lower=lower, rope=rope)
+
+    def _wider(self) -> float:
+        """What intervals are widened by, since items are few."""
+        freedom = self.independent - 1
+        return _students_t(freedom) / Z * math.sqrt(self.independent / max(freedom, 1e-9))
+
     def _around(self, value: float, draws: NDArray[np.float64]) -> Interval:
         low, high = np.quantile(draws, (0.025, 0.975))
-        wider = _students_t(self.independent - 1) / Z * math.sqrt(self.independent / max(self.independent - 1, 1e-9))
+        wider = self._wider()
         return Interval(
             value=value, low=value - wider * (value - float(low)), high=value + wider * (float(high) - value)
         )

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 Kind = Literal["images", "series", "text", "characters", "sound"]
@@ -55,6 +56,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.items)
 
+    def rows(self, rows: Tensor) -> Split:
+        """Some of the items, by number."""
+        lengths = None if self.lengths is None else self.lengths[rows]
+        return Split(self.x[rows], self.y[rows], lengths, [self.items[i] for i in rows.tolist()])
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -71,6 +77,21 @@ class Baseline:
     sentence: str
     scores: Tensor
     prediction: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a task was made from a file or a folder, so that another process can make it.
+
+    Attributes:
+        source: where the data lies.
+        kind: what it was read as.
+        options: of the reading, those that were given.
+    """
+
+    source: Path
+    kind: Kind
+    options: tuple[tuple[str, object], ...]
 
 
 @dataclass(frozen=True)
@@ -100,6 +121,7 @@ class Task:
         quantiles: of a forecast, ascending, 0.5 among them; ``(0.5,)`` is a forecast without an interval.
         class_weights: (classes,) float32 of the loss, where the training part is out of balance; None for equal ones.
         augment: makes another training batch of one, ``x`` alone, drawing from torch's global generator; None for none.
+        recipe: how it was made, or None where it is of no file.
     """
 
     kind: Kind
@@ -127,6 +149,7 @@ class Task:
     quantiles: tuple[float, ...] = (0.5,)
     class_weights: Tensor | None = None
     augment: Callable[[Tensor], Tensor] | None = None
+    recipe: Recipe | None = None
 
     @property
     def lesson(self) -> Lesson:
@@ -145,3 +168,14 @@ class Lesson:
     quantiles: tuple[float, ...] = (0.5,)
     class_weights: Tensor | None = None
     augment: Callable[[Tensor], Tensor] | None = None
+
+    def part(self, share: float) -> Lesson:
+        """The same with a share of the training part: the last windows of a series or a text, any others of the rest."""
+        count = max(1, round(share * len(self.train)))
+        if count == len(self.train):
+            return self
+        if self.goal == "class":
+            rows = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:count].sort().values
+        else:
+            rows = torch.arange(len(self.train) - count, len(self.train))
+        return replace(self, train=self.train.rows(rows))

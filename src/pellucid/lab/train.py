@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import DataError
+from pellucid.lab import team
 from pellucid.lab.results import Epoch
 from pellucid.lab.task import Lesson, Metric, Split
 
@@ -61,7 +62,6 @@ class Unit:
     model: nn.Module
     history: list[Epoch]
     best: dict[str, Tensor]
-    done: bool = False
 
     def best_epoch(self, metric: Metric) -> Epoch:
         """The epoch with the best validation score; the first of equals."""
@@ -83,7 +83,7 @@ def train(
     budget: Budget,
     tell: Callable[[Epoch], None],
 ) -> Unit:
-    """Train a unit, from its checkpoint on where there is one.
+    """Train a unit until its budget ends, from its checkpoint on where there is one.
 
     Loss: cross-entropy for classes and tokens; the quantile loss for forecasts, which for the median alone is half the
     absolute error (Koenker and Bassett 1978).
@@ -102,25 +102,37 @@ def train(
     optimiser = torch.optim.Adam(unit.model.parameters(), lr=learning_rate)
     if file.exists():
         _restore(unit, optimiser)
+        unit.history = unit.history[: _stop(unit.history, lesson.metric, budget)]
         for epoch in unit.history:
             tell(epoch)
-    while not unit.done:
+    while _stop(unit.history, lesson.metric, budget) is None:
         epoch = _epoch(unit, optimiser, lesson, budget.batch)
         unit.history.append(epoch)
-        best = unit.best_epoch(lesson.metric)
-        if best is epoch:
+        if unit.best_epoch(lesson.metric) is epoch:
             unit.best = {k: v.detach().clone() for k, v in unit.model.state_dict().items()}
-        spent = sum(e.seconds for e in unit.history)
-        unit.done = (
-            epoch.epoch >= budget.epochs
-            or epoch.epoch - best.epoch >= budget.patience
-            or not math.isfinite(epoch.train_loss)
-            or (budget.seconds is not None and spent >= budget.seconds)
-        )
         _save(unit, optimiser)
         tell(epoch)
     unit.model.load_state_dict(unit.best)
     return unit
+
+
+def _stop(history: list[Epoch], metric: Metric, budget: Budget) -> int | None:
+    """After how many epochs the budget ends training; None where it does not yet.
+
+    A unit that went on with a larger budget has epochs beyond it.
+    """
+    spent = 0.0
+    for count, epoch in enumerate(history, 1):
+        spent += epoch.seconds
+        best = best_of(history[:count], metric)
+        if (
+            epoch.epoch >= budget.epochs
+            or epoch.epoch - best.epoch >= budget.patience
+            or not math.isfinite(epoch.train_loss)
+            or (budget.seconds is not None and spent >= budget.seconds)
+        ):
+            return count
+    return None
 
 
 def predict(model: nn.Module, split: Split, batch: int = 256) -> Tensor:
@@ -162,24 +174,36 @@ def _epoch(unit: Unit, optimiser: torch.optim.Optimizer, lesson: Lesson, batch: 
     order = torch.randperm(len(lesson.train))
     total = 0.0
     for rows in torch.split(order, batch):
-        lengths = None if lesson.train.lengths is None else lesson.train.lengths[rows]
-        x = lesson.train.x[rows]
-        x = x if lesson.augment is None else lesson.augment(x)
-        loss = loss_of(unit.model(x, lengths), lesson.train.y[rows], lesson)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(unit.model.parameters(), CLIP)
-        optimiser.step()
-        total += loss.item() * len(rows)
+        total += _step(unit.model, optimiser, lesson, rows) * len(rows)
     seconds = time.perf_counter() - started
     prediction = predict(unit.model, lesson.valid)
-    return Epoch(
-        epoch=number,
-        train_loss=total / len(lesson.train),
-        valid_loss=loss_of(prediction, lesson.valid.y, lesson).item(),
-        valid_score=lesson.metric.per_item(prediction, lesson.valid.y).mean().item(),
-        seconds=seconds,
-    )
+    valid_loss = loss_of(prediction, lesson.valid.y, lesson).item()
+    valid_score = lesson.metric.per_item(prediction, lesson.valid.y).mean().item()
+    figures = team.agree([total / len(lesson.train), valid_loss, valid_score, seconds])
+    return Epoch(epoch=number, train_loss=figures[0], valid_loss=figures[1], valid_score=figures[2], seconds=figures[3])
+
+
+def _step(model: nn.Module, optimiser: torch.optim.Optimizer, lesson: Lesson, rows: Tensor) -> float:
+    """One step on a batch, and its loss. Of a team each process takes some of the rows, and gradients are added up."""
+    mine = team.share(rows)
+    optimiser.zero_grad()
+    loss = 0.0
+    if len(mine):
+        x, y = lesson.train.x[mine], lesson.train.y[mine]
+        lengths = None if lesson.train.lengths is None else lesson.train.lengths[mine]
+        part = loss_of(model(x if lesson.augment is None else lesson.augment(x), lengths), y, lesson)
+        part = part * (_weight(mine, lesson) / _weight(rows, lesson))
+        part.backward()  # type: ignore[no-untyped-call]
+        loss = part.item()
+    loss = team.add_gradients(model, loss)
+    nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+    optimiser.step()
+    return loss
+
+
+def _weight(rows: Tensor, lesson: Lesson) -> float:
+    """What items count in a mean."""
+    return float(len(rows)) if lesson.class_weights is None else float(lesson.class_weights[lesson.train.y[rows]].sum())
 
 
 def _seed(name: str, moment: str) -> int:
@@ -187,15 +211,20 @@ def _seed(name: str, moment: str) -> int:
 
 
 def _save(unit: Unit, optimiser: torch.optim.Optimizer) -> None:
-    """Write the checkpoint whole or not at all."""
+    """Write the checkpoint whole or not at all; of a team the leader does, and nobody goes on before it is there."""
+    if team.leads():
+        _write(unit, optimiser)
+    team.meet()
+
+
+def _write(unit: Unit, optimiser: torch.optim.Optimizer) -> None:
     tensors = {f"model.{k}": v for k, v in unit.model.state_dict().items()}
     tensors |= {f"best.{k}": v for k, v in unit.best.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
     history = json.dumps([e.model_dump() for e in unit.history])
     temporary = unit.file.with_suffix(".part")
-    metadata = {"history": history, "done": str(unit.done)}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"history": history})
     temporary.replace(unit.file)
 
 
@@ -203,9 +232,7 @@ def _restore(unit: Unit, optimiser: torch.optim.Optimizer) -> None:
     try:
         with safe_open(unit.file, "pt") as f:
             tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118  # no mapping
-            metadata = f.metadata()
-            unit.history = [Epoch.model_validate(e) for e in json.loads(metadata["history"])]
-            unit.done = metadata["done"] == "True"
+            unit.history = [Epoch.model_validate(e) for e in json.loads(f.metadata()["history"])]
         unit.model.load_state_dict(_below("model.", tensors))
         unit.best = _below("best.", tensors)
         states: dict[int, dict[str, Tensor]] = {}

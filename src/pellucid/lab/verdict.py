@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pellucid.lab.report import words
-from pellucid.lab.results import BaselineResult, Candidate, Interval, Verdict
+from pellucid.lab.results import BaselineResult, Candidate, Interval, Need, Verdict
 from pellucid.lab.task import Metric
 
 FEW = 10  # independent test items below which networks are not ranked
 SCARCE = 30  # below which the reader is told
+SURE = 0.95  # probability from which networks are called practically the same
+MANY_DEAD = 0.1  # share of filters from which their being idle is worth a word
 
 
-def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metric, independent: float) -> Verdict:
+def verdict(
+    candidates: list[Candidate], baseline: BaselineResult, metric: Metric, independent: float, need: Need | None
+) -> Verdict:
     """Decide.
 
     The best is the candidate with the best test figure. Those whose paired difference to it may be zero (its 95 %
-    interval holds 0) cannot be told apart from it, and among these the cheaper one is named: the one that answers a
-    single item soonest. Picking the best of several by the test figure flatters it a little; the paired intervals,
+    interval holds 0) cannot be told apart from it; those whose difference is negligible with 95 % probability are
+    practically the same. Among all these the cheapest is named: the one that answers a single item soonest. Picking the best of several by the test figure flatters it a little; the paired intervals,
     which decide, carry the same sampling noise and are stated beside it.
 
     Args:
@@ -23,10 +27,12 @@ def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metri
         baseline: the simplest answer.
         metric: the figure.
         independent: test items that have no part in each other; with very few, nothing is told apart.
+        need: how far back the data asks to look.
     """
     best = candidates[0]
     few = independent < FEW
-    equal = [c for c in candidates if few or c.behind is None or c.behind.low <= 0 <= c.behind.high]
+    same = [c for c in candidates if not few and c.odds is not None and c.odds.same >= SURE]
+    equal = [c for c in candidates if few or c.behind is None or c.behind.low <= 0 <= c.behind.high or c in same]
     useful = [c for c in equal if c.beats_baseline]  # what may be no better than the baseline is not what to use
     cheapest = min(useful or equal, key=lambda c: c.cost.latency_ms_p50)
     reasons: list[str] = []
@@ -48,6 +54,13 @@ def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metri
         sentence = f"The {best.label} reaches {show(best.score, metric)}, and the {baseline.name} {show(baseline.score, metric)}."
     elif len(equal) == 1:
         sentence = f"Use the {best.label}: it has the best {metric.name}, {show(best.score, metric)}, and it is ahead of every other network by more than chance explains (95 % intervals of the differences)."
+    elif best.odds is None and all(c in same for c in equal[1:]):
+        names, least = _and([c.label for c in equal]), _negligible(equal[1], metric)
+        sentence = (
+            f"{names} are practically the same here: their differences are below {least} with at least 95 % "
+            f"probability; use the {cheapest.label}, the cheapest of them: {cheapest.cost.latency_ms_p50:.2g} ms for one "
+            f"item, {metric.name} {show(cheapest.score, metric)}."
+        )
     else:
         names = _and([c.label for c in equal])
         sentence = (
@@ -57,6 +70,7 @@ def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metri
     for c in candidates:
         if c.behind is not None and c not in equal:
             reasons.append(f"The {c.label} is behind the {best.label} by {show(c.behind, metric, difference=True)}.")
+    reasons += [_undecided(c, best, metric) for c in equal if c.odds is not None and c not in same and not few]
     slowest = max(candidates, key=lambda c: c.cost.latency_ms_p50)
     if slowest is not cheapest and len(candidates) > 1:
         ratio = slowest.cost.latency_ms_p50 / cheapest.cost.latency_ms_p50
@@ -64,8 +78,66 @@ def verdict(candidates: list[Candidate], baseline: BaselineResult, metric: Metri
     for c in equal:
         if c not in useful and useful:
             reasons.append(f"The {c.label} is not surely better than the {baseline.name}.")
+    reasons += [reason for c in candidates for reason in _inside(c, need)]
+    reasons += [] if few else _more_data(candidates, metric)
     choice = cheapest if len(equal) > 1 else best
     return Verdict(sentence=sentence, choice=choice.name, equivalent=[c.name for c in equal], reasons=reasons)
+
+
+def _undecided(candidate: Candidate, best: Candidate, metric: Metric) -> str:
+    assert candidate.odds is not None
+    odds = candidate.odds
+    worse, better = (odds.higher, odds.lower) if metric.higher_is_better else (odds.lower, odds.higher)
+    return (
+        f"Against the {best.label}, the {candidate.label} is worse by more than {_negligible(candidate, metric)} with "
+        f"{worse:.0%} probability, practically the same with {odds.same:.0%}, and better with {better:.0%}."
+    ).replace("%", " %")
+
+
+def _negligible(candidate: Candidate, metric: Metric) -> str:
+    assert candidate.odds is not None
+    rope = candidate.odds.rope
+    unit = ("point" if rope == 1 else "points") if metric.unit == "%" else metric.unit
+    return f"{rope:.3g} {unit}".strip()
+
+
+def _inside(candidate: Candidate, need: Need | None) -> list[str]:
+    """What a look into a network explains of its figure."""
+    found, why = [], candidate.why
+    if need is not None and need.steps is not None:
+        draws = f"the {need.network} needs the last {need.steps} steps to do as well as it does"
+        if why.fades is not None and why.fades < need.steps:
+            found.append(
+                f"The {candidate.label}'s gradient fades to 1 % after {why.fades} step{'s' * (why.fades > 1)}, and {draws}."
+            )
+        if why.sees is not None and why.sees < need.steps:
+            found.append(f"The {candidate.label}'s convolutions see {why.sees} steps, and {draws}.")
+    if why.dead is not None and why.dead >= MANY_DEAD:
+        share = f"{100 * why.dead:.0f} %"
+        found.append(f"{share} of the {candidate.label}'s filters answer to no test item; fewer would do.")
+    return found
+
+
+def _more_data(candidates: list[Candidate], metric: Metric) -> list[str]:
+    """Whether the order may change with more data, from what the last doubling of the training part gave."""
+    best, others = candidates[0], candidates[1:]
+    if not best.curve or not others:
+        return []
+    sign = 1 if metric.higher_is_better else -1
+
+    def gain(c: Candidate) -> float:
+        return sign * (c.curve[-1].score.value - c.curve[-2].score.value)
+
+    nearer = [c for c in others if c.behind is not None and gain(c) - gain(best) >= c.behind.value]
+    unit = "points" if metric.unit == "%" else metric.unit
+    doubling = f"from {best.curve[-2].items:,} to {best.curve[-1].items:,} training items"
+    if not nearer:
+        return [
+            f"More data would hardly change the order: {doubling} none of the others came nearer to the {best.label} by as much "
+            "as it is behind."
+        ]
+    gains = _and([f"the {c.label} gained {gain(c):.2g} {unit}".strip() for c in [best, *nearer]])
+    return [f"With more data the order may change: {doubling} {gains}."]
 
 
 def show(interval: Interval, metric: Metric, *, difference: bool = False) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +13,7 @@ import polars as pl
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import characters, images, series, sound, table, text
 from pellucid.lab.data.folders import Progress
-from pellucid.lab.task import Kind, Task
+from pellucid.lab.task import Kind, Recipe, Task
 
 _LOADERS: dict[str, Callable[..., Task]] = {
     "images": images.load,
@@ -98,9 +98,14 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
     if strange:
         known = ", ".join(sorted(_OPTIONS[recognised])) or "none"
         raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {known}")
+    recipe = Recipe(path.resolve(), recognised, tuple(sorted((n, _fixed(v)) for n, v in given.items())))
     if recognised in ("images", "sound"):
         given["progress"] = progress
-    return _LOADERS[recognised](path, **given)
+    return replace(_LOADERS[recognised](path, **given), recipe=recipe)
+
+
+def _fixed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _recognise_folder(path: Path) -> Recognition:

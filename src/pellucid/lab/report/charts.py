@@ -163,6 +163,76 @@ def forecasts(candidates: Sequence[Candidate], baseline: BaselineResult) -> list
     return plots
 
 
+def reach(comparison: Comparison) -> Markup | None:
+    """The gradient's norm by the distance back, on a logarithmic axis with the 1 % step marked; a line for each recurrence."""
+    shown = [(c, COLOURS[i % len(COLOURS)]) for i, c in enumerate(comparison.candidates) if len(c.why.gradient) > 1]
+    if not shown:
+        return None
+    norms = [math.log10(v) for c, _ in shown for _, v in c.why.gradient if v > 0]
+    low = max(-8.0, min([*norms, -2.5]))
+    x = Scale(0, max(len(c.why.gradient) for c, _ in shown) - 1, 60, 700)
+    y = Scale(low, max([*norms, 0.5]), 190, 12)
+    body = [_axis(x, 190, 12)]
+    for power in range(math.ceil(low), math.floor(y.high) + 1):
+        body.append(f'<line x1="60" x2="700" y1="{y(power):.1f}" y2="{y(power):.1f}" class="grid"/>')
+        body.append(_text(54, y(power) + 4, f"{10.0**power:g}", anchor="end", kind="small"))
+    body.append(f'<line x1="60" x2="700" y1="{y(-2):.1f}" y2="{y(-2):.1f}" class="base"/>')
+    body.append(_text(696, y(-2) - 5, "1 %", anchor="end", kind="small"))
+    for candidate, colour in shown:
+        points = " ".join(f"{x(d):.1f},{y(math.log10(max(v, 1e-30))):.1f}" for d, v in candidate.why.gradient)
+        body.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+    body.append(_text(380, 222, "steps back from the last", anchor="middle", kind="small"))
+    return svg(720, 228, "Norm of the gradient that reaches the hidden state, by distance from the last step", body)
+
+
+def need(comparison: Comparison) -> Markup | None:
+    """The best network's figure when it sees the last steps alone."""
+    found = comparison.need
+    if found is None or len(found.figures) < 2:
+        return None
+    values = [v for _, v in found.figures]
+    room = (max(values) - min(values)) * 0.1 or 1
+    x = Scale(0, math.log2(found.figures[-1][0]), 60, 320)
+    y = Scale(min(values) - room, max(values) + room, 190, 12)
+    body = [_side(y, 60, 320)]
+    for steps, _ in found.figures:
+        if steps & (steps - 1) == 0 and (x.high < 6 or steps.bit_length() % 2 == 1):
+            body.append(_text(x(math.log2(steps)), 206, str(steps), anchor="middle", kind="small"))
+    points = " ".join(f"{x(math.log2(s)):.1f},{y(v):.1f}" for s, v in found.figures)
+    body.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>')
+    for steps, value in found.figures:
+        kind = COLOURS[1] if steps == found.steps else COLOURS[0]
+        body.append(f'<circle cx="{x(math.log2(steps)):.1f}" cy="{y(value):.1f}" r="4" fill="{kind}"/>')
+    body.append(_text(190, 222, "last steps that it sees", anchor="middle", kind="small"))
+    return svg(340, 228, f"{comparison.metric} of the {found.network} by the steps that it sees", body)
+
+
+def by_data(comparison: Comparison) -> Markup | None:
+    """The test figure by the size of the training part, with 95 % intervals; sizes on a logarithmic axis."""
+    shown = [(c, COLOURS[i % len(COLOURS)]) for i, c in enumerate(comparison.candidates) if c.curve]
+    if not shown:
+        return None
+    points = [p for c, _ in shown for p in c.curve]
+    low, high = min(p.score.low for p in points), max(p.score.high for p in points)
+    sizes = sorted({p.items for p in points})
+    x = Scale(math.log2(sizes[0]), math.log2(sizes[-1]), 70, 690)
+    y = Scale(low - 0.05 * (high - low), high + 0.05 * (high - low), 190, 12)
+    body = [_side(y, 60, 700)]
+    for size in sizes:
+        body.append(_text(x(math.log2(size)), 206, f"{size:,}", anchor="middle", kind="small"))
+    for place, (candidate, colour) in enumerate(shown):
+        aside = 4 * (place - (len(shown) - 1) / 2)  # so that intervals do not cover one another
+        at = [(x(math.log2(p.items)) + aside, p.score) for p in candidate.curve]
+        line = " ".join(f"{a:.1f},{y(s.value):.1f}" for a, s in at)
+        body.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for a, s in at:
+            ends = f'y1="{y(s.low):.1f}" y2="{y(s.high):.1f}"'
+            body.append(f'<line x1="{a:.1f}" x2="{a:.1f}" {ends} stroke="{colour}" stroke-width="3" opacity=".45"/>')
+            body.append(f'<circle cx="{a:.1f}" cy="{y(s.value):.1f}" r="4" fill="{colour}"/>')
+    body.append(_text(380, 222, "training items", anchor="middle", kind="small"))
+    return svg(720, 228, f"{comparison.metric} by the number of training items", body)
+
+
 def _axis(x: Scale, y: float, top: float, wanted: int = 6) -> str:
     parts = []
     for tick in x.ticks(wanted):

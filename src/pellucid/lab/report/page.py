@@ -37,6 +37,9 @@ def render(comparison: Comparison) -> str:
         confusions=[
             (c, _confusion(comparison, c), _mistakes(comparison, c)) for c in comparison.candidates if c.confusion
         ],
+        reach=charts.reach(comparison),
+        need=charts.need(comparison),
+        by_data=charts.by_data(comparison),
         forecasts=charts.forecasts(comparison.candidates, comparison.baseline),
         data=_embedded(comparison),
         picture=_picture,

@@ -1,0 +1,195 @@
+"""The networks that are compared, each one readable model."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import pellucid.nn as layers
+from pellucid.lab.task import Task
+
+MOST_CONVOLUTIONS = 4  # of a sequence, one upon the other
+
+
+class Body(nn.Module):
+    """Turns (B, T, I) with lengths, or (B, C, H, W), into features: (B, F) of the whole, or (B, T, F) of every step."""
+
+    features: int
+    sentence: str
+
+
+class ImageConvolutions(Body):
+    """Blocks of 3 x 3 convolution, ReLU and 2 x 2 max pooling, each twice as wide as the last; then the mean."""
+
+    def __init__(self, channels: int, extent: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        depth = max(1, min(3, int(math.log2(min(extent))) - 1))
+        widths = [channels, *(width * 2**k for k in range(depth))]
+        self.blocks = nn.Sequential(
+            *(layers.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in itertools.pairwise(widths))
+        )
+        self.features = widths[-1]
+        self.sentence = (
+            f"{depth} blocks of 3x3 convolution, ReLU and 2x2 max pooling, {_list(widths[1:])} filters; mean"
+        )
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """(B, C, H, W) to (B, F)."""
+        maps: Tensor = self.blocks(x)
+        return maps.mean((2, 3))
+
+
+class SequenceConvolutions(Body):
+    """Causal 1-d convolutions of growing dilation with ReLU; an output sees what came before it and nothing after."""
+
+    def __init__(
+        self, channels: int, extent: tuple[int, ...], width: int, every_step: bool, most: int = MOST_CONVOLUTIONS
+    ) -> None:
+        super().__init__()
+        depth = max(1, min(most, math.ceil(math.log2(max(extent[0], 2) / 4)) + 1))
+        self.every_step = every_step
+        self.convolutions = nn.ModuleList(
+            layers.Conv1d(channels if k == 0 else width, width, 5, padding="causal", dilation=2**k)
+            for k in range(depth)
+        )
+        self.features = width if every_step else 2 * width
+        self.sees = 1 + 4 * (2**depth - 1)
+        self.sentence = f"{depth} causal convolutions of 5 with {width} filters, dilation 1 to {2 ** (depth - 1)}, ReLU: each output sees {self.sees} steps"
+        self.sentence += "" if every_step else "; then maximum and last step"
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """(B, T, I) to (B, F) or (B, T, F)."""
+        x = x.mT
+        for k, convolution in enumerate(self.convolutions.children()):
+            y = torch.relu(convolution(x))
+            x = y if k == 0 else x + y
+        x = x.mT
+        if self.every_step:
+            return x
+        return torch.cat([_highest(x, lengths), _last(x, lengths)], -1)
+
+
+class Recurrence(Body):
+    """Recurrent layers of any cell; the features are the last one's hidden state after the last step, or after every step.
+
+    In both directions, each direction's last state: that of the backward one stands at the first step.
+    """
+
+    def __init__(
+        self,
+        layer: Callable[..., layers.Recurrent],
+        channels: int,
+        width: int,
+        every_step: bool,
+        depth: int = 1,
+        bidirectional: bool = False,
+    ) -> None:
+        super().__init__()
+        self.layer = layer(channels, width, depth, bidirectional=bidirectional)
+        self.every_step, self.bidirectional, self.width = every_step, bidirectional, width
+        self.features = 2 * width if bidirectional else width
+        count = "one recurrent layer" if depth == 1 else f"{depth} recurrent layers"
+        ways = " in each direction" if bidirectional else ""
+        self.sentence = f"{count} of {width} units{ways}" + ("" if every_step else ", the last hidden state")
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """(B, T, I) to (B, F) or (B, T, F)."""
+        states: Tensor = self.layer(x.transpose(0, 1), lengths=lengths)[0].transpose(0, 1)
+        if self.every_step:
+            return states
+        if not self.bidirectional:
+            return _last(states, lengths)
+        return torch.cat([_last(states[..., : self.width], lengths), states[:, 0, self.width :]], -1)
+
+
+class ConvolutionsFirst(Body):
+    """Convolutions, and on their feature maps a recurrence: over the rows of an image's map, or over a sequence's steps."""
+
+    def __init__(
+        self, task: Task, channels: int, width: int, every_step: bool, recurrence: Callable[[int], Recurrence]
+    ) -> None:
+        super().__init__()
+        self.image = task.form == "image"
+        if self.image:
+            self.front: nn.Module = layers.ConvBlock(channels, width, 3, padding="same", pool="max")
+            features = width * (task.extent[1] // 2)
+            first = f"a block of 3x3 convolution, ReLU and 2x2 max pooling with {width} filters"
+        else:
+            convolutions = SequenceConvolutions(channels, task.extent, width, True, most=2)
+            self.front, features, first = convolutions, width, convolutions.sentence
+        self.back = recurrence(features)
+        self.features = self.back.features
+        over = ", and over the rows of its map " if self.image else ", and on top "
+        self.sentence = first + over + self.back.sentence
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """(B, C, H, W), or (B, T, I) with lengths, to (B, F) or (B, T, F)."""
+        if self.image:
+            return self.back(rows(self.front(x)), None)  # type: ignore[no-any-return]
+        return self.back(self.front(x, lengths), lengths)  # type: ignore[no-any-return]
+
+
+def rows(images: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, H, C W): a row of all channels is a time step."""
+    return images.movedim(1, 2).flatten(2)
+
+
+class Network(nn.Module):
+    """A candidate: what reads the input, its body, and a linear layer to the answer.
+
+    A forecast is the window's last value plus what the network says, and the network sees the window relative to that
+    value (Zeng et al. 2023, NLinear): a level that the training part never had is then no obstacle to anyone.
+    """
+
+    def __init__(self, task: Task, body: Body, embedding: int, by_rows: bool, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = dropout  # of the features
+        self.goal, self.by_rows, self.quantiles = task.goal, by_rows, len(task.quantiles)
+        self.target = _target_column(task) if task.goal == "forecast" else 0
+        self.embedding = nn.Embedding(task.channels, embedding) if task.form == "tokens" else None
+        self.body = body
+        self.head = nn.Linear(body.features, task.outputs)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """A split's ``x`` to logits (B, classes) or (B, T, vocabulary), or scaled forecasts (B, horizon, quantiles)."""
+        if self.embedding is not None:
+            x = self.embedding(x)
+        if self.by_rows:
+            x = rows(x)
+        if self.goal != "forecast":
+            return self.head(self._features(x, lengths))  # type: ignore[no-any-return]
+        last = x[:, -1:]
+        moves: Tensor = self.head(self._features(x - last, lengths)).unflatten(-1, (-1, self.quantiles))
+        # Sorted, so that no quantile lies below a lower one (Chernozhukov, Fernandez-Val and Galichon 2010).
+        return moves.sort(-1).values + last[..., [self.target]]
+
+    def _features(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        return F.dropout(self.body(x, lengths), self.dropout, self.training)
+
+
+def _target_column(task: Task) -> int:
+    columns = task.preprocessing["columns"]
+    assert isinstance(columns, list)
+    return columns.index(task.preprocessing["target"])
+
+
+def _last(x: Tensor, lengths: Tensor | None) -> Tensor:
+    return x[:, -1] if lengths is None else x[torch.arange(len(x)), lengths - 1]
+
+
+def _highest(x: Tensor, lengths: Tensor | None) -> Tensor:
+    if lengths is not None:
+        beyond = torch.arange(x.shape[1]) >= lengths[:, None]
+        x = x.masked_fill(beyond[..., None], -math.inf)
+    return x.amax(1)
+
+
+def _list(widths: list[int]) -> str:
+    return (
+        " and ".join(map(str, widths)) if len(widths) < 3 else ", ".join(map(str, widths[:-1])) + f" and {widths[-1]}"
+    )

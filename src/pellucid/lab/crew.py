@@ -1,0 +1,273 @@
+"""Who does the work: this process, several of them, or a Ray cluster. The figures are the same.
+
+A job is one unit of training. It leaves its checkpoint in the run folder, and that is all that comes back: whoever goes on
+reads it there. So a worker may die, and its job is done again from its last epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+from safetensors import SafetensorError, safe_open
+
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.plan import Plan, plan
+from pellucid.lab.results import Epoch
+from pellucid.lab.runs import Config, Run
+from pellucid.lab.task import Recipe
+from pellucid.lab.train import Budget, Unit, train
+from pellucid.lab.tune import Settings
+
+TRIES = 3  # of a job whose worker is lost
+GLANCE = 0.3  # seconds between two looks at what workers have done
+
+
+class Watcher:
+    """What is told while a comparison runs; does nothing by itself."""
+
+    def epoch(self, network: str, what: str, epoch: Epoch) -> None:
+        """An epoch of a unit of work is done."""
+
+    def done(self, network: str, what: str) -> None:
+        """A unit of work is done."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work.
+
+    Attributes:
+        network: its place in the plan.
+        what: unique for the network, such as "trial 2".
+        settings: of its training.
+        budget: how long it trains.
+        share: of the training part that it sees.
+    """
+
+    network: int
+    what: str
+    settings: Settings
+    budget: Budget
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where jobs are done: a plan, and a run's folder for checkpoints."""
+
+    made: Plan
+    run: Run
+
+    def file(self, job: Job) -> Path:
+        """The job's checkpoint."""
+        name = safe(f"{self.made.blueprints[job.network].name}-{job.what.replace(' ', '-')}")
+        return self.run.file("units", f"{name}.safetensors")
+
+    def do(self, job: Job, tell: Callable[[Epoch], None] = lambda _: None) -> Unit:
+        """Train, or read what was trained."""
+        blueprint, width = self.made.blueprints[job.network], self.made.widths[job.network]
+        return train(
+            f"{blueprint.name} {job.what}",
+            self.file(job),
+            lambda: blueprint.build(self.made.task, width, job.settings["dropout"]),
+            job.settings["learning rate"],
+            self.made.task.lesson.part(job.share),
+            job.budget,
+            tell,
+        )
+
+
+class Crew(Protocol):
+    """Does jobs; afterwards each has its checkpoint."""
+
+    def work(self, workshop: Workshop, jobs: Sequence[Job], watcher: Watcher) -> None:
+        """Do them all, in any order."""
+
+    def close(self) -> None:
+        """No more jobs come."""
+
+
+class Alone:
+    """This process does one job after the other."""
+
+    def work(self, workshop: Workshop, jobs: Sequence[Job], watcher: Watcher) -> None:
+        """Do them all."""
+        for job in jobs:
+            name = workshop.made.blueprints[job.network].name
+            workshop.do(job, lambda epoch, name=name, what=job.what: watcher.epoch(name, what, epoch))  # type: ignore[misc]
+            watcher.done(name, job.what)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Workers:
+    """Processes of this machine; one that is lost is replaced, and its job goes on from its last epoch.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool = self._hire()
+
+    def _hire(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self.count, get_context("spawn"))  # each begins with its first job
+
+    def work(self, workshop: Workshop, jobs: Sequence[Job], watcher: Watcher) -> None:
+        """Do them all.
+
+        Raises:
+            DataError: workers keep dying.
+        """
+        recipe, config = _orders(workshop.made)
+        left, lost = list(jobs), 0
+        while left:
+            futures = {self._pool.submit(_do, recipe, config, workshop.run.folder, job): job for job in left}
+            try:
+                _watch(futures, workshop, watcher, left)
+            except BrokenProcessPool:
+                lost += 1
+                if lost == TRIES:
+                    raise DataError(
+                        f"a worker was lost for the {TRIES}rd time, as when the machine runs out of memory; the same command "
+                        "goes on from here, perhaps with fewer --workers"
+                    ) from None
+                self._pool = self._hire()
+
+    def close(self) -> None:
+        """Let the processes go; what they are at is not waited for."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class RayCluster:
+    """Tasks on a Ray cluster whose nodes see the run's folder and the data at the same places.
+
+    Args:
+        address: of the cluster, or "auto".
+
+    Raises:
+        ArgumentError: Ray is not installed, or there is no such cluster.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise ArgumentError("--ray needs Ray: pip install 'pellucid[ray]'") from None
+        try:
+            _answers(address)
+            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+        except (OSError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ArgumentError(f"--ray {address}: there is no cluster ({reason})") from None
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        self.processors = max(1, int(resources.get("CPU", 1)))
+        self._do = ray.remote(num_cpus=1, max_retries=TRIES)(_do)
+
+    def work(self, workshop: Workshop, jobs: Sequence[Job], watcher: Watcher) -> None:
+        """Do them all; a task whose node is lost is run again by Ray."""
+        recipe, config = _orders(workshop.made)
+        folder = workshop.run.folder.resolve()
+        futures = {self._do.remote(recipe, config, folder, job).future(): job for job in jobs}
+        _watch(futures, workshop, watcher, list(jobs))
+
+    def close(self) -> None:
+        """The cluster stays."""
+        import ray
+
+        ray.shutdown()
+
+
+def _answers(address: str) -> None:
+    """Raise OSError where nothing listens at ``host:port``: Ray itself asks for a minute and more, and then ends the process."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def hire(workers: int, ray: str | None) -> tuple[Crew, int]:
+    """Who trains, and how many trainings run at a time.
+
+    Raises:
+        ArgumentError: a number of workers that cannot be, or a cluster that is not there.
+    """
+    if ray is not None:
+        if workers != 1:
+            raise ArgumentError(f"workers is {workers}, and with --ray the cluster decides; leave one of them out")
+        cluster = RayCluster(ray)
+        return cluster, cluster.processors
+    most = 4 * (os.cpu_count() or 1)
+    if not 1 <= workers <= most:
+        raise ArgumentError(f"workers is {workers}; give 1 to {most}")
+    return (Alone(), 1) if workers == 1 else (Workers(workers), workers)
+
+
+def _orders(made: Plan) -> tuple[Recipe, Config]:
+    if made.task.recipe is None:
+        raise ArgumentError("several workers each read the data, so it must be a file or a folder; give its path")
+    return made.task.recipe, made.config
+
+
+def _watch(futures: dict[Future[None], Job], workshop: Workshop, watcher: Watcher, left: list[Job]) -> None:
+    """Tell of epochs as checkpoints show them, and strike out what is done."""
+    told = dict.fromkeys(futures, 0)
+    waiting = set(futures)
+    while waiting:
+        looked, (done, waiting) = waiting, wait(waiting, timeout=GLANCE)
+        for future in sorted(looked, key=lambda f: left.index(futures[f])):
+            job = futures[future]
+            name = workshop.made.blueprints[job.network].name
+            if future in done:
+                future.result()
+            for epoch in _history(workshop.file(job))[told[future] :]:
+                told[future] = epoch.epoch
+                watcher.epoch(name, job.what, epoch)
+            if future in done:
+                watcher.done(name, job.what)
+        for future in done:
+            left.remove(futures[future])
+
+
+def _history(file: Path) -> list[Epoch]:
+    """The epochs of a checkpoint; none where there is none yet."""
+    try:
+        with safe_open(file, "pt") as f:
+            return [Epoch.model_validate(e) for e in json.loads(f.metadata()["history"])]
+    except (OSError, SafetensorError):
+        return []
+
+
+def _do(recipe: Recipe, config: Config, folder: Path, job: Job) -> None:
+    """In a worker: the data is read once for all its jobs."""
+    _workshop(recipe, config.model_dump_json(), folder).do(job)
+
+
+@lru_cache(maxsize=1)
+def _workshop(recipe: Recipe, config: str, folder: Path) -> Workshop:
+    import torch
+
+    from pellucid.lab import data
+
+    wanted = Config.model_validate_json(config)
+    torch.set_num_threads(wanted.threads)
+    made = plan(data.load(recipe.source, kind=recipe.kind, **dict[str, Any](recipe.options)), **wanted.arguments())
+    if made.config != wanted:
+        raise DataError(f"{recipe.source}: a worker finds other data or another version than the run was begun with")
+    return Workshop(made, Run(folder))
+
+
+def safe(name: str) -> str:
+    """A name as part of a file's."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)

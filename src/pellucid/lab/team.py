@@ -1,0 +1,63 @@
+"""Several processes that train one network together, as torchrun starts them: each takes its share of every batch.
+
+Every process does the same, in step; the first of them, the leader, writes. Without torchrun a process is its own leader.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def join() -> None:
+    """Become part of the team that torchrun started, if it did."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and not dist.is_initialized():
+        dist.init_process_group("gloo")
+
+
+def place() -> tuple[int, int]:
+    """This process's number, and how many there are."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def leads() -> bool:
+    """Whether this process is the one that writes."""
+    return place()[0] == 0
+
+
+def meet() -> None:
+    """Wait for the others."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def agree(numbers: list[float]) -> list[float]:
+    """The leader's numbers."""
+    if not dist.is_initialized():
+        return numbers
+    told = torch.tensor(numbers, dtype=torch.float64)
+    dist.broadcast(told, 0)
+    return [float(v) for v in told]
+
+
+def share(rows: Tensor) -> Tensor:
+    """This process's part of a batch."""
+    number, count = place()
+    return rows[number::count]
+
+
+def add_gradients(model: nn.Module, loss: float) -> float:
+    """Add up everyone's gradients and losses; a part without items has none."""
+    if not dist.is_initialized():
+        return loss
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    parts = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
+    whole = torch.cat([*parts, torch.tensor([loss])])
+    dist.all_reduce(whole)
+    sizes = [p.numel() for p in parameters]
+    for parameter, gradient in zip(parameters, torch.split(whole[:-1], sizes), strict=True):
+        parameter.grad = gradient.view_as(parameter).clone()
+    return float(whole[-1])

@@ -1,0 +1,145 @@
+"""Tuning: every network tries the same settings, and the weaker half of them stops early.
+
+The settings are points of one space, spread evenly by a scrambled Sobol sequence (Bergstra and Bengio 2012 on why not a grid),
+the best known ones first. Trials stop by successive halving (Jamieson and Talwalkar 2016) with one halving: all train for half
+of a trial's epochs, and the better half goes on. Which settings are tried and which go on follows from figures alone, never
+from which process was sooner, so that any number of workers, and a run that was stopped, find the same.
+
+Optuna keeps the studies: in memory, or, to be looked at or kept together, in a journal file or a database.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pellucid.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import optuna
+
+Settings = dict[str, float]
+
+KNOWN: tuple[Settings, ...] = (
+    {"learning rate": 0.003, "dropout": 0.0},
+    {"learning rate": 0.01, "dropout": 0.1},
+    {"learning rate": 0.001, "dropout": 0.0},
+)
+"""What does well on most data, tried first."""
+
+MOST_TRIALS = 200
+
+
+class Study:
+    """The trials of one network.
+
+    Args:
+        name: of the study, unique in its storage.
+        trials: how many settings are tried.
+        higher_is_better: the direction of the validation figure.
+        storage: None for memory; a file ending in ``.journal``; or the address of a database, such as
+            ``postgresql://...``.
+
+    Raises:
+        ArgumentError: the storage cannot be used.
+    """
+
+    def __init__(self, name: str, trials: int, higher_is_better: bool, storage: str | None = None) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.higher_is_better = higher_is_better
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.QMCSampler(scramble=True, seed=0)
+            try:
+                self._study = optuna.create_study(
+                    study_name=name,
+                    direction="maximize" if higher_is_better else "minimize",
+                    sampler=sampler,
+                    storage=_storage(storage),
+                    load_if_exists=True,
+                )
+                self._ask(trials)
+            except ArgumentError:
+                raise
+            except Exception as error:  # each database's driver has errors of its own
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise ArgumentError(f"--storage {storage}: the studies cannot be kept there ({reason})") from error
+        self.settings: list[Settings] = [dict(t.params) for t in self._study.trials[:trials]]
+
+    def _ask(self, trials: int) -> None:
+        import optuna
+
+        space: dict[str, optuna.distributions.BaseDistribution] = {
+            "learning rate": optuna.distributions.FloatDistribution(3e-4, 3e-2, log=True),
+            "dropout": optuna.distributions.FloatDistribution(0.0, 0.3, step=0.1),
+        }
+        waiting = optuna.trial.TrialState.WAITING
+        while (asked := sum(t.state != waiting for t in self._study.trials)) < trials:
+            if asked < len(KNOWN) and len(self._study.trials) == asked:
+                self._study.enqueue_trial(dict(KNOWN[asked]))
+            self._study.ask(space)
+
+    def better_half(self, scores: Sequence[float], epochs: int) -> list[int]:
+        """The trials that go on, in their order; the others are noted as stopped.
+
+        Args:
+            scores: of every trial on the validation part.
+            epochs: after which they were taken.
+        """
+        import optuna
+
+        order = self.ranked(scores)
+        on = sorted(order[: math.ceil(len(order) / 2)])
+        for number, score in enumerate(scores):
+            trial = self._open(number)
+            if trial is None:
+                continue
+            if math.isfinite(score):
+                trial.report(score, epochs)
+            if number not in on:
+                self._study.tell(number, state=optuna.trial.TrialState.PRUNED)
+        return on
+
+    def best(self, scores: dict[int, float]) -> int:
+        """The best of the trials that went on, which are noted as done."""
+        import optuna
+
+        for number, score in scores.items():
+            if self._open(number) is None:
+                continue
+            if math.isfinite(score):
+                self._study.tell(number, score)
+            else:
+                self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+        numbers = sorted(scores)
+        return numbers[self.ranked([scores[n] for n in numbers])[0]]
+
+    def ranked(self, scores: Sequence[float]) -> list[int]:
+        """Places in `scores`, the best first; of equals the first, and what is no number last."""
+        sign = -1 if self.higher_is_better else 1
+        return sorted(range(len(scores)), key=lambda i: (not math.isfinite(scores[i]), sign * scores[i], i))
+
+    def _open(self, number: int) -> optuna.trial.Trial | None:
+        """A trial that may still be told something; a run that goes on finds finished ones in its storage."""
+        import optuna
+
+        frozen = self._study.trials[number]
+        return None if frozen.state.is_finished() else optuna.trial.Trial(self._study, frozen._trial_id)
+
+
+def _storage(where: str | None) -> Any:
+    """Optuna's storage; an address is its own."""
+    if where is None or "://" in where:
+        return where
+    if not where.endswith(".journal"):
+        raise ArgumentError(
+            f"--storage {where} is neither a file ending in .journal nor an address such as postgresql://user@host/name"
+        )
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(where))

@@ -1,0 +1,137 @@
+"""Why a network does as it does: how far back its gradient reaches, what in it is stuck, and how far back the data looks.
+
+The gradient's reach is the norm of dL/dh_t against the distance of t from the last step, as a mean over test items (Bengio,
+Simard and Frasconi 1994; Pascanu, Mikolov and Bengio 2013); the loss is that of the last answer. How far back the data looks
+is measured on the best network, which is shown the last steps of each test item alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pellucid.lab.bodies import ConvolutionsFirst, Network, Recurrence, SequenceConvolutions
+from pellucid.lab.results import Need, Why
+from pellucid.lab.task import Lesson, Metric, Split
+from pellucid.lab.train import loss_of
+from pellucid.trace import Seen, Trace, trace
+
+MOST = 256  # test items that are looked at
+FADED = 0.01
+STUCK = 0.05
+
+
+def explain(model: Network, split: Split, lesson: Lesson) -> Why:
+    """Look into a trained network while it answers test items.
+
+    Args:
+        model: the network.
+        split: the test part.
+        lesson: of the task, for its loss.
+    """
+    split = split.rows(torch.arange(min(MOST, len(split))))
+    recurrence = _recurrence(model)
+    model.eval()
+    model.zero_grad()
+    with trace(model) as seen:
+        prediction = model(split.x, split.lengths)
+        target = split.y
+        if lesson.goal == "next":
+            prediction, target = prediction[:, -1:], target[:, -1:]
+        if recurrence is not None:
+            loss_of(prediction, target, lesson).backward()  # type: ignore[no-untyped-call]
+    model.zero_grad()
+    convolutions = [m for m in model.modules() if isinstance(m, SequenceConvolutions)]
+    why = Why(gradient=[], fades=None, gates={}, sees=convolutions[0].sees if convolutions else None, dead=_dead(seen))
+    if recurrence is None:
+        return why
+    path = next(name for name, module in model.named_modules() if module is recurrence.layer)
+    last = f"{path}.l{recurrence.layer.num_layers - 1}."
+    of_layer = {name.removeprefix(last): value for name, value in seen.items() if name.startswith(last)}
+    cell = recurrence.layer.cell
+    gradient = _reach(of_layer[next(iter(cell.states))], split.lengths)
+    fades = next((d for d, share in gradient if share < FADED), None)
+    gates = {n: _stuck(v.values) for n, v in of_layer.items() if n not in cell.states and _is_gate(v.values)}
+    return why.model_copy(update={"gradient": gradient, "fades": fades, "gates": gates})
+
+
+def need(model: Network, label: str, split: Split, metric: Metric, rope: float) -> Need:
+    """How many of the last steps a network needs to do as well as with all of them.
+
+    Args:
+        model: the best network.
+        label: what the report calls it.
+        split: the test part; its items have steps.
+        metric: the figure.
+        rope: the difference that is negligible.
+    """
+    split = split.rows(torch.arange(min(4 * MOST, len(split))))
+    longest = split.x.shape[1]
+    counts = [2**k for k in range(longest.bit_length()) if 2**k < longest] + [longest]
+    model.eval()
+    figures = []
+    for count in counts:
+        x, lengths = last_steps(split.x, split.lengths, count)
+        with torch.no_grad():
+            prediction, target = model(x, lengths), split.y
+        if target.dim() == 2:  # a next token after every step: the last one's has seen them all
+            prediction, target = prediction[:, -1:], target[:, -1:]
+        figures.append((count, metric.per_item(prediction, target).mean().item()))
+    whole = figures[-1][1]
+    sign = 1 if metric.higher_is_better else -1
+    enough = None
+    for count, figure in reversed(figures):
+        if sign * (whole - figure) > rope:
+            break
+        enough = count
+    return Need(network=label, figures=figures, steps=enough)
+
+
+def last_steps(x: Tensor, lengths: Tensor | None, count: int) -> tuple[Tensor, Tensor | None]:
+    """Of every item the last `count` steps that it has, and how many these are."""
+    if lengths is None:
+        return x[:, -count:], None
+    kept = lengths.clamp(max=count)
+    at = (lengths - kept)[:, None] + torch.arange(count)
+    rows = torch.arange(len(x))[:, None]
+    return x[rows, at.clamp(max=x.shape[1] - 1)], kept
+
+
+def _recurrence(model: Network) -> Recurrence | None:
+    body = model.body.back if isinstance(model.body, ConvolutionsFirst) else model.body
+    return body if isinstance(body, Recurrence) else None
+
+
+def _reach(state: Seen, lengths: Tensor | None) -> list[tuple[int, float]]:
+    """(steps back, norm) of a state's gradient (T, B, H), relative to the last step's."""
+    assert state.grad is not None
+    norms = state.grad.norm(dim=-1)  # (T, B)
+    steps, batch = norms.shape
+    ends = torch.full((batch,), steps) if lengths is None else lengths
+    found = []
+    for back in range(int(ends.max())):
+        there = ends > back
+        column = torch.arange(batch)[there]
+        found.append(norms[ends[there] - 1 - back, column].mean().item())
+    first = found[0] or 1.0
+    return [(back, norm / first) for back, norm in enumerate(found)]
+
+
+def _is_gate(values: Tensor) -> bool:
+    return bool(values.min() >= 0 and values.max() <= 1)
+
+
+def _stuck(values: Tensor) -> tuple[float, float]:
+    return (values < STUCK).double().mean().item(), (values > 1 - STUCK).double().mean().item()
+
+
+def _dead(seen: Trace) -> float | None:
+    """The share of filters whose map is nowhere above zero before the activation."""
+    alive, all_ = 0, 0
+    for name, value in seen.items():
+        if not value.axes.startswith("B C") or name.rsplit(".", 1)[-1] not in ("map", "out"):
+            continue
+        others = [a for a in range(value.values.dim()) if a != 1]
+        alive += int((value.values.amax(others) > 0).sum())
+        all_ += value.values.shape[1]
+    return 1 - alive / all_ if all_ else None

@@ -1,0 +1,66 @@
+"""The promise: Python does what the command line does, and gives a table and a notebook's view."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+from tests.lab import tasks
+
+from pellucid.errors import ArgumentError
+from pellucid.lab import compare
+from pellucid.lab.data import load
+
+
+def test_a_comparison_in_one_call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = tasks.write_images(tmp_path / "<b>images")
+    given = {"trials": 1, "seeds": 1, "epochs": 2, "size": 1000, "curve": True, "out": tmp_path / "run"}
+    before = torch.get_num_threads()
+    found = compare(data, ["cnn", "bigru"], quiet=True, **given)
+    assert torch.get_num_threads() == before
+    assert capfd.readouterr().err == ""
+    assert found.folder == tmp_path / "run"
+    whole = len(load(data).train)
+    sizes = [round(share * whole) for share in (0.125, 0.25, 0.5, 1)]
+    assert all([p.items for p in c.curve] == sizes for c in found.candidates)
+    frame = found.frame()
+    assert frame["network"].to_list() == [*(c.label for c in found.candidates), "majority class"]
+    assert frame["figure"].to_list()[0] == found.candidates[0].score.value
+    assert frame["parameters"].null_count() == 1  # the baseline has none
+    stamp = (tmp_path / "run" / "result.json").stat().st_mtime_ns
+    again = compare(data, ["cnn", "bigru"], quiet=True, **given)
+    assert again == found
+    assert (tmp_path / "run" / "result.json").stat().st_mtime_ns == stamp
+
+
+def test_a_notebook_shows_it(tmp_path: Path) -> None:
+    found = compare(
+        tasks.write_series(tmp_path / "s.csv", rows=200),
+        ["rnn"],
+        trials=1,
+        seeds=1,
+        epochs=1,
+        quiet=True,
+        out=tmp_path / "r",
+    )
+    seen: list[str] = []
+
+    class Page(HTMLParser):
+        def handle_data(self, text: str) -> None:
+            seen.append(text)
+
+    Page().feed(found._repr_html_())
+    assert found.verdict.sentence in seen
+    assert {"RNN", found.baseline.name, f"{found.candidates[0].cost.parameters:,}"} <= set(seen)
+
+
+def test_what_cannot_be_is_said(tmp_path: Path) -> None:
+    text = tasks.write_text(tmp_path / "text.txt", 4000)
+    with pytest.raises(ArgumentError, match="bigru reads in both directions"):
+        compare(text, ["bigru"], quiet=True)
+    with pytest.raises(ArgumentError, match="workers is 0"):
+        compare(text, ["gru"], workers=0, quiet=True)
+    with pytest.raises(ArgumentError, match="rope is -1"):
+        compare(text, ["gru"], rope=-1.0, quiet=True)

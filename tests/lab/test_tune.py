@@ -1,0 +1,57 @@
+"""The promise: every network tries the same settings, the weaker half stops, and a storage has it all to be looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from pellucid.errors import ArgumentError
+from pellucid.lab.tune import KNOWN, Study
+
+
+def test_every_network_tries_the_same_settings_the_known_ones_first() -> None:
+    first, second = Study("a", 12, True).settings, Study("b", 12, False).settings
+    assert first == second
+    assert first[: len(KNOWN)] == list(KNOWN)
+    assert len({tuple(s.items()) for s in first}) == 12
+    assert all(3e-4 <= s["learning rate"] <= 3e-2 and 0 <= s["dropout"] <= 0.3 for s in first)
+    assert Study("c", 5, True).settings == first[:5]  # more trials only add
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_better_half_goes_on(higher: bool) -> None:
+    scores = [3.0, float("nan"), 5.0, 4.0, 1.0]
+    study = Study("a", 5, higher)
+    on = study.better_half(scores, 4)
+    assert on == ([0, 2, 3] if higher else [0, 3, 4])
+    assert study.best({k: scores[k] for k in on}) == (2 if higher else 4)
+
+
+def test_of_equals_the_first_and_what_is_no_number_last() -> None:
+    study = Study("a", 3, True)
+    assert study.ranked([float("nan"), 2.0, 2.0]) == [1, 2, 0]
+    assert study.best({0: float("nan"), 1: float("nan")}) == 0
+
+
+def test_a_journal_holds_the_trials_and_is_gone_on_with(tmp_path: Path) -> None:
+    file = str(tmp_path / "tuning.journal")
+    settings = Study("digits lstm", 4, True, file).settings
+    again = Study("digits lstm", 4, True, file)  # as after kill -9 between asking and telling
+    assert again.settings == settings == Study("elsewhere", 4, True).settings
+    on = again.better_half([1.0, 4.0, 3.0, 2.0], 6)
+    assert again.best({k: 9.0 - k for k in on}) == 1
+    once_more = Study("digits lstm", 4, True, file)
+    assert once_more.better_half([1.0, 4.0, 3.0, 2.0], 6) == on  # what is told already is left alone
+    assert once_more.best({k: 9.0 - k for k in on}) == 1
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(file))
+    trials = optuna.load_study(study_name="digits lstm", storage=storage).trials
+    assert [t.state.name for t in trials] == ["PRUNED", "COMPLETE", "COMPLETE", "PRUNED"]
+    assert [t.value for t in trials] == [1.0, 8.0, 7.0, 2.0]
+
+
+@pytest.mark.parametrize("storage", ["trials.db", "nonsense://here", "sqlite:////nowhere/at/all.db"])
+def test_a_storage_that_cannot_be_is_a_sentence(storage: str) -> None:
+    with pytest.raises(ArgumentError, match="--storage"):
+        Study("a", 2, True, storage)
