@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import pellucid.nn as layers
 from pellucid.cells import Cell
@@ -104,7 +105,7 @@ class Network(nn.Module):
     def __init__(self, task: Task, body: Body, embedding: int, by_rows: bool) -> None:
         super().__init__()
         self.goal, self.by_rows, self.quantiles = task.goal, by_rows, len(task.quantiles)
-        self.target = _target_column(task) if task.goal == "forecast" else 0
+        self.target, self.levelled = _target_column(task) if task.goal == "forecast" else (0, 0)
         self.embedding = nn.Embedding(task.channels, embedding) if task.form == "tokens" else None
         self.body = body
         self.head = nn.Linear(body.features, task.outputs)
@@ -117,7 +118,8 @@ class Network(nn.Module):
             x = x.movedim(1, 2).flatten(2)  # (B, C, H, W): a row of all channels is a time step
         if self.goal != "forecast":
             return self.head(self.body(x, lengths))  # type: ignore[no-any-return]
-        last = x[:, -1:]
+        # What the calendar says and what is known ahead follow the columns, and are seen as they are.
+        last = F.pad(x[:, -1:, : self.levelled], (0, x.shape[-1] - self.levelled))
         moves: Tensor = self.head(self.body(x - last, lengths)).unflatten(-1, (-1, self.quantiles))
         # Sorted, so that no quantile lies below a lower one (Chernozhukov, Fernandez-Val and Galichon 2010).
         return moves.sort(-1).values + last[..., [self.target]]
@@ -235,10 +237,11 @@ def common_size(plans: list[Blueprint], task: Task, parameters: int) -> int:
     return parameters
 
 
-def _target_column(task: Task) -> int:
+def _target_column(task: Task) -> tuple[int, int]:
+    """The place of the forecast column, and how many columns of the series there are."""
     columns = task.preprocessing["columns"]
     assert isinstance(columns, list)
-    return columns.index(task.preprocessing["target"])
+    return columns.index(task.preprocessing["target"]), len(columns)
 
 
 def _last(x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ import pellucid
 from pellucid.errors import DataError
 from pellucid.lab import costs, report
 from pellucid.lab.candidates import Blueprint
-from pellucid.lab.outcome import Trained, candidate, first, forecasts, safe, write_tables
+from pellucid.lab.outcome import Trained, candidate, figures, first, forecasts, safe, write_tables
 from pellucid.lab.plan import LEARNING_RATES, Plan
 from pellucid.lab.results import BaselineResult, Comparison, Epoch, Trial
 from pellucid.lab.runs import Run, default_folder, write
@@ -67,7 +67,7 @@ def _all(made: Plan, run: Run, command: str, tell: Tell) -> Comparison:
     )
     trained, predictions = [trained[i] for i in whole], [predictions[i] for i in whole]
     scores = [scores[i] for i in whole]
-    bootstrap = Bootstrap(len(task.test), block=2 * task.horizon if task.goal == "forecast" else 1)
+    bootstrap = Bootstrap(len(task.test), block=task.block)
     baseline_scores = task.baseline.scores.numpy()[None]
     sign = -1.0 if task.metric.higher_is_better else 1.0
     order = sorted(range(len(trained)), key=lambda i: sign * scores[i].mean())
@@ -93,6 +93,7 @@ def _all(made: Plan, run: Run, command: str, tell: Tell) -> Comparison:
         sentence=task.baseline.sentence,
         score=bootstrap.interval(baseline_scores),
         forecast=None if task.goal != "forecast" else forecasts(task, task.baseline.prediction),
+        figures=[] if task.baseline.prediction is None else figures(task, [task.baseline.prediction], bootstrap),
     )
     return Comparison(
         pellucid=pellucid.__version__,
