@@ -264,3 +264,14 @@ def test_lines_of_an_archive_file_are_read_exactly(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values[0], [[1, -1000], [2.5, 0], [np.nan, 1]])
     np.testing.assert_array_equal(values[1], [[7, 8], [np.nan, 9]])
     assert labels == classes == ["low", "high"]
+
+
+def test_steps_at_the_end_that_are_missing_in_every_channel_are_none(tmp_path: Path) -> None:
+    """Archives fill up to equal lengths so; a value that is missing in one channel is a gap."""
+    (tmp_path / "a.ts").write_text(HEAD + "1,2,?,?:3,4,5,?:low\n")
+    values, _, _ = sequence_files.read_ts(tmp_path / "a.ts")
+    np.testing.assert_array_equal(values[0], [[1, 3], [2, 4], [np.nan, 5]])
+    padded = np.full((8, 5), np.nan)
+    padded[:, :3] = np.arange(24).reshape(8, 3)
+    np.savez(tmp_path / "b.npz", values=padded, labels=np.arange(8) % 2)
+    assert data.load(tmp_path / "b.npz").extent == (3,)

@@ -16,7 +16,7 @@ from pellucid.errors import ArgumentError, DataError, PellucidError
 from pellucid.lab import comparison, data
 from pellucid.lab import plan as planning
 from pellucid.lab.data import metrics
-from pellucid.lab.data.series import axis, baselines, gaps
+from pellucid.lab.data.series import axis, baselines, gaps, seasons
 from pellucid.lab.task import Task
 
 HOUR = np.timedelta64(3600, "s")
@@ -161,6 +161,15 @@ def test_an_uneven_axis_is_a_sentence(tmp_path: Path) -> None:
     times[50] = str(START + 50 * HOUR + np.timedelta64(1000, "s"))
     with pytest.raises(DataError, match="line 52: the times are not evenly apart: they mostly move by one hour"):
         data.load(write(tmp_path / "a.csv", {"time": times, "y": wave(100)}))
+
+
+def test_what_is_nearly_a_year_a_week_or_a_day_is_one() -> None:
+    """Noise puts the autocorrelation's peak a step off."""
+    assert seasons._whole_turn(53, 7.0) == 52
+    assert seasons._whole_turn(25, 1 / 24) == 25
+    assert seasons._whole_turn(166, 1 / 24) == 168
+    assert seasons._whole_turn(11, 0.0) == 11
+    assert seasons._whole_turn(1, 7.0) == 1
 
 
 # What is missing

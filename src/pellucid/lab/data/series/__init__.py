@@ -66,7 +66,8 @@ def load(
     found, filled, cautions = _without_gaps(found, missing, split, facts)
     names, at = found.columns, found.target
     ends = [_ends(source, s, split) for s in found.series]
-    season = common_season([s.values[: e[0], at] for s, e in zip(found.series, ends, strict=True)])
+    step_days = 0.0 if found.step is None else found.step.days()
+    season = common_season([s.values[: e[0], at] for s, e in zip(found.series, ends, strict=True)], step_days)
     horizon = horizon or min(max(season, 1), 24)
     window = window or max(int(np.clip(2 * season, 16, 96)), horizon if ahead else 0)
     if ahead and window < horizon:
@@ -227,7 +228,7 @@ def _without_gaps(
     if how == "seasonal":
         straight = [gaps.filled_column(s.values[:, found.target], "linear") for s in trimmed]
         trains = [v[: _ends(found.source, s, split)[0]] for s, v in zip(trimmed, straight, strict=True)]
-        season = common_season(trains)
+        season = common_season(trains, 0.0 if found.step is None else found.step.days())
     filled = [gaps.fill(s, how, season) for s in trimmed]  # type: ignore[arg-type]
     facts.append(("Missing", missing.sentence()))
     sentence = gaps.SENTENCES[how] + (f" of {season} steps" if how == "seasonal" and season > 1 else "")
@@ -301,6 +302,8 @@ def _cycles(found: Table, wanted: bool, steps: int, facts: list[tuple[str, str]]
         )
     if wanted:
         facts.append(("Calendar", f"{', '.join(cycles)} of each step, as sine and cosine"))
+    elif cycles:
+        facts.append(("Calendar", f"not seen; --calendar lets networks see {' and '.join(cycles)}"))
     return cycles if wanted else []
 
 

@@ -61,8 +61,10 @@ class Step:
         return f"{self.size / 1000:g} ms"
 
     def days(self) -> float:
-        """Its length in days; 0 where times are numbers."""
-        return self.size / DAY if self.temporal else 0.0
+        """Its length in days of the calendar; 0 where times are numbers."""
+        if self.weekdays:
+            return 1.4  # five are a week
+        return (self.months * MONTH if self.months else self.size) / DAY if self.temporal else 0.0
 
 
 def find_step(series: Sequence[Times]) -> Step | None:

@@ -15,7 +15,7 @@ def sensible(step: Step | None, steps: int) -> list[str]:
     if step is None or not step.temporal:
         return []
     names = [n for n, days in CYCLES.items() if step.days() * 2 <= days and 2 * days <= steps * step.days()]
-    return [name for name in names if name != "weekday" or step.days() <= 1]
+    return [name for name in names if name != "weekday" or step.days() <= 1.4]
 
 
 def features(times: Times, names: list[str]) -> NDArray[np.float32]:

@@ -11,13 +11,26 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 MOST_SERIES = 40  # that are looked at where there are many
+TURNS = (1.0, 7.0, 365.2425)  # days in a day, a week and a year
+NEAR = 0.03  # of a turn: a season that is this near to it is the turn
 
 
-def common_season(trains: Sequence[Array]) -> int:
-    """The season that most of several series have, in steps; 1 for none. Of equally frequent ones the shortest."""
+def common_season(trains: Sequence[Array], days: float = 0.0) -> int:
+    """The season that most of several series have, in steps; 1 for none. Of equally frequent ones the shortest.
+
+    Args:
+        trains: the training parts.
+        days: in a step, so that what is nearly a day, a week or a year is one; 0 where steps have no length.
+    """
     looked_at = trains[:: math.ceil(len(trains) / MOST_SERIES)]
-    found = Counter(season(train) for train in looked_at)
+    found = Counter(_whole_turn(season(train), days) for train in looked_at)
     return min(found, key=lambda steps: (-found[steps], steps))
+
+
+def _whole_turn(steps: int, days: float) -> int:
+    """Noise puts a peak a step or two off; 53 weeks are a year."""
+    near = [turn for turn in TURNS if abs(steps * days - turn) <= NEAR * turn]
+    return round(near[0] / days) if near and steps > 1 else steps
 
 
 def season(train: Array) -> int:
