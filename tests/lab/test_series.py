@@ -17,6 +17,7 @@ from pellucid.lab import comparison, data
 from pellucid.lab import plan as planning
 from pellucid.lab.data import metrics
 from pellucid.lab.data.series import axis, baselines, gaps, seasons
+from pellucid.lab.data.series.newest import newest
 from pellucid.lab.task import Task
 
 HOUR = np.timedelta64(3600, "s")
@@ -428,3 +429,52 @@ def test_the_command_line_refuses_gaps_in_one_sentence(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert "--missing linear, last or seasonal" in result.stderr.replace("\n", " ")
     assert "Traceback" not in result.stderr
+
+
+# What prediction starts from
+
+
+def test_the_newest_window_is_what_the_test_part_showed_there(tmp_path: Path) -> None:
+    """A table that ends at an origin gives the window of that origin: columns, calendar and what is known ahead."""
+    holiday = np.random.default_rng(3).integers(0, 2, 600)
+    frame = pl.DataFrame({"time": hourly(600), "holiday": holiday, "y": wave(600)})
+    frame.write_csv(tmp_path / "a.csv")
+    task = data.load(tmp_path / "a.csv", known="holiday", calendar=True, horizon=6, window=24)
+    at = 30
+    origin = 510 + at
+    coming = pl.when(pl.int_range(pl.len()) < origin).then(pl.col("y")).otherwise(None).alias("y")
+    frame.head(origin + 6).with_columns(coming).write_csv(tmp_path / "b.csv")
+    found = newest(tmp_path / "b.csv", task.preprocessing)
+    torch.testing.assert_close(found.x[0], task.test.x[at])
+    assert found.ahead[0][0] == task.test.items[at]
+    assert len(found.ahead[0]) == 6
+    frame.head(origin).write_csv(tmp_path / "c.csv")
+    with pytest.raises(DataError, match="holiday of the 6 steps to come are needed"):
+        newest(tmp_path / "c.csv", task.preprocessing)
+    frame.head(10).write_csv(tmp_path / "d.csv")
+    with pytest.raises(DataError, match="holiday of the 6 steps"):
+        newest(tmp_path / "d.csv", task.preprocessing)
+
+
+def test_the_newest_windows_of_several_series_have_each_its_scale(tmp_path: Path) -> None:
+    file, small, large = long_table(tmp_path / "a.csv")
+    task = data.load(file, id="shop", horizon=4, window=16)
+    found = newest(file, task.preprocessing)
+    assert found.names == ["north", "south"]
+    for row, values in enumerate((small, large)):
+        offset, factor = found.scales[row].tolist()
+        np.testing.assert_allclose(found.x[row, :, 0] * factor + offset, values[-16:], rtol=1e-4, atol=1e-4)
+    pl.read_csv(file).with_columns(shop=pl.lit("west")).head(200).write_csv(tmp_path / "b.csv")
+    with pytest.raises(DataError, match="training had no series 'west'"):
+        newest(tmp_path / "b.csv", task.preprocessing)
+
+
+def test_a_forecast_starts_from_a_known_value(tmp_path: Path) -> None:
+    columns = {"time": hourly(200), "other": wave(200, 7), "y": wave(200)}
+    task = data.load(write(tmp_path / "a.csv", columns), missing="last", horizon=4, window=16)
+    columns["y"] = [*columns["y"][:-1], None]
+    with pytest.raises(DataError, match="the last step, 2024-01-09 07:00:00, has no value of 'y'"):
+        newest(write(tmp_path / "b.csv", columns), task.preprocessing)
+    columns["y"] = [*columns["y"][:-3], None, 1.0, 2.0]
+    filled = newest(write(tmp_path / "c.csv", columns), task.preprocessing).x[0, :, 1]
+    assert filled[-3] == filled[-4]
