@@ -26,11 +26,16 @@ def compare(
     seconds: float | None = None,
     curve: bool = False,
     rope: float | None = None,
-    kind: Literal["images", "series", "text", "characters", "sound"] | None = None,
+    kind: Literal["images", "series", "sequences", "text", "characters", "sound"] | None = None,
     target: str | None = None,
     horizon: int | None = None,
     window: int | None = None,
     split: str | None = None,
+    id_: Annotated[str | None, Parameter(name="--id")] = None,
+    known: str | None = None,
+    missing: Literal["linear", "last", "seasonal"] | None = None,
+    calendar: bool = False,
+    origins: int | None = None,
     text: str | None = None,
     label: str | None = None,
     out: Path | None = None,
@@ -43,16 +48,20 @@ def compare(
 ) -> None:
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
 
-    DATA is a folder of images or of sounds with a folder for each class, a CSV or Parquet table (a series to
-    forecast, or texts with labels), or a plain text. What it is taken for is printed first; --kind overrides it. The
-    same command goes on where it was stopped, and shows its result again once it is done. Under torchrun several
-    processes train each network together, each on its share of every batch.
+    DATA is a folder of images, sounds or tables with a folder for each class, a CSV or Parquet table (series to
+    forecast, sequences or texts with labels), sequences as .ts or .npz, or a plain text. What it is taken for is
+    printed first; --kind overrides it. The same command goes on where it was stopped, and shows its result again once
+    it is done. Under torchrun several processes train each network together, each on its share of every batch.
 
     Examples:
 
         pellucid compare photos/
 
         pellucid compare sales.csv --target units --horizon 7 --window 56
+
+        pellucid compare shops.csv --id shop --target units --known holiday --missing linear
+
+        pellucid compare JapaneseVowels_TRAIN.ts
 
         pellucid compare reviews.csv --text review --label stars --with cnn,gru
 
@@ -90,17 +99,27 @@ def compare(
     kind
         What the data is, where it is not taken for the right thing.
     target
-        Series: column to forecast (default: the last).
+        Series: column to forecast (default: the last); several (a,b or all) are a series each, with one network.
     horizon
         Series: steps ahead.
     window
         Series: steps of the past that are seen. Plain text: characters.
     split
         Series: rows for train,valid,test, e.g. 8640,2880,2880.
+    id_
+        Series and sequences in a long table: the column that tells them apart.
+    known
+        Series: columns known ahead, such as holidays, which networks see over the horizon.
+    missing
+        Series and sequences: how missing steps and values are filled; they are refused if not given.
+    calendar
+        Series: let networks see hour, weekday and month, where the step makes them sensible.
+    origins
+        Series: forecasts of the test part that are evaluated, evenly spaced (default: each step, at most 4,000).
     text
         Texts: their column.
     label
-        Texts: the column of labels.
+        Texts and sequences in a long table: the column of labels.
     out
         Folder of the run (default: runs/NAME-...).
     fresh
@@ -132,6 +151,7 @@ def compare(
     screen = Console(stderr=True, markup=False, quiet=not team.leads())
     screen.print(reading.recognise(data).sentence if kind is None else f"{data.name} is read as {kind}")
     options = {"target": target, "horizon": horizon, "window": window, "text": text, "label": label}
+    options |= {"id": id_, "known": known, "missing": missing, "calendar": calendar or None, "origins": origins}
     rows = None if split is None else _numbers("--split", split)
     with screen.status("Reading the data") as status:
         task = reading.load(

@@ -150,7 +150,7 @@ class Network(nn.Module):
         super().__init__()
         self.dropout = dropout  # of the features
         self.goal, self.by_rows, self.quantiles = task.goal, by_rows, len(task.quantiles)
-        self.target = _target_column(task) if task.goal == "forecast" else 0
+        self.target, self.levelled = _target_column(task) if task.goal == "forecast" else (0, 0)
         self.embedding = nn.Embedding(task.channels, embedding) if task.form == "tokens" else None
         self.body = body
         self.head = nn.Linear(body.features, task.outputs)
@@ -163,7 +163,8 @@ class Network(nn.Module):
             x = rows(x)
         if self.goal != "forecast":
             return self.head(self._features(x, lengths))  # type: ignore[no-any-return]
-        last = x[:, -1:]
+        # What the calendar says and what is known ahead follow the columns, and are seen as they are.
+        last = F.pad(x[:, -1:, : self.levelled], (0, x.shape[-1] - self.levelled))
         moves: Tensor = self.head(self._features(x - last, lengths)).unflatten(-1, (-1, self.quantiles))
         # Sorted, so that no quantile lies below a lower one (Chernozhukov, Fernandez-Val and Galichon 2010).
         return moves.sort(-1).values + last[..., [self.target]]
@@ -172,10 +173,11 @@ class Network(nn.Module):
         return F.dropout(self.body(x, lengths), self.dropout, self.training)
 
 
-def _target_column(task: Task) -> int:
+def _target_column(task: Task) -> tuple[int, int]:
+    """The place of the forecast column, and how many columns of the series there are."""
     columns = task.preprocessing["columns"]
     assert isinstance(columns, list)
-    return columns.index(task.preprocessing["target"])
+    return columns.index(task.preprocessing["target"]), len(columns)
 
 
 def _last(x: Tensor, lengths: Tensor | None) -> Tensor:

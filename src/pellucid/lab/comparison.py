@@ -18,7 +18,7 @@ from pellucid.errors import DataError
 from pellucid.lab import costs, report, team, why
 from pellucid.lab.bodies import Network
 from pellucid.lab.crew import Alone, Crew, Job, Watcher, Workshop
-from pellucid.lab.outcome import Trained, Yardstick, candidate, first, forecasts, scores_of, write_tables
+from pellucid.lab.outcome import Trained, Yardstick, candidate, figures, first, forecasts, scores_of, write_tables
 from pellucid.lab.plan import SHARES, Plan
 from pellucid.lab.results import BaselineResult, Comparison, Need, Trial
 from pellucid.lab.runs import Run, default_folder, write
@@ -162,7 +162,7 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
     ]
     sign = -1.0 if task.metric.higher_is_better else 1.0
     whole.sort(key=lambda t: sign * float(t.scores.mean()))
-    bootstrap = Bootstrap(len(task.test), block=2 * task.horizon if task.goal == "forecast" else 1)
+    bootstrap = Bootstrap(len(task.test), block=task.block)
     baseline_scores = task.baseline.scores.numpy()[None]
     rope = made.config.rope or (1.0 if task.metric.unit == "%" else 0.01 * abs(float(baseline_scores.mean())))
     yardstick = Yardstick(bootstrap, baseline_scores, rope)
@@ -179,6 +179,7 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
         sentence=task.baseline.sentence,
         score=bootstrap.interval(baseline_scores),
         forecast=None if task.goal != "forecast" else forecasts(task, task.baseline.prediction),
+        figures=[] if task.baseline.prediction is None else figures(task, [task.baseline.prediction], bootstrap),
     )
     need = _need(whole[0].trained, task, rope)
     return Comparison(

@@ -19,10 +19,10 @@ from pellucid.lab.bodies import Network
 from pellucid.lab.candidates import Blueprint
 from pellucid.lab.crew import safe
 from pellucid.lab.plan import Plan
-from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Forecast, SeedRun, Trial
+from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, Forecast, SeedRun, Trial
 from pellucid.lab.runs import Run, write
 from pellucid.lab.statistics import Bootstrap, Scores
-from pellucid.lab.task import Split, Task
+from pellucid.lab.task import Metric, Split, Task
 from pellucid.lab.train import Unit, predict
 
 
@@ -125,12 +125,14 @@ def candidate(
         confusion=_confusion(task, predictions) if task.goal == "class" else None,
         forecast=forecasts(task, predictions[0]) if task.goal == "forecast" else None,
         sample=_sample(task, model) if task.goal == "next" else None,
+        figures=figures(task, predictions, bootstrap),
     )
 
 
-def scores_of(predictions: list[Tensor], task: Task) -> Scores:
-    """(seeds, items) of the metric on the test part."""
-    return np.stack([task.metric.per_item(p, task.test.y).numpy() for p in predictions]).astype(np.float64)
+def scores_of(predictions: list[Tensor], task: Task, metric: Metric | None = None) -> Scores:
+    """(seeds, items) of a metric on the test part, the one that decides where None."""
+    metric = metric or task.metric
+    return np.stack([metric.per_item(p, task.test.y).numpy() for p in predictions]).astype(np.float64)
 
 
 def _curve(task: Task, trained: Trained, scores: Scores, bootstrap: Bootstrap) -> list[CurvePoint]:
@@ -158,6 +160,14 @@ def _save(model: nn.Module, run: Run, trained: Trained, seed: int, task: Task) -
     save_file({n: v.contiguous() for n, v in model.state_dict().items()}, _model_file(run, name, seed), metadata)
 
 
+def figures(task: Task, predictions: list[Tensor], bootstrap: Bootstrap) -> list[Figure]:
+    """What is reported beside the figure that decides, over test items and seeds."""
+    return [
+        Figure(name=m.name, unit=m.unit, value=bootstrap.interval(scores_of(predictions, task, m)))
+        for m in task.figures
+    ]
+
+
 def first(split: Split, count: int = 1) -> Split:
     """The first items as a batch."""
     lengths = None if split.lengths is None else split.lengths[:count]
@@ -173,24 +183,20 @@ def _confusion(task: Task, predictions: list[Tensor]) -> list[list[int]]:
 def forecasts(task: Task, prediction: Tensor | None) -> list[Forecast]:
     """Three test windows, evenly spread, in the data's own unit."""
     assert prediction is not None
-    (offset,), (factor,) = task.scale
     middle, sure = task.quantiles.index(0.5), len(task.quantiles) > 1 and prediction.shape[-1] > 1
     columns = task.preprocessing["columns"]
     assert isinstance(columns, list)
     column = columns.index(task.preprocessing["target"])
 
-    def raw(values: Tensor) -> list[float]:
-        return [float(v) for v in values.double() * factor + offset]
-
     return [
         Forecast(
             start=task.test.items[i],
             channel=task.labels[0],
-            past=raw(task.test.x[i, :, column]),
-            actual=raw(task.test.y[i, :, 0]),
-            predicted=raw(prediction[i, :, middle if prediction.shape[-1] > 1 else 0]),
-            low=raw(prediction[i, :, 0]) if sure else None,
-            high=raw(prediction[i, :, -1]) if sure else None,
+            past=task.raw(task.test.x[i, :, column], i),
+            actual=task.raw(task.test.y[i, :, 0], i),
+            predicted=task.raw(prediction[i, :, middle if prediction.shape[-1] > 1 else 0], i),
+            low=task.raw(prediction[i, :, 0], i) if sure else None,
+            high=task.raw(prediction[i, :, -1], i) if sure else None,
         )
         for i in sorted({len(task.test) // 6, len(task.test) // 2, 5 * len(task.test) // 6})
     ]
@@ -234,7 +240,6 @@ def _answers(task: Task, prediction: Tensor) -> list[str]:
     if task.goal == "class":
         return [task.labels[i] for i in prediction.argmax(-1).tolist()]
     if task.goal == "forecast":
-        (offset,), (factor,) = task.scale
         middle = prediction[..., task.quantiles.index(0.5)]
-        return [" ".join(f"{v * factor + offset:.6g}" for v in row) for row in middle.tolist()]
+        return [" ".join(f"{v:.6g}" for v in task.raw(row, i)) for i, row in enumerate(middle)]
     return [""] * len(prediction)

@@ -34,6 +34,14 @@ class Odds(Record):
     rope: float  # what is negligible, in the metric's unit
 
 
+class Figure(Record):
+    """A further figure, reported beside the one that decides."""
+
+    name: str
+    unit: str
+    value: Interval
+
+
 class Epoch(Record):
     """One pass over the training part."""
 
@@ -138,6 +146,7 @@ class Candidate(Record):
     confusion: list[list[int]] | None  # rows: true class; summed over seeds
     forecast: list[Forecast] | None  # a few test windows, in the data's own unit
     sample: str | None  # generated text, for next-character models
+    figures: list[Figure] = []  # beside the one that decides
 
 
 class Forecast(Record):
@@ -159,6 +168,7 @@ class BaselineResult(Record):
     sentence: str
     score: Interval
     forecast: list[Forecast] | None
+    figures: list[Figure] = []
 
 
 class Verdict(Record):

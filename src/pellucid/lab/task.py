@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Kind = Literal["images", "series", "text", "characters", "sound"]
+Kind = Literal["images", "series", "sequences", "text", "characters", "sound"]
 Form = Literal["image", "sequence", "tokens"]
 Goal = Literal["class", "forecast", "next"]
 
@@ -46,12 +46,14 @@ class Split:
         y: classes (N,) int64, forecasts (N, horizon, 1) float32 scaled like ``x``, or next tokens (N, T) int64.
         lengths: (N,) int64 valid steps of each row of ``x``, or None where all rows are full.
         items: N names for the predictions file: a file's path, a row number, a window's first time.
+        scales: (N, 2) float64 offset and factor of each forecast, where items are of several series; None elsewhere.
     """
 
     x: Tensor
     y: Tensor
     lengths: Tensor | None
     items: list[str]
+    scales: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -59,7 +61,8 @@ class Split:
     def rows(self, rows: Tensor) -> Split:
         """Some of the items, by number."""
         lengths = None if self.lengths is None else self.lengths[rows]
-        return Split(self.x[rows], self.y[rows], lengths, [self.items[i] for i in rows.tolist()])
+        scales = None if self.scales is None else self.scales[rows]
+        return Split(self.x[rows], self.y[rows], lengths, [self.items[i] for i in rows.tolist()], scales)
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,12 @@ class Task:
         facts: (what, value) pairs for the report: sizes of splits, how they were made, seasonality, missing values.
         cautions: sentences a careful colleague would add (imbalance, few test items, duplicates across classes...).
         preprocessing: all that prediction on new data needs, JSON-serialisable.
-        figures: further metrics that are reported beside the one that decides.
+        figures: further metrics that are reported beside the one that decides; they score the test part, in its order.
         quantiles: of a forecast, ascending, 0.5 among them; ``(0.5,)`` is a forecast without an interval.
         class_weights: (classes,) float32 of the loss, where the training part is out of balance; None for equal ones.
         augment: makes another training batch of one, ``x`` alone, drawing from torch's global generator; None for none.
         recipe: how it was made, or None where it is of no file.
+        block: neighbouring test items that the bootstrap draws together, because their forecasts overlap; 1 for none.
     """
 
     kind: Kind
@@ -150,6 +154,14 @@ class Task:
     class_weights: Tensor | None = None
     augment: Callable[[Tensor], Tensor] | None = None
     recipe: Recipe | None = None
+    block: int = 1
+
+    def raw(self, values: Tensor, item: int) -> list[float]:
+        """Scaled values of a test item's forecast column in the data's own unit."""
+        offset, factor = (
+            (self.scale[0][0], self.scale[1][0]) if self.test.scales is None else self.test.scales[item].tolist()
+        )
+        return [float(v) for v in values.double() * factor + offset]
 
     @property
     def lesson(self) -> Lesson:

@@ -11,20 +11,22 @@ from typing import Any, get_args
 import polars as pl
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.data import characters, images, series, sound, table, text
+from pellucid.lab.data import characters, images, sequence_files, sequences, series, sound, table, text
 from pellucid.lab.data.folders import Progress
 from pellucid.lab.task import Kind, Recipe, Task
 
 _LOADERS: dict[str, Callable[..., Task]] = {
     "images": images.load,
     "series": series.load,
+    "sequences": sequences.load,
     "text": text.load,
     "characters": characters.load,
     "sound": sound.load,
 }
 _OPTIONS: dict[str, frozenset[str]] = {
     "images": frozenset({"seed", "size"}),
-    "series": frozenset({"target", "horizon", "window", "split"}),
+    "series": frozenset({"target", "id", "horizon", "window", "split", "known", "missing", "calendar", "origins"}),
+    "sequences": frozenset({"seed", "label", "id", "missing", "longest"}),
     "text": frozenset({"seed", "text", "label", "longest"}),
     "characters": frozenset({"window"}),
     "sound": frozenset({"seed"}),
@@ -60,16 +62,31 @@ def recognise(path: Path) -> Recognition:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv", *table.PARQUET):
         frame = table.read(path)
+        long = sequence_files.long_columns(frame)
+        if long:
+            return Recognition(
+                "sequences",
+                f"{path.name} is a long table whose column {long.label!r} is the same along each {long.id!r}: sequences to "
+                "classify",
+            )
         words = [n for n in frame.columns if table.is_words(frame[n])]
         numeric = any(c.dtype.is_numeric() for c in frame.iter_columns())
         if frame.width > 1 and words and (not numeric or any(_mean_length(frame[n]) > 20 for n in words)):
             return Recognition("text", f"{path.name} has a column of texts, {words[0]!r}: texts to classify")
+        several = series.id_column(frame)
+        if several:
+            return Recognition(
+                "series",
+                f"{path.name} is a table of numbers with several series by column {several!r}: series to forecast",
+            )
         return Recognition("series", f"{path.name} is a table of numbers: a series to forecast")
+    if suffix == ".ts" or (suffix == ".npz" and sequence_files.holds_sequences(path)):
+        return Recognition("sequences", f"{path.name} holds numbers over time with a class each: sequences to classify")
     if suffix in (".txt", ".md", ".text", ""):
         return Recognition("characters", f"{path.name} is a plain text: say its next character")
     raise DataError(
-        f"{path}: files ending in {suffix!r} are not known; give a folder of images or sounds per class, a CSV or "
-        "Parquet table, or a plain text"
+        f"{path}: files ending in {suffix!r} are not known; give a folder of images, sounds or tables per class, a "
+        "CSV or Parquet table, sequences as .ts or .npz, or a plain text"
     )
 
 
@@ -88,7 +105,7 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
         recognise(path)
     given = {name: value for name, value in options.items() if value is not None}
     wants_folder = recognised in ("images", "sound")
-    if path.exists() and path.is_dir() != wants_folder:
+    if recognised != "sequences" and path.exists() and path.is_dir() != wants_folder:
         needed = "a folder with a folder for each class" if wants_folder else "a file"
         raise DataError(f"{path}: {recognised} needs {needed}, and this is a {'file' if wants_folder else 'folder'}")
     for name in ("horizon", "window", "longest"):
@@ -99,7 +116,7 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
         known = ", ".join(sorted(_OPTIONS[recognised])) or "none"
         raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {known}")
     recipe = Recipe(path.resolve(), recognised, tuple(sorted((n, _fixed(v)) for n, v in given.items())))
-    if recognised in ("images", "sound"):
+    if recognised in ("images", "sound", "sequences"):
         given["progress"] = progress
     return replace(_LOADERS[recognised](path, **given), recipe=recipe)
 
@@ -109,15 +126,24 @@ def _fixed(value: object) -> object:
 
 
 def _recognise_folder(path: Path) -> Recognition:
-    counts = {"images": 0, "sound": 0}
+    if sequence_files.archive_pair(path):
+        return Recognition(
+            "sequences", f"{path.name} holds a training and a test file of sequences: sequences to classify"
+        )
+    counts = {"images": 0, "sound": 0, "sequences": 0}
     for file in path.rglob("*"):
         suffix = file.suffix.lower()
         counts["images"] += suffix in images.SUFFIXES
         counts["sound"] += suffix in sound.SUFFIXES
+        counts["sequences"] += suffix in sequence_files.TABLES
     if not any(counts.values()):
         raise DataError(
-            f"{path}: the folder holds no images and no sounds that are known; put each class's files into a "
+            f"{path}: the folder holds no images and no sounds or tables that are known; put each class's files into a "
             "folder of its own"
+        )
+    if counts["sequences"] > max(counts["sound"], counts["images"]):
+        return Recognition(
+            "sequences", f"{path.name} holds {counts['sequences']:,} tables: sequences to classify, one a file"
         )
     if counts["sound"] > counts["images"]:
         return Recognition("sound", f"{path.name} holds {counts['sound']:,} sounds: recordings to classify")

@@ -20,19 +20,87 @@ def accuracy() -> Metric:
     return Metric("accuracy", "%", True, per_item)
 
 
-def mean_absolute_error(factors: tuple[float, ...], unit: str) -> Metric:
+def mean_absolute_error(factors: tuple[float, ...], unit: str, median: int = 0) -> Metric:
     """Mean over horizon and columns of |forecast - actual|, in the series' own unit.
 
     Args:
         factors: what one scaled unit of each forecast column is in the data.
         unit: the unit's name, or "".
+        median: place of the median among the quantiles.
     """
 
     def per_item(prediction: Tensor, target: Tensor) -> Tensor:
-        errors = (prediction.double() - target.double()).abs() * torch.tensor(factors, dtype=torch.float64)
+        errors = _errors(prediction, target, median).abs() * torch.tensor(factors, dtype=torch.float64)
         return errors.mean((1, 2))
 
     return Metric("mean absolute error", unit, False, per_item)
+
+
+def mean_absolute_scaled_error(naive: Tensor, season: int, median: int = 0) -> Metric:
+    """MASE (Hyndman and Koehler 2006): the error divided by the seasonal naive's one-step error in the training part.
+
+    Args:
+        naive: (N,) that error for each test item, in scaled units.
+        season: of the naive forecast, 1 for the last value.
+        median: place of the median among the quantiles.
+    """
+
+    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
+        return _errors(prediction, target, median).abs().mean((1, 2)) / naive
+
+    return Metric(f"MASE (season {season})" if season > 1 else "MASE", "", False, per_item)
+
+
+def symmetric_percentage_error(offset: Tensor, factor: Tensor, median: int = 0) -> Metric:
+    """sMAPE as in the M4 competition: mean of 200 |forecast - actual| / (|forecast| + |actual|), 0 where both are 0.
+
+    Args:
+        offset, factor: (N,) of each test item, with raw = scaled * factor + offset.
+        median: place of the median among the quantiles.
+    """
+
+    def raw(values: Tensor) -> Tensor:
+        return values.double() * factor[:, None, None] + offset[:, None, None]
+
+    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
+        said, came = raw(prediction[..., [median]]), raw(target)
+        whole = said.abs() + came.abs()
+        return (200 * (said - came).abs() / torch.where(whole > 0, whole, 1.0)).mean((1, 2))
+
+    return Metric("sMAPE", "%", False, per_item)
+
+
+def mean_quantile_loss(factor: float, unit: str, quantiles: tuple[float, ...]) -> Metric:
+    """Mean over horizon and quantiles of max(q (y - p), (q - 1)(y - p)) (Koenker and Bassett 1978).
+
+    Args:
+        factor: what one scaled unit is in the data.
+        unit: the unit's name, or "".
+        quantiles: of the forecasts.
+    """
+
+    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
+        levels = torch.tensor(quantiles, dtype=torch.float64)
+        above = target.double() - prediction.double()
+        return factor * torch.maximum(levels * above, (levels - 1) * above).mean((1, 2))
+
+    return Metric("quantile loss", unit, False, per_item)
+
+
+def coverage(quantiles: tuple[float, ...]) -> Metric:
+    """Share of steps between the lowest and the highest quantile, in percent; right is their difference."""
+    share = round(100 * (quantiles[-1] - quantiles[0]))
+
+    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
+        inside = (prediction[..., :1] <= target) & (target <= prediction[..., -1:])
+        return 100.0 * inside.double().mean((1, 2))
+
+    return Metric(f"coverage of the {share} % interval", "%", True, per_item)
+
+
+def _errors(prediction: Tensor, target: Tensor, median: int) -> Tensor:
+    """(N, horizon, 1) forecast minus actual."""
+    return prediction[..., [median]].double() - target.double()
 
 
 def bits_per_character() -> Metric:

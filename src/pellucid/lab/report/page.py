@@ -33,6 +33,8 @@ def render(comparison: Comparison) -> str:
         words=words,
         colours=colours,
         intervals=charts.intervals(comparison),
+        beside=[(c.label, c.figures) for c in comparison.candidates]
+        + [(comparison.baseline.name, comparison.baseline.figures)],
         learning=[charts.learning(comparison, c, colours[c.name]) for c in comparison.candidates],
         confusions=[
             (c, _confusion(comparison, c), _mistakes(comparison, c)) for c in comparison.candidates if c.confusion

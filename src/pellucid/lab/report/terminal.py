@@ -35,4 +35,22 @@ def terminal_table(comparison: Comparison) -> RenderableType:
     notes = [*comparison.verdict.reasons, *comparison.cautions]
     what = Text(f"{comparison.metric}{unit} ({better} is better)")
     lines: list[RenderableType] = [Text(comparison.verdict.sentence, style="bold"), Text(""), what, table, Text("")]
+    if comparison.candidates[0].figures:
+        lines += [_beside(comparison), Text("")]
     return Group(*lines, *(Text(note) for note in notes))
+
+
+def _beside(comparison: Comparison) -> Table:
+    """The figures beside the one that decides; their intervals are in the report."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("beside it", overflow="fold")
+    for figure in comparison.candidates[0].figures:
+        unit = f", {figure.unit}" if figure.unit == "%" else ""
+        table.add_column(figure.name + unit, justify="right", overflow="fold", max_width=14)
+    rows = [
+        *((c.label, c.figures) for c in comparison.candidates),
+        (comparison.baseline.name, comparison.baseline.figures),
+    ]
+    for name, figures in rows:
+        table.add_row(Text(name), *(words.figure(figure.value) for figure in figures))
+    return table

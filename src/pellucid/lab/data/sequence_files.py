@@ -1,0 +1,387 @@
+"""Sequences with classes, in the forms in which people have them.
+
+- the ``.ts`` files of the UCR and UEA archives; NAME_TRAIN.ts and NAME_TEST.ts beside each other are a given split
+- a long table: a column that says which sequence, channels, and a label that is the same along a sequence
+- a folder of tables for each class, a file each sequence, perhaps below train and test
+- NPZ with arrays ``values`` (N, T, C) or (N, T), ``labels`` (N,) and, unless NaN fills up behind the ends, ``lengths`` (N,)
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.data import table
+from pellucid.lab.data.folders import Progress, class_folders
+from pellucid.lab.data.split import shown
+
+Array = NDArray[np.float64]
+TABLES = frozenset({".csv", ".tsv", *table.PARQUET})
+IDS = (
+    "id",
+    "sequence",
+    "sequence_id",
+    "series",
+    "series_id",
+    "unique_id",
+    "case",
+    "case_id",
+    "recording",
+    "sample",
+    "sample_id",
+)
+LABELS = ("label", "labels", "class", "category", "target", "y")
+TIMES = ("time", "date", "timestamp", "datetime", "t", "step", "index", "frame", "seconds", "ms")
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """What was read.
+
+    Attributes:
+        values: of each sequence (T, C); what is missing is not a number.
+        labels: of each, as text; classes: all of them, in order.
+        items: a name for each.
+        channels: their names.
+        given: side of each (0 training, 1 validation, 2 test) where the data says so, else None.
+        form: where they were, in words.
+    """
+
+    values: list[Array]
+    labels: list[str]
+    classes: list[str]
+    items: list[str]
+    channels: list[str]
+    given: list[int] | None
+    form: str
+
+
+def read(source: Path, *, label: str | None, id: str | None, progress: Progress | None) -> Sequences:
+    """Read whatever form it is; the columns' names matter to a long table alone.
+
+    Raises:
+        DataError: it is none of the forms, or is malformed.
+        ArgumentError: a column that is not there.
+    """
+    suffix = source.suffix.lower()
+    if source.is_dir():
+        pair = archive_pair(source)
+        found = _archive(pair) if pair else _folders(source, progress)
+    elif suffix == ".ts":
+        found = _archive(_beside(source))
+    elif suffix == ".npz":
+        found = _arrays(source)
+    elif suffix in TABLES:
+        found = _long(source, label, id)
+    else:
+        raise DataError(
+            f"{source}: sequences come as .ts, .npz, a long table (CSV or Parquet) or a folder of tables for each class"
+        )
+    if (label or id) and suffix not in TABLES:
+        raise ArgumentError(f"--{'label' if label else 'id'} names a column of a long table, and {source} is none")
+    for name, values in zip(found.items, found.values, strict=True):
+        if not len(values):
+            raise DataError(f"{source}: {name} has no steps; remove it")
+    return found
+
+
+# .ts
+
+
+def archive_pair(folder: Path) -> list[Path] | None:
+    """The two files of a problem in a folder of the archive, training first; None if there are none."""
+    train = sorted(f for f in folder.glob("*.ts") if f.stem.upper().endswith("_TRAIN"))
+    if len(train) != 1:
+        return None
+    pair = _beside(train[0])
+    return pair if len(pair) == 2 else None
+
+
+def _beside(file: Path) -> list[Path]:
+    """A file and, where it is one side of a split, the other: training first."""
+    for own, other in (("_TRAIN", "_TEST"), ("_TEST", "_TRAIN")):
+        if file.stem.upper().endswith(own):
+            stem = file.stem[: -len(own)].upper() + other
+            twin = next((f for f in file.parent.glob("*.ts") if f.stem.upper() == stem), None)
+            if twin is not None:
+                return [file, twin] if own == "_TRAIN" else [twin, file]
+    return [file]
+
+
+def _archive(files: Sequence[Path]) -> Sequences:
+    values: list[Array] = []
+    labels: list[str] = []
+    items: list[str] = []
+    given: list[int] = []
+    classes: list[str] = []
+    for side, file in enumerate(files):
+        cases, own, known = read_ts(file)
+        values += cases
+        labels += own
+        classes += [c for c in known if c not in classes]
+        items += [f"{shown(Path(file.name))} case {k + 1}" for k in range(len(cases))]
+        given += [2 * side] * len(cases)
+    widths = sorted({v.shape[1] for v in values})
+    if len(widths) > 1:
+        raise DataError(f"{files[0]}: cases have {widths[0]} to {widths[-1]} dimensions; all need the same")
+    channels = [f"dimension {k + 1}" for k in range(widths[0])]
+    form = " and ".join(shown(Path(f.name)) for f in files)
+    used = [c for c in classes if c in set(labels)]
+    return Sequences(values, labels, used, items, channels, given if len(files) == 2 else None, f"in {form}")
+
+
+def read_ts(file: Path) -> tuple[list[Array], list[str], list[str]]:
+    """The cases (T, C), their classes, and the classes that the head lists, of one ``.ts`` file.
+
+    A case is a line: dimensions with colons between, each of values with commas between, and the class behind the last
+    colon; ``?`` is a missing value. Dimensions of a case that are unequally long end with missing values, and steps at the
+    end that are missing in all are none.
+
+    Raises:
+        DataError: no classes, values with time stamps, or a malformed line.
+    """
+    head: dict[str, list[str]] = {}
+    cases: list[Array] = []
+    labels: list[str] = []
+    inside = False
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: the file cannot be read as UTF-8 text ({error})") from None
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not line or line.startswith(("#", "%")):
+            continue
+        if not inside:
+            if not line.startswith("@"):
+                raise DataError(f"{file}, line {number}: a line that begins with @ is needed before @data")
+            word, *rest = line[1:].split()
+            head[word.lower()] = rest
+            inside = word.lower() == "data"
+            if inside:
+                _check_head(file, head)
+            continue
+        *dimensions, name = line.split(":")
+        name = name.strip()
+        if not dimensions or (head["classlabel"][1:] and name not in head["classlabel"][1:]):
+            raise DataError(f"{file}, line {number}: {name[:40]!r} is none of the classes that @classLabel lists")
+        cases.append(_case(file, number, dimensions))
+        labels.append(name)
+    if not cases:
+        raise DataError(f"{file}: there are no cases after @data")
+    return cases, labels, head["classlabel"][1:] or sorted(set(labels))
+
+
+def _check_head(file: Path, head: dict[str, list[str]]) -> None:
+    if head.get("timestamps", ["false"])[0].lower() == "true":
+        raise DataError(
+            f"{file}: its values have time stamps (@timestamps true); write evenly spaced values without them"
+        )
+    if head.get("classlabel", ["false"])[0].lower() != "true":
+        raise DataError(f"{file}: its sequences have no classes (@classLabel true and the classes are needed)")
+
+
+def _case(file: Path, number: int, dimensions: list[str]) -> Array:
+    rows = []
+    for dimension in dimensions:
+        try:
+            rows.append(np.array([np.nan if v.strip() in ("?", "NaN") else float(v) for v in dimension.split(",")]))
+        except ValueError as error:
+            raise DataError(
+                f"{file}, line {number}: {error}; values are numbers with commas between, ? for a missing one"
+            ) from None
+    values = np.full((max(map(len, rows)), len(rows)), np.nan)
+    for k, row in enumerate(rows):
+        values[: len(row), k] = row
+    return _without_padding(values)
+
+
+def _without_padding(values: Array) -> Array:
+    """Without the steps at the end at which every channel is missing."""
+    there = np.flatnonzero((~np.isnan(values)).any(1))
+    return values[: there[-1] + 1] if len(there) else values[:0]
+
+
+# A long table
+
+
+@dataclass(frozen=True)
+class LongColumns:
+    """Which column of a long table is what."""
+
+    id: str
+    label: str
+
+
+def long_columns(frame: pl.DataFrame) -> LongColumns | None:
+    """The columns of a long table of sequences with classes, by their names; None where it is none.
+
+    A label counts only if it is the same along each sequence, if there are several, and fewer than sequences.
+    """
+    for id in frame.columns:
+        if id.lower() not in IDS or frame[id].null_count() or not 2 <= frame[id].n_unique() <= frame.height / 2:
+            continue
+        for label in frame.columns:
+            if label.lower() in LABELS and label != id and _constant(frame, id, label):
+                return LongColumns(id, label)
+    return None
+
+
+def _constant(frame: pl.DataFrame, id: str, label: str) -> bool:
+    if not table.could_be_classes(frame[label]):
+        return False
+    each = frame.group_by(id).agg(pl.col(label).n_unique().alias("different"))
+    return bool((each["different"] == 1).all()) and 2 <= frame[label].n_unique() < len(each)
+
+
+def _long(source: Path, label: str | None, id: str | None) -> Sequences:
+    frame = table.read(source)
+    for name in (label, id):
+        if name is not None and name not in frame.columns:
+            raise ArgumentError(f"{source} has no column {name!r}; its columns are {', '.join(frame.columns)}")
+    by_name = long_columns(frame)
+    id = id or (by_name.id if by_name else next((n for n in frame.columns if n.lower() in IDS), None))
+    label = label or (by_name.label if by_name else next((n for n in frame.columns if n.lower() in LABELS), None))
+    if id is None or label is None:
+        lacking = "which sequence a row is of (--id)" if id is None else "the class (--label)"
+        raise DataError(f"{source}: no column says {lacking}; its columns are {', '.join(frame.columns)}")
+    for name in (id, label):
+        if frame[name].null_count():
+            at = int(frame[name].is_null().arg_max() or 0)
+            raise DataError(
+                f"{source}, {table.row(source, at)}: column {name!r} is empty there; fill it in or drop the row"
+            )
+    channels = _channels(source, frame.drop(id, label))
+    values = channels.to_numpy().astype(np.float64)
+    names = frame[id].cast(pl.String).to_list()
+    classes_of = frame[label].cast(pl.String).to_list()
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(name, []).append(row)
+    for name, own in rows.items():
+        other = next((row for row in own if classes_of[row] != classes_of[own[0]]), None)
+        if other is not None:
+            raise DataError(
+                f"{source}, {table.row(source, other)}: the label of {id} {name!r} changes from {classes_of[own[0]]!r} to "
+                f"{classes_of[other]!r}; a sequence has one class"
+            )
+    return Sequences(
+        values=[values[own] for own in rows.values()],
+        labels=[classes_of[own[0]] for own in rows.values()],
+        classes=sorted(set(classes_of)),
+        items=[f"{id} {name}" for name in rows],
+        channels=channels.columns,
+        given=None,
+        form=f"told apart by column {id!r}, of the classes in column {label!r}",
+    )
+
+
+def _channels(source: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """The numeric columns that are no times."""
+    kept = {}
+    for name in frame.columns:
+        column = frame[name]
+        if name.lower() in TIMES or column.dtype.is_temporal():
+            continue
+        if column.dtype == pl.String:
+            cast = column.str.strip_chars().cast(pl.Float64, strict=False)
+            if cast.null_count() == frame.height or cast.null_count() > column.null_count() + frame.height / 2:
+                continue
+            wrong = (cast.is_null() & column.is_not_null()).to_numpy()
+            if wrong.any():
+                at = int(wrong.argmax())
+                raise DataError(
+                    f"{source}, {table.row(source, at)}: column {name!r} has {column[at]!r} where a number is needed; correct it, "
+                    "or remove the column"
+                )
+            column = cast
+        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
+            kept[name] = column.cast(pl.Float64)
+    if not kept:
+        raise DataError(
+            f"{source}: no column holds numbers ({', '.join(frame.columns)}); a sequence needs one channel at least"
+        )
+    return pl.DataFrame(kept)
+
+
+# A folder a class
+
+
+def _folders(source: Path, progress: Progress | None) -> Sequences:
+    classes, files, labels, given = class_folders(source, TABLES, "table")
+    values: list[Array] = []
+    channels: list[str] = []
+    for index, file in enumerate(files):
+        own = _channels(file, table.read(file))
+        if channels and own.columns != channels:
+            raise DataError(
+                f"{file}: its columns are {', '.join(own.columns)}, and those of {files[0].name} are {', '.join(channels)}; all "
+                "sequences need the same, in the same order"
+            )
+        channels = own.columns
+        values.append(own.to_numpy().astype(np.float64))
+        if progress:
+            progress(index + 1, len(files), "tables")
+    items = [shown(file.relative_to(source)) for file in files]
+    return Sequences(values, [classes[k] for k in labels], classes, items, channels, given, "a file each")
+
+
+# NPZ
+
+
+def holds_sequences(source: Path) -> bool:
+    """Whether an NPZ file has the arrays of sequences."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            return "values.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _arrays(source: Path) -> Sequences:
+    try:
+        with np.load(source, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise DataError(f"{source}: the arrays cannot be read ({error}); save plain ones with numpy.savez") from None
+    for name in ("values", "labels"):
+        if name not in arrays:
+            raise DataError(
+                f"{source}: it has {', '.join(arrays) or 'no arrays'}, and values (N, T, C) and labels (N,) are needed, with "
+                "lengths (N,) where sequences are unequally long"
+            )
+    values, labels = arrays["values"], arrays["labels"]
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.ndim != 3 or values.dtype.kind not in "fiub":
+        raise DataError(
+            f"{source}: values has shape {values.shape} and type {values.dtype}; numbers of (N, T, C) are needed"
+        )
+    padded = "lengths" not in arrays
+    lengths = arrays.get("lengths", np.full(len(values), values.shape[1]))
+    if labels.shape != (len(values),) or lengths.shape != (len(values),) or lengths.dtype.kind not in "iu":
+        raise DataError(
+            f"{source}: labels have shape {labels.shape} and lengths {lengths.shape} ({lengths.dtype}), and {len(values)} "
+            "sequences need one label and one whole length each"
+        )
+    if len(values) and not (lengths.min() >= 1 and lengths.max() <= values.shape[1]):
+        raise DataError(
+            f"{source}: lengths go from {lengths.min()} to {lengths.max()}; 1 to {values.shape[1]} are possible"
+        )
+    names = [str(v) for v in labels.tolist()]
+    classes = [str(v) for v in np.unique(labels).tolist()]
+    cut = [v[:n].astype(np.float64) for v, n in zip(values, lengths.tolist(), strict=True)]
+    cut = [_without_padding(v) for v in cut] if padded else cut
+    if not cut:
+        raise DataError(f"{source}: values has no sequences")
+    items = [f"sequence {k + 1}" for k in range(len(cut))]
+    return Sequences(
+        cut, names, classes, items, [f"channel {k + 1}" for k in range(values.shape[2])], None, "from arrays"
+    )

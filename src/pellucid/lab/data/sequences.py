@@ -1,0 +1,206 @@
+"""Sequences of numbers, of one or several channels and of unequal length, each of a class.
+
+How they are written is :mod:`sequence_files`' concern; here they are split, scaled and padded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.data import sequence_files
+from pellucid.lab.data.folders import Progress, majority, sides
+from pellucid.lab.data.metrics import accuracy
+from pellucid.lab.data.sequence_files import Sequences
+from pellucid.lab.data.series.gaps import Missing, filled_column
+from pellucid.lab.data.split import deviation, digest, imbalance
+from pellucid.lab.task import Baseline, Metric, Split, Task
+
+Array = NDArray[np.float64]
+
+
+def load(
+    source: Path,
+    *,
+    seed: int = 0,
+    label: str | None = None,
+    id: str | None = None,
+    missing: str | None = None,
+    longest: int | None = None,
+    progress: Progress | None = None,
+) -> Task:
+    """Read, split (as the data says, or 70/15/15 % of each class), scale by the training part, pad to the longest.
+
+    Args:
+        source: see :mod:`sequence_files`.
+        seed: of the split.
+        label, id: columns of a long table; found by their names where None.
+        missing: how missing values are filled, within each sequence: ``"linear"`` or ``"last"``.
+        longest: steps that are kept of longer sequences; all where None.
+        progress: told of each file.
+
+    Raises:
+        DataError: it cannot be read, has one class, or lacks values.
+        ArgumentError: an option that does not fit.
+    """
+    found = sequence_files.read(source, label=label, id=id, progress=progress)
+    facts: list[tuple[str, str]] = []
+    values = [v[:longest] for v in _without_gaps(source, found, missing, facts)]
+    labels = [found.classes.index(c) for c in found.labels]
+    if len(found.classes) < 2:
+        raise DataError(f"{source}: there is one class, {found.classes[0]!r}, and telling classes apart needs two")
+    contents = [digest(str(v.shape), np.ascontiguousarray(v).tobytes()) for v in values]
+    indices, cautions, how = sides(source, found.classes, labels, contents, found.given, seed)
+    if found.given is not None:
+        how = how.replace("as the folder gives it", "as the data gives it")
+        cautions = [caution.replace("items", "sequences") for caution in cautions]
+    if warning := imbalance(labels, found.classes):
+        cautions.append(warning)
+    lengths = np.array([len(v) for v in values], dtype=np.int64)
+    steps = np.concatenate([values[i] for i in indices[0]])
+    if np.abs(steps).max() > 1e30:
+        raise DataError(
+            f"{source}: values reach {np.abs(steps).max():.3g}, which is past what networks compute with; give another unit"
+        )
+    mean, spread = steps.mean(0), deviation(steps, 0)
+    x = np.zeros((len(values), int(lengths.max()), len(found.channels)), dtype=np.float32)
+    for i, v in enumerate(values):
+        x[i, : len(v)] = (v - mean) / spread
+    y = torch.tensor(labels, dtype=torch.int64)
+    unequal = lengths.min() < lengths.max()
+    splits = [
+        Split(
+            torch.from_numpy(x[i]),
+            y[torch.from_numpy(i)],
+            torch.from_numpy(lengths[i]) if unequal else None,
+            [found.items[k] for k in i],
+        )
+        for i in indices
+    ]
+    cautions.append("If one person or machine made several sequences, they may lie on both sides of the split.")
+    metric = accuracy()
+    baseline, tried = _baseline([[values[k] for k in i] for i in indices], splits, found.classes, metric)
+    span = f"{lengths.min():,} to {lengths.max():,}" if unequal else f"{lengths.max():,}"
+    count = len(found.channels)
+    return Task(
+        kind="sequences",
+        form="sequence",
+        goal="class",
+        source=source,
+        title=f"{len(values):,} sequences of {span} steps, {count} channel{'s' if count != 1 else ''}, {len(found.classes)} classes",
+        fingerprint=digest(
+            *contents, *found.items, *found.labels, *found.channels, f"sequences {seed} {longest} {how}"
+        ),
+        channels=count,
+        extent=(int(lengths.max()),),
+        outputs=len(found.classes),
+        labels=tuple(found.classes),
+        horizon=0,
+        scale=(tuple(mean.tolist()), tuple(spread.tolist())),
+        step="",
+        metric=metric,
+        baseline=baseline,
+        train=splits[0],
+        valid=splits[1],
+        test=splits[2],
+        facts=(
+            ("Sequences", f"{len(values):,} of {span} steps, {found.form}"),
+            ("Channels", ", ".join(found.channels) if count <= 20 else f"{count}"),
+            ("Classes", str(len(found.classes))),
+            ("Split", how),
+            ("Lengths", "each sequence is seen to its own end, and nothing behind it" if unequal else "all equal"),
+            ("Scaling", "mean and deviation of the training part's steps, per channel"),
+            *facts,
+            tried,
+        ),
+        cautions=tuple(cautions),
+        preprocessing={
+            "kind": "sequences",
+            "channels": found.channels,
+            "longest": longest,
+            "missing": missing,
+            "mean": mean.tolist(),
+            "deviation": spread.tolist(),
+            "classes": found.classes,
+        },
+    )
+
+
+def _without_gaps(source: Path, found: Sequences, how: str | None, facts: list[tuple[str, str]]) -> list[Array]:
+    """The values, gaps filled as asked."""
+    if how is not None and how not in get_args(Missing):
+        raise ArgumentError(f"missing is {how!r}; choose linear or last")
+    if how == "seasonal":
+        raise ArgumentError(
+            "missing is 'seasonal', and sequences to classify have no season in common; choose linear or last"
+        )
+    holed = [i for i, v in enumerate(found.values) if np.isnan(v).any()]
+    for i, v in enumerate(found.values):
+        if np.isinf(v).any():
+            raise DataError(f"{source}: {found.items[i]} holds an infinite value; correct it")
+        if np.isnan(v).all(0).any():
+            name = found.channels[int(np.isnan(v).all(0).argmax())]
+            raise DataError(
+                f"{source}: {found.items[i]} has no value at all in channel {name!r}; remove it or the channel"
+            )
+    if not holed:
+        return found.values
+    count = sum(int(np.isnan(found.values[i]).sum()) for i in holed)
+    where = f"{count:,} values are missing in {len(holed):,} of {len(found.values):,} sequences"
+    if how is None:
+        raise DataError(
+            f"{source}: {where} (the first in {found.items[holed[0]]}); say how to fill them with --missing linear or last"
+        )
+    facts += [("Missing", where), ("Filled", f"{how}, within each sequence; before the first value, with that")]
+    filled = list(found.values)
+    for i in holed:
+        filled[i] = np.stack([_filled(column, how) for column in found.values[i].T], 1)
+    return filled
+
+
+def _filled(column: Array, how: str) -> Array:
+    """Without gaps: before the first value with that value."""
+    begins = int((~np.isnan(column)).argmax())
+    rest = filled_column(column[begins:], "linear" if how == "linear" else "last")
+    return np.concatenate([np.full(begins, column[begins]), rest])
+
+
+def _baseline(
+    values: list[list[Array]], splits: list[Split], classes: list[str], metric: Metric
+) -> tuple[Baseline, tuple[str, str]]:
+    """The most frequent class, or the class of the nearest training sequence; whichever is better on validation."""
+    answers = [
+        (majority(splits[0].y, part.y, classes, metric), nearest(values[0], splits[0].y, own, part.y, classes, metric))
+        for own, part in zip(values[1:], splits[1:], strict=True)
+    ]
+    scores = [float(b.scores.mean()) for b in answers[0]]
+    best = int(scores[1] > scores[0])
+    said = f"{answers[0][0].name} {scores[0]:.3g} %, {answers[0][1].name} {scores[1]:.3g} %; the better one has to be beaten"
+    return answers[1][best], ("Baselines on validation", said)
+
+
+def nearest(
+    train: list[Array], train_y: Tensor, part: list[Array], part_y: Tensor, classes: list[str], metric: Metric
+) -> Baseline:
+    """The class of the training sequence with the nearest summary; summaries are scaled by the training part's deviations."""
+    known, asked = (np.stack([summary(v) for v in side]) for side in (train, part))
+    spread = deviation(known, 0)
+    distances = torch.cdist(torch.from_numpy(asked / spread), torch.from_numpy(known / spread))
+    logits = torch.nn.functional.one_hot(train_y[distances.argmin(1)], len(classes)).float()
+    sentence = (
+        "Says the class of the training sequence that is nearest in each channel's mean, deviation, lowest, highest, first "
+        "and last value, and in length."
+    )
+    return Baseline("nearest summary", sentence, metric.per_item(logits, part_y), logits)
+
+
+def summary(values: Array) -> Array:
+    """(T, C) to (6 C + 1): mean, deviation, lowest, highest, first and last value of each channel, and the length."""
+    parts = [values.mean(0), values.std(0), values.min(0), values.max(0), values[0], values[-1], [len(values)]]
+    return np.concatenate(parts)
