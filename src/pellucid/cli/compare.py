@@ -30,6 +30,9 @@ def compare(
     split: str | None = None,
     text: str | None = None,
     label: str | None = None,
+    tokens: Literal["characters", "subwords", "words"] | None = None,
+    augment: str | None = None,
+    memory: float | None = None,
     out: Path | None = None,
     fresh: bool = False,
     threads: int = 1,
@@ -38,7 +41,7 @@ def compare(
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
 
     DATA is a folder of images or of sounds with a folder for each class, a CSV or Parquet table (a series to
-    forecast, or texts with labels), or a plain text. What it is taken for is printed first; --kind overrides it. The
+    forecast, or texts or images with labels), an NPZ archive of images, or a plain text. What it is taken for is printed first; --kind overrides it. The
     same command goes on where it was stopped, and shows its result again once it is done.
 
     Examples:
@@ -82,7 +85,13 @@ def compare(
     text
         Texts: their column.
     label
-        Texts: the column of labels.
+        Texts, or images in a Parquet table: the column of labels.
+    tokens
+        Texts: what they are cut into (words only where they are classified; default: by the amount of text).
+    augment
+        Images: auto, none, or how training images are varied: shift, flip, or shift,flip (default: auto, for photographs).
+    memory
+        Images: gigabytes of them, decoded, to hold in memory; more is paged from a file (default: 1).
     out
         Folder of the run (default: runs/NAME-...).
     fresh
@@ -105,7 +114,15 @@ def compare(
     torch.set_num_threads(threads)
     screen = Console(stderr=True, markup=False)
     screen.print(reading.recognise(data).sentence if kind is None else f"{data.name} is read as {kind}")
-    options = {"target": target, "horizon": horizon, "window": window, "text": text, "label": label}
+    options: dict[str, str | float | None] = {
+        "target": target,
+        "horizon": horizon,
+        "window": window,
+        "text": text,
+        "label": label,
+        "tokens": tokens,
+    }
+    options |= {"augment": augment, "memory": memory}
     rows = None if split is None else _numbers("--split", split)
     with screen.status("Reading the data") as status:
         task = reading.load(

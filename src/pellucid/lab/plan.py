@@ -12,7 +12,7 @@ import torch
 
 import pellucid
 from pellucid.errors import ArgumentError
-from pellucid.lab.candidates import TOLERANCE, Blueprint, blueprint, common_size, solve_width
+from pellucid.lab.candidates import TOLERANCE, Blueprint, blueprint, common_size, embedding_size, solve_width
 from pellucid.lab.data.split import digest
 from pellucid.lab.runs import Config
 from pellucid.lab.task import Task
@@ -77,7 +77,7 @@ def plan(
         task: the data.
         candidates: names, or cells as ``file.py:Class``.
         equal: whether networks are equal in parameters, or in the seconds that they may train, too.
-        parameters: of each network; about 6 for each training item, between 4,000 and 40,000, where None.
+        parameters: of each network; about 6 for each training item, between 4,000 and 40,000, beside the embedding, where None.
         trials: learning rates that each network tries.
         seeds: trainings of each with the best.
         epochs: at most; fewer for more data where None.
@@ -114,7 +114,8 @@ def plan(
     if not plans:
         raise ArgumentError("no network is named; give some of cnn, rnn, lstm, gru, or a cell as my_cell.py:MyCell")
     items = len(task.train)
-    wanted = parameters or int(np.clip(6 * items, 4_000, 40_000))
+    embedding = task.channels * embedding_size(task)  # the same for all, and no part of what they compute with
+    wanted = parameters or int(np.clip(6 * items, 4_000, 40_000)) + embedding
     wanted = common_size(plans, task, wanted)
     widths = [solve_width(p, task, wanted) for p in plans]
     sizes = [p.size(task, w) for p, w in zip(plans, widths, strict=True)]

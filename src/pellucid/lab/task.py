@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -100,6 +100,7 @@ class Task:
         quantiles: of a forecast, ascending, 0.5 among them; ``(0.5,)`` is a forecast without an interval.
         class_weights: (classes,) float32 of the loss, where the training part is out of balance; None for equal ones.
         augment: makes another training batch of one, ``x`` alone, drawing from torch's global generator; None for none.
+        decode: token numbers to the text that they stand for; None where ``x`` is no tokens.
     """
 
     kind: Kind
@@ -127,6 +128,7 @@ class Task:
     quantiles: tuple[float, ...] = (0.5,)
     class_weights: Tensor | None = None
     augment: Callable[[Tensor], Tensor] | None = None
+    decode: Callable[[Sequence[int]], str] | None = None
 
     @property
     def lesson(self) -> Lesson:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import polars as pl
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.data import characters, images, series, sound, table, text
+from pellucid.lab.data import characters, images, picture_files, pictures, series, sound, table, text
 from pellucid.lab.data.folders import Progress
 from pellucid.lab.task import Kind, Task
 
@@ -23,10 +23,10 @@ _LOADERS: dict[str, Callable[..., Task]] = {
     "sound": sound.load,
 }
 _OPTIONS: dict[str, frozenset[str]] = {
-    "images": frozenset({"seed", "size"}),
+    "images": frozenset({"seed", "size", "label", "augment", "memory"}),
     "series": frozenset({"target", "horizon", "window", "split"}),
-    "text": frozenset({"seed", "text", "label", "longest"}),
-    "characters": frozenset({"window"}),
+    "text": frozenset({"seed", "text", "label", "longest", "tokens"}),
+    "characters": frozenset({"window", "tokens"}),
     "sound": frozenset({"seed"}),
 }
 
@@ -58,6 +58,10 @@ def recognise(path: Path) -> Recognition:
     if path.is_dir():
         return _recognise_folder(path)
     suffix = path.suffix.lower()
+    if suffix == ".npz" and picture_files.holds_images(path):
+        return Recognition("images", f"{path.name} has arrays of images and labels: images to classify")
+    if suffix in table.PARQUET and (column := picture_files.image_column(path)):
+        return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
     if suffix in (".csv", ".tsv", *table.PARQUET):
         frame = table.read(path)
         words = [n for n in frame.columns if table.is_words(frame[n])]
@@ -69,7 +73,7 @@ def recognise(path: Path) -> Recognition:
         return Recognition("characters", f"{path.name} is a plain text: say its next character")
     raise DataError(
         f"{path}: files ending in {suffix!r} are not known; give a folder of images or sounds per class, a CSV or "
-        "Parquet table, or a plain text"
+        "Parquet table, an NPZ archive of images, or a plain text"
     )
 
 
@@ -87,9 +91,11 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
     if not path.exists():
         recognise(path)
     given = {name: value for name, value in options.items() if value is not None}
-    wants_folder = recognised in ("images", "sound")
+    packed = recognised == "images" and path.suffix.lower() in (".npz", *table.PARQUET)
+    wants_folder = recognised in ("images", "sound") and not packed
     if path.exists() and path.is_dir() != wants_folder:
         needed = "a folder with a folder for each class" if wants_folder else "a file"
+        needed += ", an NPZ archive or a Parquet table" * (recognised == "images")
         raise DataError(f"{path}: {recognised} needs {needed}, and this is a {'file' if wants_folder else 'folder'}")
     for name in ("horizon", "window", "longest"):
         if given.get(name, 1) < 1:
@@ -107,8 +113,10 @@ def _recognise_folder(path: Path) -> Recognition:
     counts = {"images": 0, "sound": 0}
     for file in path.rglob("*"):
         suffix = file.suffix.lower()
-        counts["images"] += suffix in images.SUFFIXES
+        counts["images"] += suffix in pictures.SUFFIXES
         counts["sound"] += suffix in sound.SUFFIXES
+    if not any(counts.values()) and any(picture_files.image_column(f) for f in path.rglob("*.parquet")):
+        return Recognition("images", f"{path.name} holds Parquet tables with images: images to classify")
     if not any(counts.values()):
         raise DataError(
             f"{path}: the folder holds no images and no sounds that are known; put each class's files into a "
