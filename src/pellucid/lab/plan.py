@@ -77,7 +77,7 @@ def plan(
         task: the data.
         candidates: names, or cells as ``file.py:Class``.
         equal: whether networks are equal in parameters, or in the seconds that they may train, too.
-        parameters: of each network; about 6 for each training item, between 4,000 and 40,000, beside the embedding, where None.
+        parameters: of each network; about 6 for each training item, between 4,000 and 40,000, beside the vocabulary, where None.
         trials: learning rates that each network tries.
         seeds: trainings of each with the best.
         epochs: at most; fewer for more data where None.
@@ -114,8 +114,9 @@ def plan(
     if not plans:
         raise ArgumentError("no network is named; give some of cnn, rnn, lstm, gru, or a cell as my_cell.py:MyCell")
     items = len(task.train)
-    embedding = task.channels * embedding_size(task)  # the same for all, and no part of what they compute with
-    wanted = parameters or int(np.clip(6 * items, 4_000, 40_000)) + embedding
+    words = task.channels + (task.outputs if task.goal == "next" else 0)
+    vocabulary = words * embedding_size(task)  # what is read and said takes room that a network then computes in
+    wanted = parameters or int(np.clip(6 * items, 4_000, 40_000)) + vocabulary
     wanted = common_size(plans, task, wanted)
     widths = [solve_width(p, task, wanted) for p in plans]
     sizes = [p.size(task, w) for p, w in zip(plans, widths, strict=True)]

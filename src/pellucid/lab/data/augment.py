@@ -13,7 +13,7 @@ from pellucid.errors import ArgumentError
 from pellucid.lab.data.paging import Array
 
 SMALL = 16  # pixels of the shorter side below which a shift is no small change
-SEEN = 500  # images that decide whether they are photographs
+SEEN = 200  # images that decide whether they are photographs
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def choose(wanted: str, images: Array) -> tuple[Augmentation | None, str]:
 
     Args:
         wanted: ``"auto"``, ``"none"``, or ``"shift"`` and ``"flip"`` with a comma between.
-        images: (N, C, H, W) of the training part, not yet scaled.
+        images: (N, C, H, W), some of the training part, not yet scaled.
 
     Raises:
         ArgumentError: something else is wanted.
@@ -60,7 +60,7 @@ def choose(wanted: str, images: Array) -> tuple[Augmentation | None, str]:
             raise ArgumentError(f"augment is {strange[0]!r}; give auto, none, shift, flip, or shift,flip")
         chosen = Augmentation(shift if "shift" in asked else 0, "flip" in asked)
         return chosen, f"{_said(chosen)}, as asked"
-    shorter, between = min(images.shape[2:]), middle_tones(images[:SEEN])
+    shorter, between = min(images.shape[2:]), middle_tones(images)
     if shorter < SMALL:
         return None, f"none: in images {shorter} pixels high or wide a shift changes much"
     if between < 0.5:

@@ -72,7 +72,8 @@ def load(
             progress(index + 1, count, "images")
     classes = pictures.classes
     indices, cautions, how = sides(source, classes, pictures.labels, contents, pictures.given, seed)
-    augmentation, chosen = choose(augment, raw[indices[0][:: max(1, len(indices[0]) // SEEN)]])
+    few = np.linspace(0, len(indices[0]) - 1, min(SEEN, len(indices[0]))).astype(np.int64)
+    augmentation, chosen = choose(augment, raw[indices[0][few]])
     raw_mean, raw_spread = moments(raw, indices[0])
     mean, spread = raw_mean / 255, raw_spread / 255
     y = torch.tensor(pictures.labels)

@@ -83,7 +83,7 @@ def learn(way: Way, texts: Iterable[str], *, padding: bool) -> Tokens:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
-        size = min(max(sum(map(len, texts)) // 100, SUBWORDS[0]), SUBWORDS[1])
+        size = min(max(sum(map(len, texts)) // 200, SUBWORDS[0]), SUBWORDS[1])
         trainer = trainers.BpeTrainer(
             vocab_size=size,
             min_frequency=2,
