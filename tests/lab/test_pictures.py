@@ -169,7 +169,7 @@ def test_images_that_do_not_fit_into_memory_are_paged(tmp_path: Path) -> None:
         environment = {"PELLUCID_CACHE": str(tmp_path / "cache"), "PATH": "/usr/bin", "OMP_NUM_THREADS": "1"}
         found.append(subprocess.run(command, capture_output=True, text=True, env=environment))
     assert found[0].stdout.split() == ["840", "180", "True"], found[0].stderr
-    assert "do not fit into memory; give a smaller --memory" in found[1].stderr
+    assert "does not fit into memory; give a smaller --memory" in found[1].stderr
     assert list((tmp_path / "cache").iterdir()) == []  # nothing is left
 
 

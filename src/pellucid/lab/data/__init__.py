@@ -106,7 +106,11 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
         raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {known}")
     if recognised in ("images", "sound"):
         given["progress"] = progress
-    return _LOADERS[recognised](path, **given)
+    try:
+        return _LOADERS[recognised](path, **given)
+    except MemoryError:
+        remedy = "give a smaller --memory, and images are paged from a file" if recognised == "images" else "bring less"
+        raise DataError(f"{path}: the data does not fit into memory; {remedy}") from None
 
 
 def _recognise_folder(path: Path) -> Recognition:

@@ -23,17 +23,11 @@ def room(shape: tuple[int, ...], held: float) -> Array:
     The file has no name once it is made: its space is free again when the process ends, however it ends.
 
     Raises:
-        DataError: no memory; or the file cannot be made, or there is no space for it.
+        DataError: the file cannot be made, or there is no space for it.
     """
     size = 4 * math.prod(shape)
     if size <= held:
-        try:
-            return np.empty(shape, dtype=np.float32)
-        except MemoryError:
-            raise DataError(
-                f"{size / 1e9:.2g} GB of decoded images do not fit into memory; give a smaller --memory, and they are paged "
-                "from a file"
-            ) from None
+        return np.empty(shape, dtype=np.float32)
     folder = cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)
