@@ -85,7 +85,7 @@ def test_workers_that_keep_dying_are_a_sentence(tmp_path: Path, monkeypatch: pyt
 def test_data_that_is_no_file_is_for_one_process(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    task = replace(data.load(tasks.write_images(tmp_path / "images")), recipe=None)
+    task = replace(data.load(tasks.write_images(tmp_path / "images")), origin=None)
     with pytest.raises(ArgumentError, match="several workers each read the data"):
         comparison.compare(made(task), out=tmp_path / "run", crew=crew.Workers(2))
 

@@ -155,9 +155,9 @@ def test_characters(tmp_path: Path) -> None:
 
 
 def test_the_ngram_is_a_distribution() -> None:
-    from pellucid.lab.data.characters import _Counts
+    from pellucid.lab.data.ngrams import Counts
 
-    counts = _Counts([0, 1, 2, 0, 1, 3, 0, 1, 2], 3, 4)
+    counts = Counts([0, 1, 2, 0, 1, 3, 0, 1, 2], 3, 4)
     for context in ([0], [0, 1], [3, 3], [2, 0]):
         total = sum(2 ** -counts.bits([*context, c], 3, 0, len(context))[-1] for c in range(4))
         assert total == pytest.approx(1)

@@ -38,6 +38,9 @@ def compare(
     origins: int | None = None,
     text: str | None = None,
     label: str | None = None,
+    tokens: Literal["characters", "subwords", "words"] | None = None,
+    augment: str | None = None,
+    memory: float | None = None,
     out: Path | None = None,
     fresh: bool = False,
     threads: int = 1,
@@ -49,9 +52,10 @@ def compare(
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
 
     DATA is a folder of images, sounds or tables with a folder for each class, a CSV or Parquet table (series to
-    forecast, sequences or texts with labels), sequences as .ts or .npz, or a plain text. What it is taken for is
-    printed first; --kind overrides it. The same command goes on where it was stopped, and shows its result again once
-    it is done. Under torchrun several processes train each network together, each on its share of every batch.
+    forecast; sequences, texts or images with labels), images or sequences as .npz, sequences as .ts, or a plain text.
+    What it is taken for is printed first; --kind overrides it. The same command goes on where it was stopped, and shows
+    its result again once it is done. Under torchrun several processes train each network together, each on its share of
+    every batch.
 
     Examples:
 
@@ -119,7 +123,13 @@ def compare(
     text
         Texts: their column.
     label
-        Texts and sequences in a long table: the column of labels.
+        Texts, sequences in a long table, or images in a Parquet table: the column of labels.
+    tokens
+        Texts: what they are cut into (words only where they are classified; default: by the amount of text).
+    augment
+        Images: auto, none, or how training images are varied: shift, flip, or shift,flip (default: auto, for photographs).
+    memory
+        Images: gigabytes of them, decoded, to hold in memory; more is paged from a file (default: 1).
     out
         Folder of the run (default: runs/NAME-...).
     fresh
@@ -150,8 +160,9 @@ def compare(
     team.join()
     screen = Console(stderr=True, markup=False, quiet=not team.leads())
     screen.print(reading.recognise(data).sentence if kind is None else f"{data.name} is read as {kind}")
-    options = {"target": target, "horizon": horizon, "window": window, "text": text, "label": label}
+    options: dict[str, object] = {"target": target, "horizon": horizon, "window": window, "text": text, "label": label}
     options |= {"id": id_, "known": known, "missing": missing, "calendar": calendar or None, "origins": origins}
+    options |= {"tokens": tokens, "augment": augment, "memory": memory}
     rows = None if split is None else _numbers("--split", split)
     with screen.status("Reading the data") as status:
         task = reading.load(

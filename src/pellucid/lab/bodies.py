@@ -44,6 +44,37 @@ class ImageConvolutions(Body):
         return maps.mean((2, 3))
 
 
+class SpectrogramConvolutions(Body):
+    """The blocks of :class:`ImageConvolutions` over bands and frames; then the mean over the frames that are there.
+
+    Bands keep their place, since a pitch is one. What lies beyond a recording's end is silenced before each block, so that
+    a recording's features do not depend on what it is batched with.
+    """
+
+    def __init__(self, bands: int, extent: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        depth = max(1, min(3, int(math.log2(min(bands, *extent))) - 1))
+        widths = [1, *(width * 2**k for k in range(depth))]
+        self.blocks = nn.ModuleList(
+            layers.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in itertools.pairwise(widths)
+        )
+        self.features = widths[-1] * (bands // 2**depth)
+        self.sentence = (
+            f"{depth} blocks of 3x3 convolution over bands and frames, ReLU and 2x2 max pooling, {_list(widths[1:])} "
+            "filters; mean over the frames"
+        )
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """(B, T, bands) to (B, F)."""
+        maps = x.mT.unsqueeze(1)
+        lengths = torch.full((len(x),), x.shape[1]) if lengths is None else lengths
+        for block in self.blocks.children():
+            maps = block(_silenced(maps, lengths))
+            lengths = (lengths // 2).clamp(min=1)  # a last odd frame is dropped, as by pooling of the recording alone
+        means = _silenced(maps, lengths).sum(3) / lengths[:, None, None]
+        return means.flatten(1)
+
+
 class SequenceConvolutions(Body):
     """Causal 1-d convolutions of growing dilation with ReLU; an output sees what came before it and nothing after."""
 
@@ -182,6 +213,11 @@ def _target_column(task: Task) -> tuple[int, int]:
 
 def _last(x: Tensor, lengths: Tensor | None) -> Tensor:
     return x[:, -1] if lengths is None else x[torch.arange(len(x)), lengths - 1]
+
+
+def _silenced(maps: Tensor, lengths: Tensor) -> Tensor:
+    """(B, C, bands, T) with zeros beyond each length."""
+    return maps.masked_fill((torch.arange(maps.shape[3]) >= lengths[:, None])[:, None, None], 0.0)
 
 
 def _highest(x: Tensor, lengths: Tensor | None) -> Tensor:

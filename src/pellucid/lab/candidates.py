@@ -15,7 +15,14 @@ import pellucid.nn as layers
 from pellucid.cells import Cell
 from pellucid.errors import ArgumentError, DataError
 from pellucid.explain import explain
-from pellucid.lab.bodies import ConvolutionsFirst, ImageConvolutions, Network, Recurrence, SequenceConvolutions
+from pellucid.lab.bodies import (
+    ConvolutionsFirst,
+    ImageConvolutions,
+    Network,
+    Recurrence,
+    SequenceConvolutions,
+    SpectrogramConvolutions,
+)
 from pellucid.lab.task import Task
 
 NAMES = ("cnn", "rnn", "lstm", "gru")
@@ -24,6 +31,11 @@ Size = Callable[[int], int]  # what a network of a width has of what is made equ
 
 _RECURRENT: dict[str, Callable[..., layers.Recurrent]] = {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}
 _SPELLED = re.compile(r"(bi)?(rnn|lstm|gru)([2-9])?")
+
+
+def embedding_size(task: Task) -> int:
+    """Numbers that a token is read as; 0 where the input is no tokens."""
+    return min(32, max(4, round(math.sqrt(task.channels) * 2))) if task.form == "tokens" else 0
 
 
 @dataclass(frozen=True)
@@ -49,12 +61,14 @@ class Blueprint:
 
     def build(self, task: Task, width: int, dropout: float = 0.0) -> Network:
         """The model at a width."""
-        embedding = min(32, max(4, round(math.sqrt(task.channels) * 2))) if task.form == "tokens" else 0
+        embedding = embedding_size(task)
         every_step = task.goal == "next"
         channels = embedding or task.channels
         if self.layer is None:
             if task.form == "image":
                 return Network(task, ImageConvolutions(channels, task.extent, width), embedding, False, dropout)
+            if task.kind == "sound":
+                return Network(task, SpectrogramConvolutions(channels, task.extent, width), embedding, False, dropout)
             convolutions = SequenceConvolutions(channels, task.extent, width, every_step)
             return Network(task, convolutions, embedding, False, dropout)
         layer = self.layer

@@ -24,7 +24,7 @@ from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.plan import Plan, plan
 from pellucid.lab.results import Epoch
 from pellucid.lab.runs import Config, Run
-from pellucid.lab.task import Recipe
+from pellucid.lab.task import Origin
 from pellucid.lab.train import Budget, Unit, train
 from pellucid.lab.tune import Settings
 
@@ -131,10 +131,10 @@ class Workers:
         Raises:
             DataError: workers keep dying.
         """
-        recipe, config = _orders(workshop.made)
+        origin, config = _orders(workshop.made)
         left, lost = list(jobs), 0
         while left:
-            futures = {self._pool.submit(_do, recipe, config, workshop.run.folder, job): job for job in left}
+            futures = {self._pool.submit(_do, origin, config, workshop.run.folder, job): job for job in left}
             try:
                 _watch(futures, workshop, watcher, left)
             except BrokenProcessPool:
@@ -178,9 +178,9 @@ class RayCluster:
 
     def work(self, workshop: Workshop, jobs: Sequence[Job], watcher: Watcher) -> None:
         """Do them all; a task whose node is lost is run again by Ray."""
-        recipe, config = _orders(workshop.made)
+        origin, config = _orders(workshop.made)
         folder = workshop.run.folder.resolve()
-        futures = {self._do.remote(recipe, config, folder, job).future(): job for job in jobs}
+        futures = {self._do.remote(origin, config, folder, job).future(): job for job in jobs}
         _watch(futures, workshop, watcher, list(jobs))
 
     def close(self) -> None:
@@ -214,10 +214,10 @@ def hire(workers: int, ray: str | None) -> tuple[Crew, int]:
     return (Alone(), 1) if workers == 1 else (Workers(workers), workers)
 
 
-def _orders(made: Plan) -> tuple[Recipe, Config]:
-    if made.task.recipe is None:
+def _orders(made: Plan) -> tuple[Origin, Config]:
+    if made.task.origin is None:
         raise ArgumentError("several workers each read the data, so it must be a file or a folder; give its path")
-    return made.task.recipe, made.config
+    return made.task.origin, made.config
 
 
 def _watch(futures: dict[Future[None], Job], workshop: Workshop, watcher: Watcher, left: list[Job]) -> None:
@@ -249,22 +249,22 @@ def _history(file: Path) -> list[Epoch]:
         return []
 
 
-def _do(recipe: Recipe, config: Config, folder: Path, job: Job) -> None:
+def _do(origin: Origin, config: Config, folder: Path, job: Job) -> None:
     """In a worker: the data is read once for all its jobs."""
-    _workshop(recipe, config.model_dump_json(), folder).do(job)
+    _workshop(origin, config.model_dump_json(), folder).do(job)
 
 
 @lru_cache(maxsize=1)
-def _workshop(recipe: Recipe, config: str, folder: Path) -> Workshop:
+def _workshop(origin: Origin, config: str, folder: Path) -> Workshop:
     import torch
 
     from pellucid.lab import data
 
     wanted = Config.model_validate_json(config)
     torch.set_num_threads(wanted.threads)
-    made = plan(data.load(recipe.source, kind=recipe.kind, **dict[str, Any](recipe.options)), **wanted.arguments())
+    made = plan(data.load(origin.source, kind=origin.kind, **dict[str, Any](origin.options)), **wanted.arguments())
     if made.config != wanted:
-        raise DataError(f"{recipe.source}: a worker finds other data or another version than the run was begun with")
+        raise DataError(f"{origin.source}: a worker finds other data or another version than the run was begun with")
     return Workshop(made, Run(folder))
 
 

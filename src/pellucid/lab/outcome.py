@@ -203,7 +203,7 @@ def forecasts(task: Task, prediction: Tensor | None) -> list[Forecast]:
 
 
 def _sample(task: Task, model: nn.Module, length: int = 200) -> str:
-    """Text that the network writes when each character is drawn as it says."""
+    """Text that the network writes when each token is drawn as it says."""
     generator = torch.Generator().manual_seed(0)
     tokens = task.test.x[0, :1].tolist()
     model.eval()
@@ -212,7 +212,8 @@ def _sample(task: Task, model: nn.Module, length: int = 200) -> str:
             window = torch.tensor([tokens[-task.extent[0] :]])
             probabilities = model(window)[0, -1].softmax(-1)
             tokens.append(int(torch.multinomial(probabilities, 1, generator=generator)))
-    return "".join(task.labels[t] for t in tokens)
+    assert task.decode is not None
+    return task.decode(tokens)
 
 
 def write_tables(

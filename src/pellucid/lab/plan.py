@@ -13,7 +13,15 @@ import torch
 
 import pellucid
 from pellucid.errors import ArgumentError
-from pellucid.lab.candidates import TOLERANCE, Blueprint, Size, blueprint, common_size, solve_width
+from pellucid.lab.candidates import (
+    TOLERANCE,
+    Blueprint,
+    Size,
+    blueprint,
+    common_size,
+    embedding_size,
+    solve_width,
+)
 from pellucid.lab.data.split import digest
 from pellucid.lab.runs import Config
 from pellucid.lab.task import Task
@@ -99,7 +107,7 @@ def plan(
         equal: whether networks are equal in parameters, in multiply-adds for one item, or in parameters and in the seconds
             that they may train.
         size: parameters, or multiply-adds, of each network. About 6 parameters for each training item, between 4,000 and
-            40,000, where None; or the multiply-adds that the middle one of such networks has.
+            40,000, beside the vocabulary, where None; or the multiply-adds that the middle one of such networks has.
         trials: settings that each network tries.
         seeds: trainings of each with the best.
         epochs: at most; fewer for more data where None.
@@ -133,7 +141,9 @@ def plan(
     plans = _blueprints(task, candidates)
     items = len(task.train)
     by_parameters: list[Size] = [partial(p.parameters, task) for p in plans]
-    sizes, wanted = by_parameters, size or int(np.clip(6 * items, 4_000, 40_000))
+    words = task.channels + (task.outputs if task.goal == "next" else 0)
+    vocabulary = words * embedding_size(task)  # what is read and said takes room that a network then computes in
+    sizes, wanted = by_parameters, size or int(np.clip(6 * items, 4_000, 40_000)) + vocabulary
     if equal == "macs":
         sizes = [p.macs(task) for p in plans]
         widths = [solve_width(own, wanted) for own in by_parameters]

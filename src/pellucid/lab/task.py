@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -83,7 +83,7 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Origin:
     """How a task was made from a file or a folder, so that another process can make it.
 
     Attributes:
@@ -124,8 +124,9 @@ class Task:
         quantiles: of a forecast, ascending, 0.5 among them; ``(0.5,)`` is a forecast without an interval.
         class_weights: (classes,) float32 of the loss, where the training part is out of balance; None for equal ones.
         augment: makes another training batch of one, ``x`` alone, drawing from torch's global generator; None for none.
-        recipe: how it was made, or None where it is of no file.
+        origin: how it was made, or None where it is of no file.
         block: neighbouring test items that the bootstrap draws together, because their forecasts overlap; 1 for none.
+        decode: token numbers to the text that they stand for; None where ``x`` is no tokens.
     """
 
     kind: Kind
@@ -153,8 +154,9 @@ class Task:
     quantiles: tuple[float, ...] = (0.5,)
     class_weights: Tensor | None = None
     augment: Callable[[Tensor], Tensor] | None = None
-    recipe: Recipe | None = None
+    origin: Origin | None = None
     block: int = 1
+    decode: Callable[[Sequence[int]], str] | None = None
 
     def raw(self, values: Tensor, item: int) -> list[float]:
         """Scaled values of a test item's forecast column in the data's own unit."""

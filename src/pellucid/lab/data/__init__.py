@@ -11,9 +11,20 @@ from typing import Any, get_args
 import polars as pl
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.data import characters, images, sequence_files, sequences, series, sound, table, text
+from pellucid.lab.data import (
+    characters,
+    images,
+    picture_files,
+    pictures,
+    sequence_files,
+    sequences,
+    series,
+    sound,
+    table,
+    text,
+)
 from pellucid.lab.data.folders import Progress
-from pellucid.lab.task import Kind, Recipe, Task
+from pellucid.lab.task import Kind, Origin, Task
 
 _LOADERS: dict[str, Callable[..., Task]] = {
     "images": images.load,
@@ -24,11 +35,11 @@ _LOADERS: dict[str, Callable[..., Task]] = {
     "sound": sound.load,
 }
 _OPTIONS: dict[str, frozenset[str]] = {
-    "images": frozenset({"seed", "size"}),
+    "images": frozenset({"seed", "size", "label", "augment", "memory"}),
     "series": frozenset({"target", "id", "horizon", "window", "split", "known", "missing", "calendar", "origins"}),
     "sequences": frozenset({"seed", "label", "id", "missing", "longest"}),
-    "text": frozenset({"seed", "text", "label", "longest"}),
-    "characters": frozenset({"window"}),
+    "text": frozenset({"seed", "text", "label", "longest", "tokens"}),
+    "characters": frozenset({"window", "tokens"}),
     "sound": frozenset({"seed"}),
 }
 
@@ -60,6 +71,10 @@ def recognise(path: Path) -> Recognition:
     if path.is_dir():
         return _recognise_folder(path)
     suffix = path.suffix.lower()
+    if suffix == ".npz" and picture_files.holds_images(path):
+        return Recognition("images", f"{path.name} has arrays of images and labels: images to classify")
+    if suffix in table.PARQUET and (column := picture_files.image_column(path)):
+        return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
     if suffix in (".csv", ".tsv", *table.PARQUET):
         frame = table.read(path)
         long = sequence_files.long_columns(frame)
@@ -86,7 +101,7 @@ def recognise(path: Path) -> Recognition:
         return Recognition("characters", f"{path.name} is a plain text: say its next character")
     raise DataError(
         f"{path}: files ending in {suffix!r} are not known; give a folder of images, sounds or tables per class, a "
-        "CSV or Parquet table, sequences as .ts or .npz, or a plain text"
+        "CSV or Parquet table, images or sequences as .npz, sequences as .ts, or a plain text"
     )
 
 
@@ -104,9 +119,11 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
     if not path.exists():
         recognise(path)
     given = {name: value for name, value in options.items() if value is not None}
-    wants_folder = recognised in ("images", "sound")
+    packed = recognised == "images" and path.suffix.lower() in (".npz", *table.PARQUET)
+    wants_folder = recognised in ("images", "sound") and not packed
     if recognised != "sequences" and path.exists() and path.is_dir() != wants_folder:
         needed = "a folder with a folder for each class" if wants_folder else "a file"
+        needed += ", an NPZ archive or a Parquet table" * (recognised == "images")
         raise DataError(f"{path}: {recognised} needs {needed}, and this is a {'file' if wants_folder else 'folder'}")
     for name in ("horizon", "window", "longest"):
         if given.get(name, 1) < 1:
@@ -115,10 +132,14 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
     if strange:
         known = ", ".join(sorted(_OPTIONS[recognised])) or "none"
         raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {known}")
-    recipe = Recipe(path.resolve(), recognised, tuple(sorted((n, _fixed(v)) for n, v in given.items())))
+    origin = Origin(path.resolve(), recognised, tuple(sorted((n, _fixed(v)) for n, v in given.items())))
     if recognised in ("images", "sound", "sequences"):
         given["progress"] = progress
-    return replace(_LOADERS[recognised](path, **given), recipe=recipe)
+    try:
+        return replace(_LOADERS[recognised](path, **given), origin=origin)
+    except MemoryError:
+        remedy = "give a smaller --memory, and images are paged from a file" if recognised == "images" else "bring less"
+        raise DataError(f"{path}: the data does not fit into memory; {remedy}") from None
 
 
 def _fixed(value: object) -> object:
@@ -133,9 +154,11 @@ def _recognise_folder(path: Path) -> Recognition:
     counts = {"images": 0, "sound": 0, "sequences": 0}
     for file in path.rglob("*"):
         suffix = file.suffix.lower()
-        counts["images"] += suffix in images.SUFFIXES
+        counts["images"] += suffix in pictures.SUFFIXES
         counts["sound"] += suffix in sound.SUFFIXES
         counts["sequences"] += suffix in sequence_files.TABLES
+    if not any(counts.values()) and any(picture_files.image_column(f) for f in path.rglob("*.parquet")):
+        return Recognition("images", f"{path.name} holds Parquet tables with images: images to classify")
     if not any(counts.values()):
         raise DataError(
             f"{path}: the folder holds no images and no sounds or tables that are known; put each class's files into a "

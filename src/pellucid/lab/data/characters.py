@@ -1,128 +1,118 @@
-"""A plain text: say the next character."""
+"""A plain text: say the next character, word piece by word piece where there is much of it."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from pellucid.errors import DataError
-from pellucid.lab.data.metrics import bits_per_character
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.data import tokens as cutting
+from pellucid.lab.data.metrics import bits_per_character, perplexity
+from pellucid.lab.data.ngrams import ngram
 from pellucid.lab.data.split import digest
-from pellucid.lab.task import Baseline, Split, Task
+from pellucid.lab.task import Split, Task
 
 FRACTIONS = (0.9, 0.05)
-UNKNOWN = "\ufffd"
-HIGHEST_ORDER = 6
+MUCH = 5_000_000  # characters above which subwords are the default
 
 
-def load(source: Path, *, window: int = 64) -> Task:
-    """Read a text, split it 90/5/5 % in its order, cut it into windows that do not overlap.
+def load(source: Path, *, window: int = 64, tokens: str | None = None) -> Task:
+    """Read a text, split it 90/5/5 % in its order, cut each part into windows that do not overlap.
+
+    Args:
+        source: plain text in UTF-8; it is brought to Unicode's composed form and one kind of line end.
+        window: tokens of a window.
+        tokens: characters or subwords; by the amount of text where None.
 
     Raises:
-        DataError: the file is not UTF-8, or too short for one window in each part.
+        DataError: the file is not UTF-8, holds NUL, or is too short for one window in each part.
+        ArgumentError: tokens that cannot write every text.
     """
-    try:
-        text = source.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{source}: byte {error.start} is not UTF-8; save the text as UTF-8") from None
+    raw = read(source)
+    text = cutting.normal(raw)
     ends = (int(len(text) * FRACTIONS[0]), int(len(text) * sum(FRACTIONS)))
     parts = (text[: ends[0]], text[ends[0] : ends[1]], text[ends[1] :])
-    if min(map(len, parts)) <= window:
-        needed = math.ceil((window + 2) / (1 - sum(FRACTIONS)))
-        raise DataError(
-            f"{source}: the text has {len(text)} characters, and at least {needed} are needed for windows of {window}"
+    way = cutting.chosen(tokens or ("characters" if len(text) < MUCH else "subwords"), len(parts[0]))
+    if way == "words":
+        raise ArgumentError(
+            "tokens is 'words', and words that the training part does not have could not be written; give characters or "
+            "subwords for a plain text"
         )
-    vocabulary = [UNKNOWN, *sorted(set(parts[0]) - {UNKNOWN})]
-    number = {c: i for i, c in enumerate(vocabulary)}
-    codes = [np.array([number.get(c, 0) for c in part], dtype=np.int64) for part in parts]
-    splits = [_windows(code, window) for code in codes]
-    metric = bits_per_character()
+    cut = cutting.learn(way, parts[:1], padding=False)
+    codes = [found for part in parts for found in cut.encode([part])]
+    if min(map(len, codes)) <= window:
+        needed = math.ceil((window + 2) / (1 - sum(FRACTIONS)) * len(text) / max(1, sum(map(len, codes))))
+        raise DataError(
+            f"{source}: the text has {len(text)} characters, and at least {needed} are needed for windows of {window} {way}"
+        )
+    splits = [_windows(code, window, cut.one) for code in codes]
     names = ("train", "validation", "test")
+    unknown = len(set(text) - set(cut.vocabulary)) if way == "characters" else 0
+    kinds = len(cut.vocabulary)
+    facts = [("Text", f"{len(text):,} characters of {len(set(parts[0])):,} kinds in the training part")]
+    if way == "subwords":
+        share = len(parts[0]) / len(codes[0])
+        facts.append(("Tokens", f"{kinds:,} subwords, learnt from the training part; {share:.2f} characters each"))
+    elif unknown:
+        facts.append(("Unknown", f"{unknown:,} kinds of characters come only later and count as one"))
+    if "\r" in raw:
+        facts.append(("Line ends", "of several kinds, or of Windows, read as line feeds"))
+    facts.append(("Split", "in order: " + ", ".join(f"{len(p):,} {n}" for p, n in zip(parts, names, strict=True))))
+    facts.append(("Windows", f"of {window} {way} that do not overlap; memory starts empty in each"))
     return Task(
         kind="characters",
         form="tokens",
         goal="next",
         source=source,
-        title=f"{len(text):,} characters of {len(vocabulary) - 1} kinds",
-        fingerprint=digest(text, f"characters {window}"),
-        channels=len(vocabulary),
+        title=f"{len(text):,} characters of {len(set(text)):,} kinds"
+        + (f", as {kinds:,} subwords" if way == "subwords" else ""),
+        fingerprint=digest(text, f"characters {window} {way}"),
+        channels=kinds,
         extent=(window,),
-        outputs=len(vocabulary),
-        labels=tuple(vocabulary),
+        outputs=kinds,
+        labels=tuple(cut.vocabulary),
         horizon=0,
         scale=((), ()),
         step="",
-        metric=metric,
-        baseline=_ngram(codes, len(vocabulary), window, splits[2]),
+        metric=bits_per_character(torch.tensor(cut.begins)),
+        baseline=ngram(codes, cut.begins, window, len(splits[2])),
         train=splits[0],
         valid=splits[1],
         test=splits[2],
-        facts=(
-            ("Text", f"{len(text):,} characters, {len(vocabulary) - 1} kinds in the training part"),
-            ("Split", "in order: " + ", ".join(f"{len(p):,} {n}" for p, n in zip(parts, names, strict=True))),
-            ("Windows", f"of {window} characters that do not overlap; memory starts empty in each"),
-        ),
+        facts=tuple(facts),
         cautions=(),
-        preprocessing={"kind": "characters", "vocabulary": vocabulary, "window": window},
+        preprocessing={"kind": "characters", "tokens": way, "window": window, **cut.state},
+        figures=(perplexity(cut.one),),
+        decode=cut.decode,
     )
 
 
-def _windows(codes: np.ndarray[tuple[int], np.dtype[np.int64]], window: int) -> Split:
+def read(source: Path) -> str:
+    """The text of a file as it is.
+
+    Raises:
+        DataError: it is no UTF-8, or holds NUL, which no text does.
+    """
+    data = source.read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{source}: the text is UTF-16; save it as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source}: byte {error.start} is not UTF-8; save the text as UTF-8") from None
+    if "\0" in text:
+        raise DataError(f"{source}: byte {data.index(0)} is NUL, and no text holds that; is it a plain text in UTF-8?")
+    return text
+
+
+def _windows(codes: list[int], window: int, one: str) -> Split:
     count = (len(codes) - 1) // window
-    x = codes[: count * window].reshape(count, window)
-    y = codes[1 : count * window + 1].reshape(count, window)
+    every = torch.tensor(codes[: count * window + 1])
     return Split(
-        torch.from_numpy(x.copy()),
-        torch.from_numpy(y.copy()),
+        every[:-1].reshape(count, window).clone(),
+        every[1:].reshape(count, window).clone(),
         None,
-        [f"character {i * window + 1}" for i in range(count)],
+        [f"{one} {i * window + 1}" for i in range(count)],
     )
-
-
-class _Counts:
-    """Character counts after every context up to an order, with Witten-Bell interpolation (1991, method C)."""
-
-    def __init__(self, codes: list[int], order: int, kinds: int) -> None:
-        self.kinds = kinds
-        self.tables: list[dict[tuple[int, ...], dict[int, int]]] = []
-        for n in range(order):
-            counts: dict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
-            for i in range(n, len(codes)):
-                after = counts[tuple(codes[i - n : i])]
-                after[codes[i]] = after.get(codes[i], 0) + 1
-            self.tables.append(counts)
-
-    def bits(self, codes: list[int], order: int, start: int, stop: int) -> list[float]:
-        """-log2 p of each character, from at most ``order - 1`` characters before it inside ``codes[start:]``."""
-        found = []
-        for i in range(start + 1, stop + 1):
-            p = 1.0 / self.kinds
-            for n in range(min(order, i - start + 1)):
-                after = self.tables[n].get(tuple(codes[i - n : i]))
-                if after is None:
-                    break
-                total, types = sum(after.values()), len(after)
-                p = (after.get(codes[i], 0) + types * p) / (total + types)
-            found.append(-math.log2(p))
-        return found
-
-
-def _ngram(codes: list[np.ndarray[tuple[int], np.dtype[np.int64]]], kinds: int, window: int, test: Split) -> Baseline:
-    """The n-gram whose order is best on the validation part; like the networks it sees its own window only."""
-    train, valid, last = (part.tolist() for part in codes)
-    counts = _Counts(train[:1_000_000], HIGHEST_ORDER, kinds)
-
-    def score(part: list[int], order: int, windows: int) -> list[float]:
-        return [sum(counts.bits(part, order, i * window, (i + 1) * window)) / window for i in range(windows)]
-
-    few = min(200, (len(valid) - 1) // window)
-    order = min(range(1, HIGHEST_ORDER + 1), key=lambda n: sum(score(valid, n, few)))
-    scores = torch.tensor(score(last, order, len(test)), dtype=torch.float64)
-    sentence = (
-        f"Counts which character followed the last {order - 1} (Witten-Bell smoothing; order chosen on validation)."
-    )
-    return Baseline(f"{order}-gram", sentence, scores)

@@ -110,7 +110,7 @@ def sides(
             cautions.append(
                 f"{both} {SIDES[second]} items are equal to items in {SIDES[first]}: the given split leaks."
             )
-    return parts, cautions, _counts(parts, "test as the folder gives it")
+    return parts, cautions, _counts(parts, "test as the data gives it")
 
 
 def majority(train: Tensor, test: Tensor, classes: Sequence[str], metric: Metric) -> Baseline:
@@ -139,7 +139,5 @@ def _files(folder: Path, suffixes: frozenset[str], what: str) -> list[Path]:
     for file in files:
         if file.suffix.lower() not in suffixes:
             known = ", ".join(sorted(suffixes))
-            raise DataError(
-                f"{file}: not an {what} file that can be read (known are {known}); move it out of the folder"
-            )
+            raise DataError(f"{file}: no {what} file that can be read (known are {known}); move it out of the folder")
     return files

@@ -1,4 +1,4 @@
-"""A folder of images, one subfolder a class."""
+"""Images to classify: decoded, brought to one size, scaled, and paged from disk where they do not fit into memory."""
 
 from __future__ import annotations
 
@@ -7,69 +7,100 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from pellucid.errors import DataError
-from pellucid.lab.data.folders import Progress, class_folders, majority, sides
-from pellucid.lab.data.metrics import accuracy
-from pellucid.lab.data.split import deviation, digest, imbalance, shown
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.data.augment import SEEN, choose
+from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
+from pellucid.lab.data.folders import Progress, sides
+from pellucid.lab.data.paging import Array, moments, parts, room
+from pellucid.lab.data.picture_files import of_arrays, of_parquet
+from pellucid.lab.data.pictures import Pictures, decoded, head, of_folder
+from pellucid.lab.data.split import Indices, digest
 from pellucid.lab.task import Split, Task
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 SMALLEST = 4  # a convolution block halves its feature map
 LARGEST = 128  # pixels of the longer side, where no size is asked for
+HELD = 1.0  # GB of decoded images that are held in memory by default
 
 
-def load(source: Path, *, seed: int = 0, size: tuple[int, int] | None = None, progress: Progress | None = None) -> Task:
+def load(
+    source: Path,
+    *,
+    seed: int = 0,
+    size: tuple[int, int] | None = None,
+    label: str | None = None,
+    augment: str = "auto",
+    memory: float = HELD,
+    progress: Progress | None = None,
+) -> Task:
     """Read the images, bring them to one size, scale by the training part's mean and deviation.
 
     Args:
-        source: folder with one subfolder a class.
+        source: folder with one subfolder a class, Parquet file or folder of them, or NPZ archive.
         seed: of the split.
         size: (height, width) to resize to; the most common one, at most 128 pixels long, where None.
+        label: Parquet: the column of labels.
+        augment: see :func:`pellucid.lab.data.augment.choose`.
+        memory: GB of decoded images to hold in memory; more lies in a file that the operating system pages.
         progress: called with (done, total, "images").
 
     Raises:
-        DataError: see the messages of :func:`pellucid.lab.data.folders.class_folders`; an image cannot be read.
+        DataError: see :mod:`pellucid.lab.data.pictures`; an image cannot be read; no room for them.
+        ArgumentError: an option that cannot be.
     """
-    classes, files, labels, given_sides = class_folders(source, SUFFIXES, "image")
-    sizes = Counter(_size(file) for file in files)
+    if not 0 <= memory < float("inf"):
+        raise ArgumentError(f"memory is {memory:g}; give gigabytes, 0 or more")
+    pictures = find(source, label)
+    heads = [head(where, picture) for where, picture in pictures.each()]
+    sizes = Counter(own for own, _ in heads)
     height, width = size or _at_most(LARGEST, *sizes.most_common(1)[0][0])
     if min(height, width) < SMALLEST:
         raise DataError(f"{source}: the images are {height} x {width}, and at least {SMALLEST} x {SMALLEST} is needed")
-    pictures = []
-    for index, file in enumerate(files):
-        pictures.append(_read(file, height, width))
+    colour = any(
+        may and decoded(where, picture, height, width).ndim == 3
+        for (_, may), (where, picture) in zip(heads, pictures.each(), strict=True)
+    )
+    count, channels = len(heads), 3 if colour else 1
+    held = 1e9 * memory / 2  # the images as they were decoded, and scaled
+    raw = room((count, channels, height, width), held)
+    contents = []
+    for index, (where, picture) in enumerate(pictures.each()):
+        array = decoded(where, picture, height, width)
+        raw[index] = array.transpose(2, 0, 1) if array.ndim == 3 else array
+        contents.append(digest(raw[index].tobytes()))
         if progress:
-            progress(index + 1, len(files), "images")
-    colour = any(not _is_grey(picture) for picture in pictures)
-    arrays = np.stack([_array(picture, colour) for picture in pictures])
-    contents = [digest(a.tobytes()) for a in arrays]
-    indices, cautions, how = sides(source, classes, labels, contents, given_sides, seed)
-    if warning := imbalance(labels, classes):
-        cautions.append(warning)
-    arrays /= 255
-    train = arrays[indices[0]]
-    mean, spread = train.mean((0, 2, 3), dtype=np.float64), deviation(train, (0, 2, 3))
-    scaled = ((arrays - mean[:, None, None]) / spread[:, None, None]).astype(np.float32)
-    y = np.array(labels, dtype=np.int64)
-    names = [shown(file.relative_to(source)) for file in files]
-    splits = [Split(torch.from_numpy(scaled[i]), torch.from_numpy(y[i]), None, [names[k] for k in i]) for i in indices]
-    channels = arrays.shape[1]
+            progress(index + 1, count, "images")
+    classes = pictures.classes
+    indices, cautions, how = sides(source, classes, pictures.labels, contents, pictures.given, seed)
+    few = np.linspace(0, len(indices[0]) - 1, min(SEEN, len(indices[0]))).astype(np.int64)
+    augmentation, chosen = choose(augment, raw[indices[0][few]])
+    raw_mean, raw_spread = moments(raw, indices[0])
+    mean, spread = raw_mean / 255, raw_spread / 255
+    y = torch.tensor(pictures.labels)
+    scaled = [_scaled(raw, i, mean, spread, held) for i in indices]
+    splits = [
+        Split(torch.from_numpy(x), y[i], None, [pictures.names[k] for k in i])
+        for x, i in zip(scaled, indices, strict=True)
+    ]
+    judged = judgement(splits[0].y, splits[2].y, classes)
+    simple = always_the_most_frequent(splits[0].y, len(splits[1]), len(splits[2]), classes)
     kind = "colour" if colour else "grey"
-    resized = len(files) - sizes[(height, width)]
-    facts = [("Images", f"{len(files):,}, {kind}, {height} x {width}"), ("Classes", str(len(classes)))]
+    resized = count - sizes[(height, width)]
+    facts = [("Images", f"{count:,}, {kind}, {height} x {width}"), *pictures.facts, ("Classes", str(len(classes)))]
     facts += [("Resized", f"{resized:,} to {height} x {width}")] if resized else []
     facts += [("Split", how), ("Scaling", "mean and deviation of the training part, per channel")]
-    metric = accuracy()
+    facts += [("Augmentation", chosen), *judged.facts]
+    if raw.nbytes > held:
+        facts.append(("Memory", f"{raw.nbytes / 1e9:.1f} GB of decoded images lie in a file and are paged from there"))
     return Task(
         kind="images",
         form="image",
         goal="class",
         source=source,
-        title=f"{len(files):,} {kind} images {height} x {width} of {len(classes)} classes",
-        fingerprint=digest(*contents, *names, f"images {seed} {height} {width}"),
+        title=f"{count:,} {kind} images {height} x {width} of {len(classes)} classes",
+        fingerprint=digest(
+            *contents, *pictures.names, *map(str, pictures.labels), f"images {seed} {height} {width} {augmentation}"
+        ),
         channels=channels,
         extent=(height, width),
         outputs=len(classes),
@@ -77,32 +108,39 @@ def load(source: Path, *, seed: int = 0, size: tuple[int, int] | None = None, pr
         horizon=0,
         scale=(tuple(mean.tolist()), tuple(spread.tolist())),
         step="",
-        metric=metric,
-        baseline=majority(splits[0].y, splits[2].y, classes, metric),
+        metric=judged.metric,
+        baseline=strongest([simple], splits[1].y, splits[2].y, judged.metric),
         train=splits[0],
         valid=splits[1],
         test=splits[2],
         facts=tuple(facts),
-        cautions=tuple(cautions),
+        cautions=(*cautions, *judged.cautions),
         preprocessing={
             "kind": "images",
             "size": [height, width],
             "colour": colour,
             "mean": mean.tolist(),
             "deviation": spread.tolist(),
-            "classes": list(classes),
+            "classes": classes,
         },
+        figures=judged.figures,
+        class_weights=judged.weights,
+        augment=augmentation,
     )
 
 
-def _size(file: Path) -> tuple[int, int]:
-    """(height, width) as the picture stands upright, from the file's head alone."""
-    try:
-        with Image.open(file) as picture:
-            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            return (picture.width, picture.height) if turned else (picture.height, picture.width)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(file, error) from None
+def find(source: Path, label: str | None = None) -> Pictures:
+    """The pictures of a folder of folders, of Parquet, or of an NPZ archive."""
+    suffix = source.suffix.lower()
+    if source.is_file() and suffix == ".npz":
+        found = of_arrays(source)
+    elif source.is_file() or next(source.rglob("*.parquet"), None):
+        return of_parquet(source, label)
+    else:
+        found = of_folder(source)
+    if label is not None:
+        raise ArgumentError(f"label is {label!r}, and only a table has columns; leave it out")
+    return found
 
 
 def _at_most(largest: int, height: int, width: int) -> tuple[int, int]:
@@ -111,42 +149,10 @@ def _at_most(largest: int, height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 
-def _read(file: Path, height: int, width: int) -> Image.Image:
-    """The picture, upright, of mode F (grey) or RGB, at the size; what is transparent lies on white."""
-    try:
-        with Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I") or picture.mode == "F":
-                values = np.asarray(picture).astype(np.float32)
-                if not np.isfinite(values).all():
-                    raise ValueError("it holds values that are no numbers")
-                picture = Image.fromarray(values / (257 if picture.mode.startswith("I") else 1))
-            elif "A" in picture.getbands() or "transparency" in picture.info:
-                picture = picture.convert("RGBA")
-                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-            else:
-                picture = picture.convert("F" if picture.mode in ("1", "L") else "RGB")
-            if (picture.height, picture.width) != (height, width):
-                picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-            return picture
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(file, error) from None
-
-
-def _unreadable(file: Path, error: Exception) -> DataError:
-    return DataError(f"{shown(file)}: the image cannot be read ({error}); replace or remove the file")
-
-
-def _is_grey(picture: Image.Image) -> bool:
-    if picture.mode == "F":
-        return True
-    array = np.asarray(picture)
-    return bool((array[..., 0] == array[..., 1]).all() and (array[..., 1] == array[..., 2]).all())
-
-
-def _array(picture: Image.Image, colour: bool) -> NDArray[np.float32]:
-    """(channels, height, width)."""
-    if colour:
-        return np.asarray(picture.convert("RGB"), dtype=np.float32).transpose(2, 0, 1)
-    array = np.asarray(picture, dtype=np.float32)
-    return (array if array.ndim == 2 else array[..., 0])[None]
+def _scaled(raw: Array, rows: Indices, mean: np.ndarray, spread: np.ndarray, held: float) -> Array:
+    """Some of the images, 0 to 255 brought to [0, 1] and then to mean 0 and deviation 1 of the training part."""
+    share = held * len(rows) / len(raw)
+    x = room((len(rows), *raw.shape[1:]), share if raw.nbytes > held else held)
+    for place, part in parts(raw, rows):
+        x[place] = (part / 255 - mean[:, None, None]) / spread[:, None, None]
+    return x

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from pellucid.errors import DataError
-from pellucid.lab.data.folders import Progress, class_folders, majority, sides
-from pellucid.lab.data.metrics import accuracy
-from pellucid.lab.data.split import deviation, digest, imbalance, shown
+from pellucid.lab.data.classes import Answers, always_the_most_frequent, judgement, strongest
+from pellucid.lab.data.folders import Progress, class_folders, sides
+from pellucid.lab.data.split import deviation, digest, shown
 from pellucid.lab.task import Split, Task
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
@@ -32,21 +32,19 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
         DataError: a recording cannot be read or is empty; see also :func:`class_folders`.
     """
     classes, files, labels, given = class_folders(source, SUFFIXES, "sound")
-    sounds = []
-    for index, file in enumerate(files):
-        sounds.append(_read(file))
+    rates = [_rate(file) for file in files]
+    rate = Counter(rates).most_common(1)[0][0]
+    resampled = sum(r != rate for r in rates)
+    filters = mel_filters(rate, _fft_size(rate))
+    frames = []
+    for index, (file, own) in enumerate(zip(files, rates, strict=True)):
+        wave = _read(file)
+        frames.append(log_mel(wave if own == rate else soxr.resample(wave, own, rate), rate, filters))
         if progress:
             progress(index + 1, len(files), "recordings")
-    rate = Counter(r for _, r in sounds).most_common(1)[0][0]
-    resampled = sum(r != rate for _, r in sounds)
-    waves = [wave if r == rate else soxr.resample(wave, r, rate) for wave, r in sounds]
-    filters = mel_filters(rate, _fft_size(rate))
-    frames = [log_mel(wave, rate, filters) for wave in waves]
     longest = int(np.ceil(np.quantile([len(f) for f in frames], 0.99)))
     contents = [digest(f[:longest].tobytes()) for f in frames]  # equal to a network is equal up to the cut
     indices, cautions, how = sides(source, classes, labels, contents, given, seed)
-    if warning := imbalance(labels, classes):
-        cautions.append(warning)
     cut = sum(len(f) > longest for f in frames)
     train = np.concatenate([frames[i][:longest] for i in indices[0]])
     mean, spread = train.mean(0), deviation(train, 0)
@@ -54,14 +52,14 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
     lengths = np.array([min(len(f), longest) for f in frames], dtype=np.int64)
     for i, f in enumerate(frames):
         x[i, : lengths[i]] = (f[:longest] - mean) / spread
-    y = np.array(labels, dtype=np.int64)
+    y = torch.tensor(labels)
     names = [shown(file.relative_to(source)) for file in files]
-    splits = [
-        Split(torch.from_numpy(x[i]), torch.from_numpy(y[i]), torch.from_numpy(lengths[i]), [names[k] for k in i])
-        for i in indices
-    ]
+    splits = [Split(torch.from_numpy(x[i]), y[i], torch.from_numpy(lengths[i]), [names[k] for k in i]) for i in indices]
     cautions.append("If one person or machine made several recordings, they may lie on both sides of the split.")
-    metric = accuracy()
+    judged = judgement(splits[0].y, splits[2].y, classes)
+    simple = always_the_most_frequent(splits[0].y, len(splits[1]), len(splits[2]), classes)
+    averages = np.stack([row[:length].mean(0) for row, length in zip(x, lengths, strict=True)])
+    nearest = _nearest_centroid([averages[i] for i in indices], splits[0].y.numpy(), len(classes))
     return Task(
         kind="sound",
         form="sequence",
@@ -76,8 +74,8 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
         horizon=0,
         scale=(tuple(mean.tolist()), tuple(spread.tolist())),
         step="10 ms",
-        metric=metric,
-        baseline=majority(splits[0].y, splits[2].y, classes, metric),
+        metric=judged.metric,
+        baseline=strongest([simple, nearest], splits[1].y, splits[2].y, judged.metric),
         train=splits[0],
         valid=splits[1],
         test=splits[2],
@@ -90,8 +88,9 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
             ("Classes", str(len(classes))),
             ("Split", how),
             ("Scaling", "mean and deviation of the training part, per band"),
+            *judged.facts,
         ),
-        cautions=tuple(cautions),
+        cautions=(*cautions, *judged.cautions),
         preprocessing={
             "kind": "sound",
             "rate": rate,
@@ -100,23 +99,72 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
             "deviation": spread.tolist(),
             "classes": classes,
         },
+        figures=judged.figures,
+        class_weights=judged.weights,
     )
 
 
-def _read(file: Path) -> tuple[NDArray[np.float32], int]:
+def _nearest_centroid(averages: list[NDArray[np.float32]], labels: NDArray[np.int64], classes: int) -> Answers:
+    """The class whose mean over recordings of the mean frame lies nearest; logits are negative squared distances."""
+    train, *others = averages
+    centroids = np.stack([train[labels == k].mean(0) for k in range(classes)])
+    logits = [-torch.cdist(torch.from_numpy(part), torch.from_numpy(centroids)).square() for part in others]
+    sentence = "The class to whose mean spectrum the recording's mean spectrum is nearest (log-mel bands)."
+    return Answers("nearest centroid", sentence, *logits)
+
+
+def _rate(file: Path) -> int:
+    """The sampling rate, from the file's head alone; a recording that is cut short is refused here."""
     try:
-        wave, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        _check_whole(file)
+        about = soundfile.info(file)
     except (soundfile.SoundFileError, OSError) as error:
-        raise DataError(f"{file}: the recording cannot be read ({error}); replace or remove the file") from None
-    if len(wave) == 0:
-        raise DataError(f"{file}: the recording is empty; replace or remove the file")
-    if not np.isfinite(wave).all():
-        raise DataError(f"{file}: the recording holds samples that are no numbers; replace or remove the file")
-    if rate < SLOWEST:
+        raise _unreadable(file, str(error)) from None
+    if about.frames == 0:
+        raise DataError(f"{shown(file)}: the recording is empty; replace or remove the file")
+    if about.samplerate < SLOWEST:
         raise DataError(
-            f"{file}: the sampling rate is {rate} Hz, and at least {SLOWEST} Hz is needed; is its head right?"
+            f"{shown(file)}: the sampling rate is {about.samplerate} Hz, and at least {SLOWEST} Hz is needed; is its head right?"
         )
-    return wave.mean(1), int(rate)
+    return int(about.samplerate)
+
+
+def _check_whole(file: Path) -> None:
+    """Refuse a WAV file that ends before its data does, which libsndfile reads as if it were whole.
+
+    The chunk ``data`` says its own size (RIFF, Microsoft and IBM 1991); writers that stream leave 0 or the largest number.
+    """
+    with file.open("rb") as handle:
+        riff = handle.read(12)
+        if (riff[:4], riff[8:]) != (b"RIFF", b"WAVE"):
+            return
+        while len(chunk := handle.read(8)) == 8:
+            size = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                there = file.stat().st_size - handle.tell()
+                if there < size < 0x7FFF_0000:
+                    raise _unreadable(
+                        file, f"it is cut short: its head says {size:,} bytes of sound, and {there:,} are there"
+                    )
+                return
+            handle.seek(size + size % 2, 1)
+
+
+def _read(file: Path) -> NDArray[np.float32]:
+    """The recording, mixed to one channel."""
+    try:
+        wave, _ = soundfile.read(file, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise _unreadable(file, str(error)) from None
+    if len(wave) == 0:
+        raise DataError(f"{shown(file)}: the recording is empty; replace or remove the file")
+    if not np.isfinite(wave).all():
+        raise DataError(f"{shown(file)}: the recording holds samples that are no numbers; replace or remove the file")
+    return np.asarray(wave.mean(1))
+
+
+def _unreadable(file: Path, reason: str) -> DataError:
+    return DataError(f"{shown(file)}: the recording cannot be read ({reason.rstrip('.')}); replace or remove the file")
 
 
 def _fft_size(rate: int) -> int:

@@ -1,8 +1,7 @@
-"""A table with a text and a label: sequences of characters to classify."""
+"""A table with a text and a label: sequences of characters, subwords or words to classify."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +10,26 @@ import torch
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import table
-from pellucid.lab.data.folders import majority, sides
-from pellucid.lab.data.metrics import accuracy
-from pellucid.lab.data.split import digest, imbalance
+from pellucid.lab.data import tokens as cutting
+from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
+from pellucid.lab.data.folders import sides
+from pellucid.lab.data.split import digest
+from pellucid.lab.data.text_answers import bags
 from pellucid.lab.task import Split, Task
 
-PADDING, UNKNOWN = "<padding>", "<unknown>"
-LONGEST = 160  # characters that are read by default at most
+LONGEST = {"characters": 160, "subwords": 480, "words": 800}  # characters that are read of each text by default at most
 
 
 def load(
-    source: Path, *, seed: int = 0, text: str | None = None, label: str | None = None, longest: int | None = None
+    source: Path,
+    *,
+    seed: int = 0,
+    text: str | None = None,
+    label: str | None = None,
+    longest: int | None = None,
+    tokens: str | None = None,
 ) -> Task:
-    """Read texts and labels; a character that the training part does not have is unknown.
+    """Read texts and labels; a character or word that the training part does not have is unknown.
 
     Args:
         source: CSV or Parquet.
@@ -31,10 +37,11 @@ def load(
         text: column of texts; the one with the longest where None.
         label: column of labels; the one with the fewest different values where None.
         longest: characters that are read of each text.
+        tokens: characters, subwords or words; by the amount of text where None.
 
     Raises:
-        DataError: no such columns, one class, empty or missing values.
-        ArgumentError: a named column that is not there.
+        DataError: no such columns, one class, empty or missing values, NUL in a text.
+        ArgumentError: a named column that is not there, tokens that are not known.
     """
     frame = table.read(source, nulls=("",))  # "NA" and "nan" are words like others
     text, label = columns(source, frame, text, label)
@@ -44,7 +51,12 @@ def load(
             raise DataError(
                 f"{source}, {table.row(source, at)}: column {name!r} is empty there; fill it in or remove the row"
             )
-    texts = [str(t) for t in frame[text].to_list()]
+    texts = [cutting.normal(str(t)) for t in frame[text].to_list()]
+    nul = next((k for k, t in enumerate(texts) if "\0" in t), None)
+    if nul is not None:
+        raise DataError(
+            f"{source}, {table.row(source, nul)}: column {text!r} holds NUL there, and no text does; remove it"
+        )
     given = [str(value) for value in frame[label].to_list()]
     classes = sorted(set(given))
     if len(classes) == 1:
@@ -56,60 +68,71 @@ def load(
             f"{source}: column {label!r} has {len(classes)} different values in {frame.height} rows, which is no "
             "class; name the label column with --label"
         )
-    labels = [classes.index(value) for value in given]
+    number = {name: k for k, name in enumerate(classes)}
+    labels = [number[value] for value in given]
     lengths = np.array([len(t) for t in texts])
-    longest = longest or int(min(LONGEST, max(1, np.quantile(lengths, 0.98))))
-    contents = [digest(t[:longest]) for t in texts]  # equal to a network is equal up to the cut
+    way = cutting.chosen(tokens, round(0.7 * int(lengths.sum())))
+    longest = longest or int(min(LONGEST[way], max(1, np.quantile(lengths, 0.98))))
+    seen = [t[:longest] for t in texts]
+    contents = [digest(t) for t in seen]  # equal to a network is equal up to the cut
     indices, cautions, how = sides(source, classes, labels, contents, None, seed)
-    if warning := imbalance(labels, classes):
-        cautions.append(warning)
-    letters = Counter(c for i in indices[0] for c in texts[i][:longest])
-    vocabulary = [PADDING, UNKNOWN, *sorted(c for c, count in letters.items() if count > 1)]
-    number = {c: i for i, c in enumerate(vocabulary)}
-    tokens = np.zeros((len(texts), longest), dtype=np.int64)
-    for i, t in enumerate(texts):
-        own = [number.get(c, 1) for c in t[:longest]] or [1]
-        tokens[i, : len(own)] = own
-    kept = np.clip(lengths, 1, longest)
-    y = np.array(labels, dtype=np.int64)
-    splits = [
-        Split(
-            torch.from_numpy(tokens[i]),
-            torch.from_numpy(y[i]),
-            torch.from_numpy(kept[i]),
-            [f"row {k + 1}" for k in i],
-        )
-        for i in indices
-    ]
-    cut = int((lengths > longest).sum())
-    metric = accuracy()
+    cut = cutting.learn(way, (seen[i] for i in indices[0]), padding=True)
+    codes = [own or [1] for own in cut.encode(seen)]
+    kept = torch.tensor([len(own) for own in codes])
+    x = torch.zeros(len(codes), int(kept.max()), dtype=torch.int64)
+    for row, own in zip(x, codes, strict=True):
+        row[: len(own)] = torch.tensor(own)
+    y = torch.tensor(labels)
+    splits = [Split(x[i], y[i], kept[i], [f"row {k + 1}" for k in i]) for i in indices]
+    judged = judgement(splits[0].y, splits[2].y, classes)
+    simple = always_the_most_frequent(splits[0].y, len(splits[1]), len(splits[2]), classes)
+    parts = [[seen[i] for i in side] for side in indices]
+    counted = bags(parts[0], splits[0].y.numpy(), parts[1], parts[2], len(classes))
+    longer = int((lengths > longest).sum())
+    kinds = len(cut.vocabulary) - 2
+    known = {
+        "characters": "kinds that the training part has at least twice",
+        "subwords": "kinds, learnt from the training part",
+        "words": "kinds that the training part has at least twice",
+    }
     return Task(
         kind="text",
         form="tokens",
         goal="class",
         source=source,
         title=f"{len(texts):,} texts of {len(classes)} classes",
-        fingerprint=digest(*texts, *given, f"text {seed} {longest}"),
-        channels=len(vocabulary),
-        extent=(longest,),
+        fingerprint=digest(*texts, *given, f"text {seed} {longest} {way}"),
+        channels=len(cut.vocabulary),
+        extent=(x.shape[1],),
         outputs=len(classes),
         labels=tuple(classes),
         horizon=0,
         scale=((), ()),
         step="",
-        metric=metric,
-        baseline=majority(splits[0].y, splits[2].y, classes, metric),
+        metric=judged.metric,
+        baseline=strongest([simple, *counted], splits[1].y, splits[2].y, judged.metric),
         train=splits[0],
         valid=splits[1],
         test=splits[2],
         facts=(
             ("Texts", f"{len(texts):,}, column {text!r}; classes from {label!r}"),
-            ("Characters", f"{len(vocabulary) - 2:,} kinds that the training part has at least twice"),
-            ("Length", f"first {longest} characters are read; {cut:,} texts are longer"),
+            ("Tokens", f"{way}, {kinds:,} {known[way]}"),
+            ("Length", f"first {longest} characters are read, at most {x.shape[1]} {way}; {longer:,} texts are longer"),
             ("Split", how),
+            *judged.facts,
         ),
-        cautions=tuple(cautions),
-        preprocessing={"kind": "text", "vocabulary": vocabulary, "longest": longest, "classes": classes},
+        cautions=(*cautions, *judged.cautions),
+        preprocessing={
+            "kind": "text",
+            "tokens": way,
+            "longest": longest,
+            "text": text,
+            "classes": classes,
+            **cut.state,
+        },
+        figures=judged.figures,
+        class_weights=judged.weights,
+        decode=cut.decode,
     )
 
 
