@@ -51,6 +51,16 @@ def test_a_journal_holds_the_trials_and_is_gone_on_with(tmp_path: Path) -> None:
     assert [t.value for t in trials] == [1.0, 8.0, 7.0, 2.0]
 
 
+def test_a_database_holds_them_too(tmp_path: Path) -> None:
+    """As PostgreSQL does by its own address; SQLite is the database that is everywhere."""
+    address = f"sqlite:///{tmp_path / 'trials.db'}"
+    settings = Study("digits lstm", 4, False, address).settings
+    again = Study("digits lstm", 4, False, address)
+    assert again.settings == settings == Study("elsewhere", 4, False).settings
+    assert again.better_half([1.0, 4.0, 3.0, 2.0], 6) == [0, 3]
+    assert again.best({0: 1.0, 3: 0.5}) == 3
+
+
 @pytest.mark.parametrize("storage", ["trials.db", "nonsense://here", "sqlite:////nowhere/at/all.db"])
 def test_a_storage_that_cannot_be_is_a_sentence(storage: str) -> None:
     with pytest.raises(ArgumentError, match="--storage"):

@@ -126,8 +126,9 @@ def confusion(matrix: list[list[int]], labels: list[str], name: str) -> Markup:
 
 
 def forecast(actual: Forecast, others: Sequence[tuple[str, str, Forecast]]) -> Markup:
-    """One window: the past, what came, and what each network and the baseline said."""
+    """One window: the past, what came, and what each network and the baseline said; of the first its interval, too."""
     values = [*actual.past, *actual.actual, *(v for _, _, f in others for v in f.predicted)]
+    values += [*(others[0][2].low or []), *(others[0][2].high or [])]
     past, ahead = len(actual.past), len(actual.actual)
     room = (max(values) - min(values)) * 0.08 or 1
     x, y = Scale(0, past + ahead - 1, 56, 700), Scale(min(values) - room, max(values) + room, 178, 12)
@@ -142,6 +143,11 @@ def forecast(actual: Forecast, others: Sequence[tuple[str, str, Forecast]]) -> M
                 f'<circle cx="{x(start):.1f}" cy="{y(series[0]):.1f}" r="3.5" {style.replace("stroke=", "fill=", 1)}/>'
             )
 
+    first, colour = others[0][2], others[0][1]
+    if first.low is not None and first.high is not None and ahead > 1:
+        upper = [f"{x(past + k):.1f},{y(v):.1f}" for k, v in enumerate(first.high)]
+        lower = [f"{x(past + k):.1f},{y(v):.1f}" for k, v in enumerate(first.low)]
+        body.append(f'<polygon points="{" ".join([*upper, *reversed(lower)])}" fill="{colour}" opacity=".14"/>')
     line([*actual.past, actual.actual[0]], 0, 'class="past"')
     line(actual.actual, past, 'class="actual"')
     for _, colour, other in others:
