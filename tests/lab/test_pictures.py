@@ -149,7 +149,7 @@ source, held, room, out = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys
 used = 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1])
 resource.setrlimit(resource.RLIMIT_DATA, (used + room, used + room))
 task = data.load(source, memory=held, augment="none")
-made = planning.plan(task, ["cnn"], trials=1, seeds=1, epochs=1, parameters=500)
+made = planning.plan(task, ["cnn"], trials=1, seeds=1, epochs=1, size=500)
 found, _ = comparison.compare(made, out=Path(out))
 print(len(task.train), len(task.test), found.candidates[0].score.value > 40)
 """

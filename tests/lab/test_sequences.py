@@ -200,7 +200,7 @@ def test_missing_values_are_refused_or_filled(tmp_path: Path) -> None:
 
 def test_learning_happens(tmp_path: Path) -> None:
     task = data.load(write_ts(tmp_path / "a.ts", per_class=60))
-    made = planning.plan(task, ["cnn", "gru"], trials=1, seeds=1, epochs=15, parameters=2000)
+    made = planning.plan(task, ["cnn", "gru"], trials=1, seeds=1, epochs=15, size=2000)
     found, _ = comparison.compare(made, out=tmp_path / "run")
     assert all(c.score.value > 85 for c in found.candidates)
 

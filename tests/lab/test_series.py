@@ -83,7 +83,7 @@ def test_columns_side_by_side_can_be_a_series_each(tmp_path: Path) -> None:
 def test_several_series_go_from_data_to_report(tmp_path: Path) -> None:
     file, _, large = long_table(tmp_path / "a.csv")
     task = data.load(file, id="shop", horizon=4, window=16)
-    made = planning.plan(task, ["gru"], trials=1, seeds=1, epochs=2, parameters=800)
+    made = planning.plan(task, ["gru"], trials=1, seeds=1, epochs=2, size=800)
     found, folder = comparison.compare(made, out=tmp_path / "run")
     shown = found.candidates[0].forecast
     assert shown is not None
@@ -273,7 +273,7 @@ def test_networks_use_what_is_known_ahead(tmp_path: Path) -> None:
     errors = []
     for known in (None, "coin"):
         task = data.load(file, known=known, horizon=1, window=12)
-        made = planning.plan(task, ["gru"], trials=1, seeds=1, epochs=12, parameters=1500)
+        made = planning.plan(task, ["gru"], trials=1, seeds=1, epochs=12, size=1500)
         found, _ = comparison.compare(made, out=tmp_path / f"run {known}")
         errors.append(found.candidates[0].score.value)
     assert errors[1] < 0.5 * errors[0]

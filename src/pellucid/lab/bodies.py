@@ -21,6 +21,7 @@ class Body(nn.Module):
 
     features: int
     sentence: str
+    least = 1  # steps, below which it computes nothing
 
 
 class ImageConvolutions(Body):
@@ -59,6 +60,7 @@ class SpectrogramConvolutions(Body):
             layers.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in itertools.pairwise(widths)
         )
         self.features = widths[-1] * (bands // 2**depth)
+        self.least = 2**depth
         self.sentence = (
             f"{depth} blocks of 3x3 convolution over bands and frames, ReLU and 2x2 max pooling, {_list(widths[1:])} "
             "filters; mean over the frames"

@@ -135,9 +135,10 @@ def _stop(history: list[Epoch], metric: Metric, budget: Budget) -> int | None:
     return None
 
 
-def predict(model: nn.Module, split: Split, batch: int = 256) -> Tensor:
+def predict(model: nn.Module, split: Split) -> Tensor:
     """The model's raw output on every item."""
     model.eval()
+    batch = min(256, max(8, 2**21 // split.x[0].numel()))  # large items are taken a few at a time, for memory's sake
     with torch.no_grad():
         parts = [
             model(split.x[i : i + batch], None if split.lengths is None else split.lengths[i : i + batch])

@@ -16,7 +16,8 @@ from pellucid.lab.task import Lesson, Metric, Split
 from pellucid.lab.train import loss_of
 from pellucid.trace import Seen, Trace, trace
 
-MOST = 256  # test items that are looked at
+MOST = 256  # test items that are looked at, and fewer where they are large: every value in a network is kept at once
+NUMBERS = 2**18  # of all these items
 FADED = 0.01
 STUCK = 0.05
 
@@ -29,11 +30,11 @@ def explain(model: Network, split: Split, lesson: Lesson) -> Why:
         split: the test part.
         lesson: of the task, for its loss.
     """
-    split = split.rows(torch.arange(min(MOST, len(split))))
+    split = split.rows(torch.arange(min(MOST, max(1, NUMBERS // split.x[0].numel()), len(split))))
     recurrence = _recurrence(model)
     model.eval()
     model.zero_grad()
-    with trace(model) as seen:
+    with torch.set_grad_enabled(recurrence is not None), trace(model) as seen:
         prediction = model(split.x, split.lengths)
         target = split.y
         if lesson.goal == "next":
@@ -67,7 +68,8 @@ def need(model: Network, label: str, split: Split, metric: Metric, rope: float) 
     """
     split = split.rows(torch.arange(min(4 * MOST, len(split))))
     longest = split.x.shape[1]
-    counts = [2**k for k in range(longest.bit_length()) if 2**k < longest] + [longest]
+    powers = [2**k for k in range(longest.bit_length())]
+    counts = [count for count in powers if model.body.least <= count < longest] + [longest]
     model.eval()
     figures = []
     for count in counts:
