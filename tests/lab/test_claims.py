@@ -170,6 +170,36 @@ def test_every_claim_has_its_own_name_and_units_that_fit_in_ten_minutes() -> Non
         assert {u.settings["seed"] for u in claim.units} in (set(), set(range(5)), set(range(10)), set(range(20)))
 
 
+class AnyMeasure(dict[str, float]):
+    """Measures of every name: a figure that the seed decides; notes that it was read."""
+
+    read = False
+
+    def __missing__(self, name: str) -> float:
+        self.read = True
+        return 0.9 - 0.01 * self["seed"]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_every_claim_is_judged_by_its_own_units_alone(quick: bool) -> None:
+    """Whatever is measured, each claim finds the units that it reads among those that it asked for, reads them all, and is drawn."""
+    for claim in claims(quick):
+        made = [
+            Measured.model_construct(
+                experiment=u.experiment,
+                settings=u.settings,
+                measures=AnyMeasure(seed=float(u.settings["seed"])),
+                seconds=1.0,
+            )
+            for u in claim.units
+        ]
+        answer = claim.judge(Results(made))
+        assert answer.parts
+        ET.fromstring(charts.figure(claim.claimed, answer.panels))
+        unread = [m.settings for m in made if not m.measures.read]  # type: ignore[attr-defined]
+        assert not unread, claim.name
+
+
 def test_time_left_follows_the_pace_so_far() -> None:
     clock = iter([0.0, 10.0])
     claim = small_claim()

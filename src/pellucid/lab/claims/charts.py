@@ -68,7 +68,7 @@ def _lines(panel: Lines, top: int) -> tuple[list[str], int]:
     first, bottom = top + 30, top + 30 + PLOT
     places = sorted({p.x for line in panel.lines for p in line.points})
     at = math.log10 if panel.log_x else float
-    x = Scale(at(places[0]), at(places[-1]), left + 8, right - 8)
+    x = Scale(at(places[0]), at(places[-1]), left + 8, right - 10)
     ends = [v for line in panel.lines for p in line.points for v in (p.y.low, p.y.high)]
     ends += [panel.reference[1]] if panel.reference else []
     y = Scale(*_room(ends), bottom, first)
@@ -91,10 +91,13 @@ def _lines(panel: Lines, top: int) -> tuple[list[str], int]:
                 f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{y(p.y.low):.1f}" y2="{y(p.y.high):.1f}" stroke="{colour}" stroke-width="4" stroke-linecap="round" opacity=".45"/>'
             )
             body.append(f'<circle cx="{place:.1f}" cy="{y(p.y.value):.1f}" r="4" fill="{colour}"/>')
-    for line, level in zip(panel.lines, _apart([y(line.points[-1].y.value) for line in panel.lines]), strict=True):
-        body.append(_text(right + 6, level + 4, line.label))
-        colour = COLOURS[panel.lines.index(line) % len(COLOURS)]
-        body.append(f'<circle cx="{right - 1:.1f}" cy="{level:.1f}" r="3" fill="{colour}"/>')
+    heights = [y(line.points[-1].y.value) for line in panel.lines]
+    for number, (line, level) in enumerate(zip(panel.lines, _apart(heights), strict=True)):
+        colour, end = COLOURS[number % len(COLOURS)], x(at(line.points[-1].x))
+        body.append(
+            f'<line x1="{end:.1f}" y1="{heights[number]:.1f}" x2="{right + 8:.1f}" y2="{level:.1f}" stroke="{colour}" stroke-width="1"/>'
+        )
+        body.append(_text(right + 12, level + 4, line.label))
     reference = f" (dashed: {panel.reference[0]})" if panel.reference else ""
     body.append(_text((left + right) / 2, bottom + 32, panel.x + reference, anchor="middle", kind="small"))
     return body, bottom + 36 - top

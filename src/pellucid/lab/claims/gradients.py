@@ -19,7 +19,7 @@ FAMILY = "Gradients"
 RADII = (0.5, 0.7, 0.9, 1.0, 1.1, 1.3, 1.6)
 STEPS = 100
 REACHES = (10, 30, 100, 300)
-GATED = {"rnn": "RNN", "lstm, bias 0": "LSTM", "lstm": "LSTM, forget bias 1", "gru": "GRU"}
+GATED = {"rnn": "RNN", "lstm": "LSTM, forget bias 1", "gru": "GRU", "lstm, bias 0": "LSTM, forget bias 0"}
 CLIPPED = (("relu", "sgd", 0.05), ("tanh", "sgd", 0.05), ("tanh", "adam", 0.01))
 
 
@@ -82,9 +82,9 @@ def claims(quick: bool) -> list[Claim]:
 
     def by_radius(results: Results) -> Lines:
         return Lines(
-            title=f"Gradient after {STEPS} steps back, in powers of ten",
+            title=f"Gradient after {STEPS} steps back",
             x="spectral radius of the recurrent matrix",
-            y="decades",
+            y="powers of ten",
             lines=[
                 Line(label=a, points=[Point(x=r, y=over_seeds(moved(results, r, a))) for r in RADII])
                 for a in activations
@@ -132,9 +132,9 @@ def claims(quick: bool) -> list[Claim]:
             for n, row in rows.items()
         ]
         panel = Lines(
-            title="Gradient left at the first step, in powers of ten, before training",
+            title="Gradient left at the first step before training",
             x="steps of the sequence",
-            y="decades",
+            y="powers of ten",
             lines=lines,
             log_x=True,
         )
@@ -226,7 +226,7 @@ def claims(quick: bool) -> list[Claim]:
                 FAMILY,
                 f"{'An LSTM' if net == 'lstm' else 'A GRU'} lets the gradient reach further back than a plain RNN.",
                 source,
-                f"Untrained networks of 64 units as torch draws them, random input of {', '.join(map(str, REACHES))} steps; the gradient of the last output at the first step's states, {seeds} seeds.",
+                f"Untrained networks of 64 units, drawn as torch does but for the forget bias, random input of {', '.join(map(str, REACHES))} steps; the gradient of the last output at the first step's states, {seeds} seeds.",
                 "the forget bias" if net == "lstm" else "the length",
                 reached,
                 lambda results, net=net: reaches(results, net),  # type: ignore[misc]
