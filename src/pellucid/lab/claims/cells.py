@@ -1,6 +1,6 @@
 """Cells with a part taken out, each a declaration beside which the whole one can be laid.
 
-The names are those of Greff et al. 2017 (LSTM: A search space odyssey, section III.B): a gate that is taken out is 1.
+The names are those of Greff et al. 2017 (LSTM: A search space odyssey): a gate that is taken out is 1.
 """
 
 from __future__ import annotations

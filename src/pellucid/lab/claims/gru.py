@@ -129,7 +129,7 @@ def claims(quick: bool) -> list[Claim]:
             "gru-speed",
             FAMILY,
             "A GRU runs faster than an LSTM of the same width.",
-            "Chung et al. 2014, section 5; Goodfellow et al. 2016, section 10.10.2",
+            "Chung et al. 2014; Goodfellow et al. 2016, section 10.10.2",
             f"Forward and backward passes of one layer on one thread, the two in turn 30 times, medians, {seeds} repetitions, on this project's engine and on torch's kernels.",
             "who computes it and the size",
             timed,
