@@ -43,7 +43,7 @@ def ratio_over_seeds(numerators: ArrayLike, denominators: ArrayLike) -> Interval
 
 def at_least(name: str, effect: Interval, threshold: float, unit: str) -> Part:
     """An effect that has to reach a threshold: it does if its whole interval does."""
-    needed = f"{words.number(threshold, _decimals(threshold))}{_spaced(unit)} or more"
+    needed = f"{words.number(threshold, _decimals(threshold))}{_spaced(unit, threshold)} or more"
     if effect.low >= threshold:
         return Part(name=name, effect=effect, unit=unit, needed=needed, verdict="holds")
     return Part(
@@ -93,7 +93,8 @@ def shown(part: Part) -> str:
     return f"{words.figure(effect)}{_spaced(part.unit)} ({words.span(effect, signed=True)})"
 
 
-def _spaced(unit: str) -> str:
+def _spaced(unit: str, value: float = 0) -> str:
+    unit = "point" if unit == "points" and value == 1 else unit
     return f" {unit}" if unit else ""
 
 

@@ -21,6 +21,7 @@ from pellucid.lab.train import Budget, predict, train
 
 FAMILY = "Uses"
 PARAMETERS = 10_000
+WRONG = "wrong answers, %"
 EXCERPT = 60_000  # characters
 QUICK = {"text": 40, "series": 40, "sound": 20, "data": 10}  # epochs
 SECONDS = {"text": 0.2, "series": 0.07, "sound": 0.15, "data": 2.0}  # of an epoch, roughly
@@ -107,15 +108,22 @@ def claims(quick: bool, source: Path | None = None) -> list[Claim]:
     def judge(results: Results, name: str, unit: str) -> Answer:
         error = {n: results.values("use", "error", use=name, net=n) for n in ("rnn", "lstm")}
         baseline = results.values("use", "baseline", use=name, net="lstm")
-        parts = [
-            at_least(
-                f"the LSTM's error is below {other} by",
-                over_seeds(100 * (theirs - error["lstm"]) / theirs),
-                5,
-                "% of it",
-            )
-            for other, theirs in (("the plain RNN's", error["rnn"]), ("the simplest answer's", baseline))
-        ]
+        others = (("the plain RNN's", error["rnn"]), ("the simplest answer's", baseline))
+        if unit == WRONG:  # no ratio, since an error may be 0
+            parts = [
+                at_least(f"the LSTM's error is below {other} by", over_seeds(theirs - error["lstm"]), 1, "points")
+                for other, theirs in others
+            ]
+        else:
+            parts = [
+                at_least(
+                    f"the LSTM's error is below {other} by",
+                    over_seeds(100 * (1 - error["lstm"] / theirs)),
+                    5,
+                    "% of it",
+                )
+                for other, theirs in others
+            ]
         rows = [
             ("LSTM", "LSTM", over_seeds(error["lstm"])),
             ("plain RNN", "RNN", over_seeds(error["rnn"])),
@@ -148,7 +156,7 @@ def claims(quick: bool, source: Path | None = None) -> list[Claim]:
             "LSTMs suit sound.",
             "Graves et al. 2013, Speech recognition with deep recurrent neural networks",
             "six ordered pairs of vowels synthesised from the formants of Peterson and Barney 1952, new recordings for each seed, beside the commonest class",
-            "wrong answers, %",
+            WRONG,
         ),
     ]
     if importlib.util.find_spec("statsmodels"):
@@ -164,7 +172,7 @@ def claims(quick: bool, source: Path | None = None) -> list[Claim]:
     if source is not None:
         task = data.load(source)
         given = {"source": str(source.resolve()), "fingerprint": task.fingerprint}
-        unit = "wrong answers, %" if task.metric.higher_is_better else task.metric.name
+        unit = WRONG if task.metric.higher_is_better else task.metric.name
         found.append(
             claim(
                 "data",
