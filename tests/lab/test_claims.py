@@ -30,6 +30,7 @@ from pellucid.lab.claims import (
     sounds,
     tasks,
     terminal,
+    uses,
 )
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
 from pellucid.lab.claims.convolution import edges
@@ -297,6 +298,12 @@ def test_sounds_differ_by_the_order_of_their_vowels() -> None:
     spectra = [np.abs(np.fft.rfft(part[:700])) for part in (wave, wave[::-1])]
     low = [s[10:35].sum() / s[50:110].sum() for s in spectra]  # i has its strength low, a in the middle
     assert low[0] > 1.5 * low[1]
+
+
+def test_a_use_trains_on_a_task_of_the_lab() -> None:
+    found = uses.use(use="sound", net="gru", epochs=2, seed=0)
+    assert found["baseline"] == pytest.approx(100 * 5 / 6, abs=0.1)  # six classes of one size
+    assert 0 <= found["error"] < 75
 
 
 def test_figures_are_well_formed_and_hold_their_text(tmp_path: Path) -> None:

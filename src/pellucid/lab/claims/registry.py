@@ -32,10 +32,6 @@ def named(wanted: Sequence[str], among: list[Claim]) -> list[Claim]:
     """
     known = {claim.name: claim for claim in among}
     for name in wanted:
-        if name == "lstm-series" and name not in known:
-            raise ArgumentError(
-                "the claim lstm-series needs statsmodels, which brings the series; install it with: pip install statsmodels"
-            )
         if name not in known:
             raise ArgumentError(f"there is no claim {name!r}; there are {', '.join(known)}")
     return [claim for claim in among if not wanted or claim.name in wanted]
