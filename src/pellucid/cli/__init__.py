@@ -17,6 +17,7 @@ except ImportError:  # the light install has the layers only
     sys.exit(2)
 
 from pellucid.cli.cell import cell
+from pellucid.cli.claims import claims
 from pellucid.cli.compare import compare
 from pellucid.cli.doctor import doctor
 from pellucid.cli.sample import sample
@@ -27,7 +28,7 @@ app = App(
     help="The classic deep networks, open: compare a CNN, an RNN, an LSTM and a GRU on your own data.",
     help_format="plaintext",
 )
-for command in (compare, size, sample, cell, doctor):
+for command in (compare, claims, size, sample, cell, doctor):
     app.command(command)
 
 

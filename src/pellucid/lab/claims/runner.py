@@ -1,0 +1,153 @@
+"""Measures what is not there yet, and judges.
+
+units/*.json           a unit's result each, written whole or not at all
+claims.md              the page; claims/*.svg  its figures
+claims/result.json     all findings and the units that they rest on
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+import pellucid
+from pellucid.errors import DataError
+from pellucid.lab.claims import judgement, page
+from pellucid.lab.claims.claim import Claim, Results, Unit
+from pellucid.lab.claims.results import Finding, Measured, Report
+from pellucid.lab.runs import Run, write
+
+Tell = Callable[[Unit, bool], None]  # a unit is there; whether it was before
+
+
+def run(
+    claims: Sequence[Claim], out: Path, *, quick: bool, workers: int = 1, command: str = "", tell: Tell | None = None
+) -> Report:
+    """Measure the claims' units, or read what was measured, judge, and write the page.
+
+    Each unit runs on one thread, so its result does not depend on how many run at a time; times apart, which claims
+    compare inside a unit only.
+
+    Args:
+        claims: what is asked.
+        out: the folder.
+        quick: whether these are the quick set's claims; the page says so.
+        workers: processes.
+        command: as the page names it.
+        tell: called for each unit.
+
+    Raises:
+        DataError: the folder cannot be used, or a process ended before its unit was done.
+    """
+    place = Run(out)
+    with place.alone():
+        units = {_key(u): u for claim in claims for u in claim.units}
+        measured: dict[str, Measured] = {}
+        for key, unit in units.items():
+            found = _read(place.file("units", f"{key}.json"))
+            if found is not None:
+                measured[key] = found
+                if tell:
+                    tell(unit, True)
+        missing = {key: unit for key, unit in units.items() if key not in measured}
+        for key, result in _measure(missing, workers):
+            write(place.file("units", f"{key}.json"), result.model_dump_json())
+            measured[key] = result
+            if tell:
+                tell(units[key], False)
+        report = Report(
+            pellucid=pellucid.__version__,
+            torch=torch.__version__,
+            machine=f"{platform.machine()}, Python {platform.python_version()}",
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            quick=quick,
+            command=command,
+            findings=[_judge(claim, [measured[_key(u)] for u in claim.units]) for claim in claims],
+            units=list(measured.values()),
+        )
+        page.write_page(report, place)
+    return report
+
+
+def _judge(claim: Claim, measured: list[Measured]) -> Finding:
+    answer = claim.judge(Results(measured))
+    came_out = judgement.sentence(answer.parts)
+    return Finding(
+        name=claim.name,
+        family=claim.family,
+        claimed=claim.claimed,
+        source=claim.source,
+        done=claim.done,
+        came_out=f"{came_out} {answer.note}".rstrip(),
+        verdict=judgement.verdict(answer.parts, claim.on),
+        parts=list(answer.parts),
+        panels=list(answer.panels),
+        seconds=sum(m.seconds for m in measured),
+    )
+
+
+def _key(unit: Unit) -> str:
+    """A unit's name; another release may measure otherwise."""
+    whole = json.dumps([unit.experiment, unit.settings, pellucid.__version__, torch.__version__], sort_keys=True)
+    return f"{unit.experiment}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+
+
+def _read(file: Path) -> Measured | None:
+    """A unit's result, if there is one that can be read."""
+    try:
+        return Measured.model_validate_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValidationError, UnicodeDecodeError, OSError):
+        raise DataError(
+            f"{file}: the result cannot be read; remove this file, and the same command measures it again"
+        ) from None
+
+
+def _measure(units: dict[str, Unit], workers: int) -> Iterator[tuple[str, Measured]]:
+    """Results as they come, the longest units first."""
+    order = sorted(units, key=lambda key: -units[key].cost)
+    if workers == 1 or len(order) < 2:
+        for key in order:
+            yield key, measure(units[key])
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures = {pool.submit(measure, units[key]): key for key in order}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise DataError(
+                "a process ended before its unit was done (was there too little memory?); the same command goes on from here"
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def measure(unit: Unit) -> Measured:
+    """Run a unit, on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    started = time.process_time()
+    try:
+        measures = unit.measure(**unit.settings)
+    finally:
+        torch.set_num_threads(threads)
+    return Measured(
+        experiment=unit.experiment,
+        settings=unit.settings,
+        measures=measures,
+        seconds=time.process_time() - started,
+    )

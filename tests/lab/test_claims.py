@@ -1,0 +1,334 @@
+"""The promises of ``pellucid claims``: a verdict follows from thresholds and intervals alone; what was measured is not
+measured again; the tasks and ablated cells are what they are named after; the page and figures are whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import pellucid.nn as layers
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.claims import (
+    charts,
+    claims,
+    gradients,
+    judgement,
+    learning,
+    memory,
+    named,
+    run,
+    sounds,
+    tasks,
+    terminal,
+    uses,
+)
+from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
+from pellucid.lab.claims.convolution import edges
+from pellucid.lab.claims.results import Dots, Measured, Report
+from pellucid.lab.results import Interval
+
+MEASURED: list[int] = []
+
+
+def counted(*, size: float, seed: int) -> Measures:
+    """An experiment that notes that it ran."""
+    MEASURED.append(seed)
+    return {"effect": size + 0.1 * seed}
+
+
+def small_claim(size: float = 5.0, threshold: float = 1.0) -> Claim:
+    def judge(results: Results) -> Answer:
+        effect = judgement.over_seeds(results.values("counted", "effect", size=size))
+        part = judgement.at_least("the effect is", effect, threshold, "points")
+        return Answer([part], [Dots(title="Effect & all", x="points", rows=[("a < b", "a", effect)])])
+
+    units = [Unit(counted, {"size": size, "seed": s}, 1.0) for s in range(3)]
+    return Claim("small", "Family", "It is so.", "Nobody 2000", "It was looked at.", "the weather", units, judge)
+
+
+def interval(low: float, high: float) -> Interval:
+    return Interval(value=(low + high) / 2, low=low, high=high)
+
+
+def test_interval_is_students_t_over_seeds() -> None:
+    values = [3.0, 5.0, 4.0, 8.0]
+    found = judgement.over_seeds(values)
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert (found.value, found.low, found.high) == pytest.approx((5.0, low, high))
+    assert judgement.over_seeds([2.0]) == judgement.exact(2.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found"), [(1.0, 3.0, "holds"), (0.9, 3.0, "open"), (0.5, 1.2, "open"), (0.0, 0.99, "fails")]
+)
+def test_a_part_holds_with_its_whole_interval(low: float, high: float, found: str) -> None:
+    assert judgement.at_least("x", interval(low, high), 1.0, "points").verdict == found
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found"), [(74, 76, "holds"), (73, 75, "open"), (70, 73, "fails"), (77, 78, "fails")]
+)
+def test_a_part_lies_within_a_range_with_its_whole_interval(low: float, high: float, found: str) -> None:
+    assert judgement.within("x", interval(low, high), 74, 76, "%").verdict == found
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        (["holds", "holds"], "holds"),
+        (["fails", "fails"], "does not hold here"),
+        (["holds", "fails"], "depends on it"),
+        (["holds", "fails", "open"], "depends on it"),
+        (["holds", "open"], "not settled"),
+        (["fails", "open"], "not settled"),
+    ],
+)
+def test_verdict_of_the_parts(parts: list[str], found: str) -> None:
+    effects = {"holds": interval(2, 3), "open": interval(0, 2), "fails": interval(-2, 0)}
+    made = [judgement.at_least("x", effects[p], 1.0, "") for p in parts]
+    assert [p.verdict for p in made] == parts
+    assert judgement.verdict(made, "it") == found
+
+
+def test_results_are_paired_by_seed_and_never_mixed() -> None:
+    units = [
+        Measured(experiment="e", settings={"net": n, "seed": s}, measures={"m": 10 * s + k}, seconds=0)
+        for k, n in enumerate("ab")
+        for s in (2, 0, 1)
+    ]
+    results = Results(units)
+    assert results.values("e", "m", net="b").tolist() == [1, 11, 21]
+    with pytest.raises(LookupError):
+        results.values("e", "m")  # two units of each seed
+
+
+def test_a_run_goes_on_and_writes_page_figure_and_data(tmp_path: Path) -> None:
+    MEASURED.clear()
+    first = run([small_claim()], tmp_path, quick=True, command="pellucid claims --quick")
+    assert sorted(MEASURED) == [0, 1, 2]
+    (tmp_path / "units").joinpath(next(f.name for f in (tmp_path / "units").iterdir())).unlink()
+    MEASURED.clear()
+    again = run([small_claim()], tmp_path, quick=True)
+    assert len(MEASURED) == 1
+    assert again.findings[0].parts == first.findings[0].parts
+    assert again.findings[0].verdict == "holds"
+    text = (tmp_path / "claims.md").read_text(encoding="utf-8")
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (tmp_path / picture).is_file()
+    assert "The quick run" in text
+    assert "5.10 points" in text
+    kept = Report.model_validate_json((tmp_path / "claims" / "result.json").read_text(encoding="utf-8"))
+    assert kept == again
+    assert len(kept.units) == 3
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_damaged_unit_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
+    run([small_claim()], tmp_path, quick=True)
+    file = next((tmp_path / "units").iterdir())
+    file.write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match="remove this file"):
+        run([small_claim()], tmp_path, quick=True)
+    assert file.read_text(encoding="utf-8") == "{"
+
+
+def test_the_number_of_processes_does_not_change_a_result(tmp_path: Path) -> None:
+    claim = next(c for c in claims(quick=True) if c.name == "gradient-vanishes")
+    units = [u for u in claim.units if u.settings["seed"] == 0 and u.settings["radius"] in (0.9, 1.1)]
+
+    def judge(results: Results) -> Answer:
+        part = judgement.at_least("x", judgement.exact(float(len(results.measured))), 0, "")
+        return Answer([part], [])
+
+    claim = replace(claim, units=units, judge=judge)
+    found = [
+        {json.dumps(u.settings): u.measures for u in run([claim], tmp_path / str(n), quick=True, workers=n).units}
+        for n in (1, 2)
+    ]
+    assert len(found[0]) == 4
+    assert found[0] == found[1]
+
+
+def test_every_claim_has_its_own_name_and_units_that_fit_in_ten_minutes() -> None:
+    quick, full = claims(quick=True), claims(quick=False)
+    assert [c.name for c in quick] == [c.name for c in full]
+    assert len({c.name for c in quick}) == len(quick) > 18
+    schedule = terminal.Schedule(quick, workers=2)
+    assert schedule.left() <= 600
+    for claim in (*quick, *full):
+        for unit in claim.units:
+            assert isinstance(unit.settings["seed"], int)
+        assert {u.settings["seed"] for u in claim.units} in (set(), set(range(5)), set(range(10)), set(range(20)))
+
+
+class AnyMeasure(dict[str, float]):
+    """Measures of every name: a figure that the seed decides; notes that it was read."""
+
+    read = False
+
+    def __missing__(self, name: str) -> float:
+        self.read = True
+        return 0.9 - 0.01 * self["seed"]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_every_claim_is_judged_by_its_own_units_alone(quick: bool) -> None:
+    """Whatever is measured, each claim finds the units that it reads among those that it asked for, reads them all, and is drawn."""
+    for claim in claims(quick):
+        made = [
+            Measured.model_construct(
+                experiment=u.experiment,
+                settings=u.settings,
+                measures=AnyMeasure(seed=float(u.settings["seed"])),
+                seconds=1.0,
+            )
+            for u in claim.units
+        ]
+        answer = claim.judge(Results(made))
+        assert answer.parts
+        ET.fromstring(charts.figure(claim.claimed, answer.panels))
+        unread = [m.settings for m in made if not m.measures.read]  # type: ignore[attr-defined]
+        assert not unread, claim.name
+
+
+def test_time_left_follows_the_pace_so_far() -> None:
+    clock = iter([0.0, 10.0])
+    claim = small_claim()
+    schedule = terminal.Schedule([claim, claim], workers=2, now=lambda: next(clock))
+    assert schedule.units == 3  # claims share units
+    schedule.note(claim.units[0], was_there=True)
+    schedule.note(claim.units[1], was_there=False)
+    assert schedule.left() == pytest.approx(10.0)
+
+
+def test_an_unknown_claim_is_a_sentence() -> None:
+    with pytest.raises(ArgumentError, match="there is no claim 'stridee'; there are stride, padding"):
+        named(["stridee"], claims(quick=True))
+
+
+def test_adding_problem_asks_for_the_sum_of_one_number_in_each_half() -> None:
+    x, y = tasks.adding(2000, 30, torch.Generator().manual_seed(0))
+    marks = x[..., 1]
+    assert (marks[:15].sum(0) == 1).all()
+    assert (marks[15:].sum(0) == 1).all()
+    torch.testing.assert_close((x[..., 0] * marks).sum(0)[:, None], y)
+    assert float(y.var()) == pytest.approx(tasks.ADDING_VARIANCE, rel=0.1)
+
+
+def test_copy_memory_shows_the_symbols_at_the_start_only() -> None:
+    x, y = tasks.copying(50, 7, torch.Generator().manual_seed(0))
+    assert x.shape == (17, 50, 10)
+    assert torch.equal(x[:5].argmax(-1), y)
+    assert (x[12].argmax(-1) == 9).all()  # the sign to answer
+    blanks = torch.cat([x[5:12], x[13:]])
+    assert (blanks.argmax(-1) == 8).all()
+
+
+def test_restarting_sum_lets_go_at_a_mark() -> None:
+    x, y = tasks.restarting_sum(40, 30, torch.Generator().manual_seed(0))
+    numbers, marks = x.unbind(-1)
+    for b in range(40):
+        total = 0.0
+        for t in range(30):
+            total = float(numbers[t, b]) + (0.0 if marks[t, b] else total)
+            assert float(y[t, b, 0]) == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "value"),
+    [("no input gate", "i", 1), ("no forget gate", "f", 1), ("no output gate", "o", 1), ("no memory", "f", 0)],
+)
+def test_an_ablated_cell_is_the_lstm_with_one_gate_fixed(name: str, part: str, value: int) -> None:
+    torch.manual_seed(0)
+    whole = layers.LSTM(3, 4, dtype=torch.float64)
+    ablated = learning.RECURRENT[name](3, 4).double()
+    rows = torch.cat([torch.arange(4) + 4 * k for k, gate in enumerate("ifgo") if gate != part])
+    x = torch.randn(6, 2, 3, dtype=torch.float64)
+    with torch.no_grad():
+        # An LSTM's gate is fixed by a bias far out and no weights.
+        gate = slice(4 * "ifgo".index(part), 4 * "ifgo".index(part) + 4)
+        for key in ("weight_ih_l0", "weight_hh_l0", "bias_hh_l0"):
+            getattr(whole, key)[gate] = 0.0
+        whole.bias_ih_l0[gate] = 1e3 if value else -1e3  # type: ignore[index]
+        for key in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+            getattr(ablated, key).copy_(getattr(whole, key)[rows])
+        torch.testing.assert_close(ablated(x)[0], whole(x)[0])
+
+
+def test_gradient_of_a_linear_network_follows_the_spectral_radius() -> None:
+    """For h = U h + x the gradient's size goes like the radius to the power of the steps (Pascanu et al. 2013)."""
+    for radius in (0.5, 1.3):
+        found = gradients.radius(radius=radius, activation="identity", seed=0)["decades"]
+        assert found == pytest.approx(99 * np.log10(radius), abs=2)
+
+
+def test_padding_lets_a_corner_pixel_count_more() -> None:
+    """Along one axis three windows of 3 weigh 1 3 6 7 6 3 1: without padding the first of 8 counts 1, the fourth 7 + 6."""
+    assert edges(0) == pytest.approx(1 / 13**2)
+    assert edges("same") > 4 * edges(0)
+
+
+def test_a_training_that_breaks_down_counts_as_the_worst() -> None:
+    model = learning.Reader("relu", 2, 4, 1)
+    with torch.no_grad():
+        model.head.weight.fill_(float("nan"))
+    data = tasks.adding(8, 6, torch.Generator().manual_seed(0))
+    assert learning.explained(model, data, tasks.ADDING_VARIANCE) == -100
+
+
+def test_a_unit_is_the_same_twice_and_learns() -> None:
+    first, second = (memory.adding(net="gru", length=6, steps=300, seed=1) for _ in range(2))
+    assert first == second
+    assert first["explained"] > 50
+
+
+def test_sounds_differ_by_the_order_of_their_vowels() -> None:
+    wave = sounds.pair_of_vowels(("i", "a"), np.random.default_rng(0))
+    assert np.abs(wave).max() == pytest.approx(0.5)
+    spectra = [np.abs(np.fft.rfft(part[:700])) for part in (wave, wave[::-1])]
+    low = [s[10:35].sum() / s[50:110].sum() for s in spectra]  # i has its strength low, a in the middle
+    assert low[0] > 1.5 * low[1]
+
+
+def test_a_use_trains_on_a_task_of_the_lab() -> None:
+    found = uses.use(use="sound", net="gru", epochs=2, seed=0)
+    assert 0 < found["baseline"] <= 100 * 5 / 6  # six classes of one size
+    assert 0 <= found["error"] < 75
+
+
+def test_figures_are_well_formed_and_hold_their_text(tmp_path: Path) -> None:
+    effect = interval(1, 2)
+    panel = Dots(title="A & B", x="points", rows=[("x < 3", "g", effect)], reference=("none", 0.0))
+    root = ET.fromstring(charts.figure("It's <so>", [panel, panel]))
+    texts = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("x < 3") == 2
+    assert "points (dashed: none)" in texts
+    width = float(root.attrib["width"])
+    assert all(0 <= float(c.attrib["cx"]) <= width for c in root.iter("{http://www.w3.org/2000/svg}circle"))
+
+
+def test_the_command(tmp_path: Path) -> None:
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pellucid", "claims", *arguments], capture_output=True, text=True, timeout=120
+        )
+
+    done = command("gru-parameters", "--quick", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "holds" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\x1b[" not in done.stdout + done.stderr
+    assert done.stderr.splitlines() == [f"Page: {tmp_path / 'claims.md'}"]
+    wrong = command("stridee", "--quick")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "there is no claim 'stridee'" in wrong.stderr
