@@ -35,7 +35,7 @@ def render(report: Report) -> str:
         f"The {kind} run of {report.created[:10]}, Pellucid {report.pellucid}, torch {report.torch}, {report.machine}: "
         f"`{report.command}` ({hint}). All units, with their settings and figures, are in [claims/result.json](claims/result.json).",
         "",
-        "A claim's effects (its parts) and the threshold of each are in the code, set before the figures were looked at. "
+        "A claim's effects (its parts) and the threshold of each are in the code, set before the figures were looked at; where one was mended afterwards the claim says so. "
         "Intervals are 95 %, Student's t over seeds; each seed draws data, split and weights anew unless the text says "
         "otherwise. A part is *as claimed* where its whole interval reaches the threshold, *not as claimed* where no point "
         "of it does, and *not settled* in between. A claim *holds* if all its parts are as claimed, *does not hold here* if "

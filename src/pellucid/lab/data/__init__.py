@@ -157,7 +157,11 @@ def _recognise_folder(path: Path) -> Recognition:
         counts["images"] += suffix in pictures.SUFFIXES
         counts["sound"] += suffix in sound.SUFFIXES
         counts["sequences"] += suffix in sequence_files.TABLES
-    if not counts["images"] and not counts["sound"] and any(picture_files.image_column(f) for f in path.rglob("*.parquet")):
+    if (
+        not counts["images"]
+        and not counts["sound"]
+        and any(picture_files.image_column(f) for f in path.rglob("*.parquet"))
+    ):
         return Recognition("images", f"{path.name} holds Parquet tables with images: images to classify")
     if not any(counts.values()):
         raise DataError(
