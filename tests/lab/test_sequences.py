@@ -163,16 +163,16 @@ def test_series_to_forecast_are_no_sequences_to_classify(tmp_path: Path) -> None
 def test_the_nearest_training_sequence_says_the_class() -> None:
     train = [np.zeros((4, 1)), np.ones((6, 1))]
     asked = [np.full((5, 1), 0.9), np.full((5, 1), 0.1)]
-    metric = data.metrics.accuracy()
-    found = nearest(train, torch.tensor([0, 1]), asked, torch.tensor([1, 1]), ["a", "b"], metric)
-    assert found.scores.tolist() == [100, 0]
+    found = nearest(train, torch.tensor([0, 1]), asked, asked[:1], 2)
+    assert found.valid.argmax(-1).tolist() == [1, 0]
+    assert found.test.argmax(-1).tolist() == [1]
 
 
 def test_the_better_baseline_on_validation_is_the_one_to_beat(tmp_path: Path) -> None:
     """First and last values tell rising from falling; noise does not tell classes of one to three apart."""
     assert data.load(write_ts(tmp_path / "a.ts")).baseline.name == "nearest summary"
     generator = np.random.default_rng(0)
-    values, labels = generator.normal(size=(400, 6)), (np.arange(400) % 10 == 0).astype(int)
+    values, labels = generator.normal(size=(400, 6)), (np.arange(400) % 3 == 0).astype(int)
     np.savez(tmp_path / "b.npz", values=values, labels=labels)
     task = data.load(tmp_path / "b.npz")
     assert task.baseline.name == "majority class"

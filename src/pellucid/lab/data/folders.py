@@ -6,12 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pellucid.errors import DataError
 from pellucid.lab.data.split import Indices, stratified
-from pellucid.lab.task import Baseline, Metric
 
 Progress = Callable[[int, int, str], None]
 PARTS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
@@ -111,15 +108,6 @@ def sides(
                 f"{both} {SIDES[second]} items are equal to items in {SIDES[first]}: the given split leaks."
             )
     return parts, cautions, _counts(parts, "test as the data gives it")
-
-
-def majority(train: Tensor, test: Tensor, classes: Sequence[str], metric: Metric) -> Baseline:
-    """Always the most frequent class of the training part."""
-    winner = int(torch.bincount(train, minlength=len(classes)).argmax())
-    logits = torch.zeros(len(test), len(classes))
-    logits[:, winner] = 1
-    sentence = f"Always says {classes[winner]!r}, the most frequent class of the training part."
-    return Baseline("majority class", sentence, metric.per_item(logits, test), logits)
 
 
 def _counts(parts: Sequence[Indices], how: str) -> str:

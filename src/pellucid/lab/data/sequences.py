@@ -15,12 +15,12 @@ from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import sequence_files
-from pellucid.lab.data.folders import Progress, majority, sides
-from pellucid.lab.data.metrics import accuracy
+from pellucid.lab.data.classes import Answers, always_the_most_frequent, judgement, strongest
+from pellucid.lab.data.folders import Progress, sides
 from pellucid.lab.data.sequence_files import Sequences
 from pellucid.lab.data.series.gaps import Missing, filled_column
-from pellucid.lab.data.split import deviation, digest, imbalance
-from pellucid.lab.task import Baseline, Metric, Split, Task
+from pellucid.lab.data.split import deviation, digest
+from pellucid.lab.task import Split, Task
 
 Array = NDArray[np.float64]
 
@@ -60,8 +60,6 @@ def load(
     if found.given is not None:
         how = how.replace("as the folder gives it", "as the data gives it")
         cautions = [caution.replace("items", "sequences") for caution in cautions]
-    if warning := imbalance(labels, found.classes):
-        cautions.append(warning)
     lengths = np.array([len(v) for v in values], dtype=np.int64)
     steps = np.concatenate([values[i] for i in indices[0]])
     if np.abs(steps).max() > 1e30:
@@ -84,8 +82,12 @@ def load(
         for i in indices
     ]
     cautions.append("If one person or machine made several sequences, they may lie on both sides of the split.")
-    metric = accuracy()
-    baseline, tried = _baseline([[values[k] for k in i] for i in indices], splits, found.classes, metric)
+    judged = judgement(splits[0].y, splits[2].y, found.classes)
+    parts = [[values[k] for k in i] for i in indices]
+    answers = [
+        always_the_most_frequent(splits[0].y, len(splits[1]), len(splits[2]), found.classes),
+        nearest(parts[0], splits[0].y, parts[1], parts[2], len(found.classes)),
+    ]
     span = f"{lengths.min():,} to {lengths.max():,}" if unequal else f"{lengths.max():,}"
     count = len(found.channels)
     return Task(
@@ -104,8 +106,8 @@ def load(
         horizon=0,
         scale=(tuple(mean.tolist()), tuple(spread.tolist())),
         step="",
-        metric=metric,
-        baseline=baseline,
+        metric=judged.metric,
+        baseline=strongest(answers, splits[1].y, splits[2].y, judged.metric),
         train=splits[0],
         valid=splits[1],
         test=splits[2],
@@ -117,9 +119,9 @@ def load(
             ("Lengths", "each sequence is seen to its own end, and nothing behind it" if unequal else "all equal"),
             ("Scaling", "mean and deviation of the training part's steps, per channel"),
             *facts,
-            tried,
+            *judged.facts,
         ),
-        cautions=tuple(cautions),
+        cautions=(*cautions, *judged.cautions),
         preprocessing={
             "kind": "sequences",
             "channels": found.channels,
@@ -129,6 +131,8 @@ def load(
             "deviation": spread.tolist(),
             "classes": found.classes,
         },
+        figures=judged.figures,
+        class_weights=judged.weights,
     )
 
 
@@ -171,33 +175,21 @@ def _filled(column: Array, how: str) -> Array:
     return np.concatenate([np.full(begins, column[begins]), rest])
 
 
-def _baseline(
-    values: list[list[Array]], splits: list[Split], classes: list[str], metric: Metric
-) -> tuple[Baseline, tuple[str, str]]:
-    """The most frequent class, or the class of the nearest training sequence; whichever is better on validation."""
-    answers = [
-        (majority(splits[0].y, part.y, classes, metric), nearest(values[0], splits[0].y, own, part.y, classes, metric))
-        for own, part in zip(values[1:], splits[1:], strict=True)
-    ]
-    scores = [float(b.scores.mean()) for b in answers[0]]
-    best = int(scores[1] > scores[0])
-    said = f"{answers[0][0].name} {scores[0]:.3g} %, {answers[0][1].name} {scores[1]:.3g} %; the better one has to be beaten"
-    return answers[1][best], ("Baselines on validation", said)
-
-
-def nearest(
-    train: list[Array], train_y: Tensor, part: list[Array], part_y: Tensor, classes: list[str], metric: Metric
-) -> Baseline:
+def nearest(train: list[Array], train_y: Tensor, valid: list[Array], test: list[Array], classes: int) -> Answers:
     """The class of the training sequence with the nearest summary; summaries are scaled by the training part's deviations."""
-    known, asked = (np.stack([summary(v) for v in side]) for side in (train, part))
+    known = np.stack([summary(v) for v in train])
     spread = deviation(known, 0)
-    distances = torch.cdist(torch.from_numpy(asked / spread), torch.from_numpy(known / spread))
-    logits = torch.nn.functional.one_hot(train_y[distances.argmin(1)], len(classes)).float()
+
+    def answers(part: list[Array]) -> Tensor:
+        asked = np.stack([summary(v) for v in part])
+        distances = torch.cdist(torch.from_numpy(asked / spread), torch.from_numpy(known / spread))
+        return torch.nn.functional.one_hot(train_y[distances.argmin(1)], classes).float()
+
     sentence = (
         "Says the class of the training sequence that is nearest in each channel's mean, deviation, lowest, highest, first "
         "and last value, and in length."
     )
-    return Baseline("nearest summary", sentence, metric.per_item(logits, part_y), logits)
+    return Answers("nearest summary", sentence, answers(valid), answers(test))
 
 
 def summary(values: Array) -> Array:

@@ -69,15 +69,3 @@ def deviation(values: NDArray[Any], axes: int | tuple[int, ...]) -> NDArray[np.f
     spread = np.asarray(values.std(axes, dtype=np.float64))
     size = np.abs(values).max(axes)
     return np.where(spread <= 1e-6 * size, 1.0, spread)
-
-
-def imbalance(labels: Sequence[int], classes: Sequence[str]) -> str | None:
-    """A sentence where the largest class outnumbers the smallest by more than three to one."""
-    counts = np.bincount(labels, minlength=len(classes))
-    if counts.max() <= 3 * counts.min():
-        return None
-    large, small = classes[int(counts.argmax())], classes[int(counts.argmin())]
-    return (
-        f"The classes are unequal: {large!r} has {counts.max()} items and {small!r} {counts.min()}; "
-        "accuracy then says little about the small ones, so read the confusion matrix."
-    )
