@@ -290,20 +290,9 @@ def _channels(source: Path, frame: pl.DataFrame) -> pl.DataFrame:
         column = frame[name]
         if name.lower() in TIMES or column.dtype.is_temporal():
             continue
-        if column.dtype == pl.String:
-            cast = column.str.strip_chars().cast(pl.Float64, strict=False)
-            if cast.null_count() == frame.height or cast.null_count() > column.null_count() + frame.height / 2:
-                continue
-            wrong = (cast.is_null() & column.is_not_null()).to_numpy()
-            if wrong.any():
-                at = int(wrong.argmax())
-                raise DataError(
-                    f"{source}, {table.row(source, at)}: column {name!r} has {column[at]!r} where a number is needed; correct it, "
-                    "or remove the column"
-                )
-            column = cast
-        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-            kept[name] = column.cast(pl.Float64)
+        found = table.numbers(source, column)
+        if found is not None:
+            kept[name] = found
     if not kept:
         raise DataError(
             f"{source}: no column holds numbers ({', '.join(frame.columns)}); a sequence needs one channel at least"

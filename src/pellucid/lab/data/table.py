@@ -119,3 +119,25 @@ def _dialect(source: Path) -> tuple[str, bool]:
     separator = max(",;\t", key=header.count) if any(c in header for c in ",;\t") else ","
     decimal_comma = separator == ";" and any(re.search(r"(^|;)\s*[-+]?\d+,\d", line) for line in lines[1:])
     return separator, decimal_comma
+
+
+def numbers(source: Path, column: pl.Series) -> pl.Series | None:
+    """A column as numbers, with nulls where there is nothing; None where it holds no numbers, or mostly other things.
+
+    Raises:
+        DataError: some of its values are no numbers.
+    """
+    if column.dtype == pl.String:
+        cast = column.str.strip_chars().cast(pl.Float64, strict=False)
+        wrong = (cast.is_null() & column.is_not_null()).to_numpy()
+        given = len(column) - column.null_count()
+        if not given or wrong.sum() > given / 2:
+            return None
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise DataError(
+                f"{source}, {row(source, at)}: column {column.name!r} has {column[at]!r} where a number is needed; correct it, "
+                "or remove the column"
+            )
+        return cast
+    return column.cast(pl.Float64) if column.dtype.is_numeric() or column.dtype == pl.Boolean else None

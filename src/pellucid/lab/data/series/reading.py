@@ -202,22 +202,10 @@ def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
     """All numeric columns; what is missing is not a number."""
     columns: dict[str, Array] = {}
     for name in frame.columns:
-        column = frame[name]
-        if column.dtype == pl.String:
-            cast = column.str.strip_chars().cast(pl.Float64, strict=False)
-            if cast.null_count() > frame.height / 2:
-                continue
-            wrong = (cast.is_null() & column.is_not_null()).to_numpy()
-            if wrong.any():
-                at = int(wrong.argmax())
-                raise DataError(
-                    f"{source}, {table.row(source, at)}: column {name!r} has {column[at]!r} where a number is needed; correct it, "
-                    "or remove the column"
-                )
-            column = cast
-        if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        column = table.numbers(source, frame[name])
+        if column is None:
             continue
-        array = column.cast(pl.Float64).to_numpy().astype(np.float64)
+        array = column.to_numpy().astype(np.float64)
         if np.isinf(array).any():
             at = int(np.isinf(array).argmax())
             raise DataError(f"{source}, {table.row(source, at)}: column {name!r} is infinite there; correct the value")
