@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -80,6 +82,26 @@ def test_workers_that_keep_dying_are_a_sentence(tmp_path: Path, monkeypatch: pyt
     task = data.load(tasks.write_images(tmp_path / "images"))
     with pytest.raises(DataError, match="a worker was lost for the 3rd time"):
         comparison.compare(made(task), out=tmp_path / "run", crew=crew.Workers(1))
+
+
+def test_an_interrupt_is_heeded_at_once(tmp_path: Path) -> None:
+    """Whoever is interrupted alone does not wait for what its workers are at, and leaves none behind."""
+    data = tasks.write_images(tmp_path / "images", per_class=60)
+    command = [sys.executable, "-m", "pellucid", "compare", str(data), "--with", "lstm,gru", "--workers", "2"]
+    command += ["--epochs", "5000", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while process.poll() is None and not any((tmp_path / "run" / "units").glob("*.safetensors")):
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Stopped. The same command goes on from here." in said
+    assert "Traceback" not in said
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{child}/cmdline").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_data_that_is_no_file_is_for_one_process(tmp_path: Path) -> None:

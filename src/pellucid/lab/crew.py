@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -120,10 +121,7 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._pool = self._hire()
-
-    def _hire(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.count, get_context("spawn"))  # each begins with its first job
+        self._pool = processes(count)
 
     def work(self, workshop: Workshop, jobs: Sequence[Job], watcher: Watcher) -> None:
         """Do them all.
@@ -144,11 +142,24 @@ class Workers:
                         f"a worker was lost for the {TRIES}rd time, as when the machine runs out of memory; the same command "
                         "goes on from here, perhaps with fewer --workers"
                     ) from None
-                self._pool = self._hire()
+                self._pool = processes(self.count)
 
     def close(self) -> None:
         """Let the processes go; what they are at is not waited for."""
-        self._pool.shutdown(cancel_futures=True)
+        dismiss(self._pool)
+
+
+def processes(count: int) -> ProcessPoolExecutor:
+    """Processes that leave it to this one to be interrupted; each begins with its first job."""
+    return ProcessPoolExecutor(count, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+
+
+def dismiss(pool: ProcessPoolExecutor) -> None:
+    """End a pool's processes, whatever they are at: what is done is on disk, and only whole."""
+    workers = list((pool._processes or {}).values())  # gone after the shutdown
+    pool.shutdown(wait=False, cancel_futures=True)
+    for worker in workers:
+        worker.terminate()
 
 
 class RayCluster:

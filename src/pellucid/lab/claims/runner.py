@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from pellucid.errors import DataError
 from pellucid.lab.claims import judgement, page
 from pellucid.lab.claims.claim import Claim, Results, Unit
 from pellucid.lab.claims.results import Finding, Measured, Report
+from pellucid.lab.crew import dismiss, processes
 from pellucid.lab.runs import Run, write
 
 Tell = Callable[[Unit, bool], None]  # a unit is there; whether it was before
@@ -122,18 +122,17 @@ def _measure(units: dict[str, Unit], workers: int) -> Iterator[tuple[str, Measur
         for key in order:
             yield key, measure(units[key])
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(measure, units[key]): key for key in order}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise DataError(
-                "a process ended before its unit was done (was there too little memory?); the same command goes on from here"
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = processes(workers)
+    futures = {pool.submit(measure, units[key]): key for key in order}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise DataError(
+            "a process ended before its unit was done (was there too little memory?); the same command goes on from here"
+        ) from None
+    finally:
+        dismiss(pool)
 
 
 def measure(unit: Unit) -> Measured:
