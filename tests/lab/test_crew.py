@@ -84,8 +84,9 @@ def test_workers_that_keep_dying_are_a_sentence(tmp_path: Path, monkeypatch: pyt
         comparison.compare(made(task), out=tmp_path / "run", crew=crew.Workers(1))
 
 
-def test_an_interrupt_is_heeded_at_once(tmp_path: Path) -> None:
-    """Whoever is interrupted alone does not wait for what its workers are at, and leaves none behind."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_is_left_behind(how: signal.Signals, tmp_path: Path) -> None:
+    """Whoever is interrupted does not wait for what its workers are at; and whoever is killed takes them along."""
     data = tasks.write_images(tmp_path / "images", per_class=60)
     command = [sys.executable, "-m", "pellucid", "compare", str(data), "--with", "lstm,gru", "--workers", "2"]
     command += ["--epochs", "5000", "--out", str(tmp_path / "run")]
@@ -93,10 +94,11 @@ def test_an_interrupt_is_heeded_at_once(tmp_path: Path) -> None:
     while process.poll() is None and not any((tmp_path / "run" / "units").glob("*.safetensors")):
         time.sleep(0.05)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "Stopped. The same command goes on from here." in said
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "Stopped. The same command goes on from here." in said
     assert "Traceback" not in said
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{child}/cmdline").exists() for child in children):

@@ -10,12 +10,14 @@ import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -150,8 +152,21 @@ class Workers:
 
 
 def processes(count: int) -> ProcessPoolExecutor:
-    """Processes that leave it to this one to be interrupted; each begins with its first job."""
-    return ProcessPoolExecutor(count, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    """Processes that leave it to this one to be interrupted, and end with it; each begins with its first job."""
+    return ProcessPoolExecutor(count, get_context("spawn"), _attend)
+
+
+def _attend() -> None:
+    """In a worker: never be interrupted, and never outlive who hired it, since the next run would be at the same files."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    employer = parent_process()
+    assert employer is not None
+
+    def end_with(employer: BaseProcess = employer) -> None:
+        employer.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with, daemon=True).start()
 
 
 def dismiss(pool: ProcessPoolExecutor) -> None:
