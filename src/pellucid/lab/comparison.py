@@ -14,7 +14,7 @@ import torch
 
 import pellucid
 from pellucid.errors import DataError
-from pellucid.lab import costs, report
+from pellucid.lab import costs, recipe, report
 from pellucid.lab.candidates import Blueprint
 from pellucid.lab.outcome import Trained, candidate, first, forecasts, safe, write_tables
 from pellucid.lab.plan import LEARNING_RATES, Plan
@@ -36,10 +36,11 @@ def compare(
         DataError: the folder cannot be used.
     """
     run = Run(out or default_folder(made.task.source, made.config))
-    with run.alone():
+    with run.alone(), run.writing():
         if fresh:
             run.clear()
         run.begin(made.config)
+        recipe.keep(made, run)
         found = run.result()
         if found is None:
             found = _all(made, run, command, tell or (lambda *_: None))
