@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from pellucid.errors import DataError
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.metrics import bits_per_character
 from pellucid.lab.data.split import digest
 from pellucid.lab.task import Baseline, Split, Task
@@ -37,8 +40,7 @@ def load(source: Path, *, window: int = 64) -> Task:
             f"{source}: the text has {len(text)} characters, and at least {needed} are needed for windows of {window}"
         )
     vocabulary = [UNKNOWN, *sorted(set(parts[0]) - {UNKNOWN})]
-    number = {c: i for i, c in enumerate(vocabulary)}
-    codes = [np.array([number.get(c, 0) for c in part], dtype=np.int64) for part in parts]
+    codes = [_codes(part, vocabulary) for part in parts]
     splits = [_windows(code, window) for code in codes]
     metric = bits_per_character()
     names = ("train", "validation", "test")
@@ -69,6 +71,26 @@ def load(source: Path, *, window: int = 64) -> Task:
         cautions=(),
         preprocessing={"kind": "characters", "vocabulary": vocabulary, "window": window},
     )
+
+
+def prepare(text: str, how: Mapping[str, Any]) -> Inputs:
+    """A prompt as the networks saw the text of training: (1, T), all of it.
+
+    Raises:
+        DataError: the prompt is empty.
+    """
+    understood(how, "vocabulary", "window")
+    if not text:
+        raise DataError("the prompt is empty; give at least one character to go on from")
+    known = set(how["vocabulary"])
+    strange = sorted({c for c in text if c not in known})
+    notes = (f"The training text has no {' '.join(map(repr, strange[:5]))}; read as unknown.",) if strange else ()
+    return Inputs(torch.from_numpy(_codes(text, how["vocabulary"]))[None], None, ["prompt"], notes=notes)
+
+
+def _codes(text: str, vocabulary: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    number = {c: i for i, c in enumerate(vocabulary)}
+    return np.array([number.get(c, 0) for c in text], dtype=np.int64)
 
 
 def _windows(codes: np.ndarray[tuple[int], np.dtype[np.int64]], window: int) -> Split:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from pellucid.errors import DataError
 from pellucid.lab.data.folders import Progress, class_folders, majority, sides
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.metrics import accuracy
 from pellucid.lab.data.split import deviation, digest, imbalance, shown
 from pellucid.lab.task import Split, Task
@@ -52,7 +55,7 @@ def load(source: Path, *, seed: int = 0, size: tuple[int, int] | None = None, pr
     arrays /= 255
     train = arrays[indices[0]]
     mean, spread = train.mean((0, 2, 3), dtype=np.float64), deviation(train, (0, 2, 3))
-    scaled = ((arrays - mean[:, None, None]) / spread[:, None, None]).astype(np.float32)
+    scaled = _scaled(arrays, mean, spread)
     y = np.array(labels, dtype=np.int64)
     names = [shown(file.relative_to(source)) for file in files]
     splits = [Split(torch.from_numpy(scaled[i]), torch.from_numpy(y[i]), None, [names[k] for k in i]) for i in indices]
@@ -93,6 +96,33 @@ def load(source: Path, *, seed: int = 0, size: tuple[int, int] | None = None, pr
             "classes": list(classes),
         },
     )
+
+
+def prepare(files: Sequence[Path], how: Mapping[str, Any]) -> Inputs:
+    """Images as the networks saw those of training: (N, C, H, W).
+
+    Args:
+        files: the images.
+        how: the task's preprocessing.
+
+    Raises:
+        DataError: an image cannot be read, or has colours where training had none.
+    """
+    understood(how, "size", "colour", "mean", "deviation", "classes")
+    height, width = how["size"]
+    resized = sum(_size(file) != (height, width) for file in files)
+    pictures = [_read(file, height, width) for file in files]
+    for file, picture in zip(files, pictures, strict=True):
+        if not how["colour"] and not _is_grey(picture):
+            raise DataError(f"{shown(file)}: the image has colours, and the networks saw grey ones; make it grey first")
+    arrays = np.stack([_array(picture, how["colour"]) for picture in pictures]) / np.float32(255)
+    x = _scaled(arrays, np.array(how["mean"]), np.array(how["deviation"]))
+    notes = (f"{resized} of {len(files)} images were resized to {height} x {width}.",) if resized else ()
+    return Inputs(torch.from_numpy(x), None, [shown(file) for file in files], notes=notes)
+
+
+def _scaled(arrays: NDArray[np.float32], mean: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float32]:
+    return ((arrays - mean[:, None, None]) / spread[:, None, None]).astype(np.float32)
 
 
 def _size(file: Path) -> tuple[int, int]:

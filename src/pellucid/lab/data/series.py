@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import table
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.metrics import mean_absolute_error
 from pellucid.lab.data.split import FRACTIONS, deviation, digest
 from pellucid.lab.task import Baseline, Metric, Split, Task
@@ -64,7 +66,7 @@ def load(
         raise DataError(
             f"{source}: values reach {np.abs(values).max():.3g}, which is past what networks compute with; give another unit"
         )
-    scaled = ((values - offset) / factor).astype(np.float32)
+    scaled = _scaled(values, offset, factor)
     starts = [
         _thin(np.arange(0, ends[0] - needed + 1)),
         _thin(np.arange(max(ends[0] - window, 0), ends[1] - needed + 1)),
@@ -116,6 +118,71 @@ def load(
     )
 
 
+def prepare(source: Path, how: Mapping[str, Any], step: str) -> Inputs:
+    """The last window of a table as the networks saw those of training, (1, T, I), and the times that are forecast.
+
+    Args:
+        source: CSV or Parquet with training's columns; its last ``window`` rows are what is known.
+        how: the task's preprocessing.
+        step: the task's time step in words; "" where it had none.
+
+    Raises:
+        DataError: a column is missing, rows are too few, a value in the window is missing, or the rows are further
+            apart, or nearer, than training's.
+    """
+    understood(how, "columns", "target", "window", "horizon", "offset", "factor")
+    names, window = how["columns"], how["window"]
+    time, frame = _time_column(source, table.read(source))
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{source}: there is no column {missing[0]!r}, and the networks saw {', '.join(names)}; add it (there are "
+            f"{', '.join(frame.columns)})"
+        )
+    if frame.height < window:
+        raise DataError(
+            f"{source}: the table has {frame.height} rows, and a forecast needs the last {window}; add rows"
+        )
+    values, found = _numbers(source, frame.select(names).tail(window), frame.height - window)
+    if found != names:
+        lost = next(name for name in names if name not in found)
+        raise DataError(f"{source}: column {lost!r} holds no numbers in the last {window} rows; correct it")
+    recent = None if time is None else time.tail(window)
+    apart = _step(recent)
+    if step and apart and apart != step:
+        raise DataError(
+            f"{source}: the last rows are one each {apart}, and the networks saw one each {step}; bring the table to that"
+        )
+    scaled = _scaled(values, np.array(how["offset"]), np.array(how["factor"]))
+    ahead = () if recent is None else _ahead(recent, apart, how["horizon"])
+    last = f"row {frame.height}" if time is None else _shown(time[-1])
+    return Inputs(torch.from_numpy(scaled)[None], None, [f"after {last}"], ahead)
+
+
+def _scaled(values: Array, offset: Array, factor: Array) -> NDArray[np.float32]:
+    return ((values - offset) / factor).astype(np.float32)
+
+
+def _ahead(time: pl.Series, step: str, horizon: int) -> tuple[str, ...]:
+    """The times after the last one; months and years by the calendar."""
+    count, _, unit = step.rpartition(" ")
+    size = int(count or 1)
+    if unit.removesuffix("s") in ("month", "year"):
+        letter = "mo" if unit.startswith("month") else "y"
+        later = pl.concat([time.tail(1).dt.offset_by(f"{size * (k + 1)}{letter}") for k in range(horizon)])
+        ends = bool((time.dt.month_end() == time).all())  # a month's last day goes on as that
+        return tuple(map(_shown, later.dt.month_end() if ends else later))
+    move: Any = time.diff().drop_nulls().median()
+    if move is None:
+        return ()
+    later_ones = (time[-1] + move * (k + 1) for k in range(horizon))
+    return tuple(_shown(round(t) if time.dtype.is_integer() else t) for t in later_ones)
+
+
+def _shown(time: object) -> str:
+    return str(time).removesuffix(" 00:00:00")
+
+
 def _time_column(source: Path, frame: pl.DataFrame) -> tuple[pl.Series | None, pl.DataFrame]:
     """The column that says when, and the table without it; its order is checked.
 
@@ -152,8 +219,8 @@ def _ascends(column: pl.Series) -> bool:
     return column.null_count() == 0 and bool((column.diff().drop_nulls() > 0).all())
 
 
-def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
-    """All numeric columns, complete."""
+def _numbers(source: Path, frame: pl.DataFrame, skipped: int = 0) -> tuple[Array, list[str]]:
+    """All numeric columns, complete; ``skipped`` rows of the file come before the table's."""
     columns: dict[str, Array] = {}
     for name in frame.columns:
         column = frame[name]
@@ -165,7 +232,7 @@ def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
             if wrong.any():
                 at = int(wrong.argmax())
                 raise DataError(
-                    f"{source}, {table.row(source, at)}: column {name!r} has {column[at]!r} where a number is needed; correct it, "
+                    f"{source}, {table.row(source, skipped + at)}: column {name!r} has {column[at]!r} where a number is needed; correct it, "
                     "or remove the column"
                 )
             column = cast
@@ -176,7 +243,7 @@ def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
             at = int((~np.isfinite(array)).argmax())
             count = int((~np.isfinite(array)).sum())
             raise DataError(
-                f"{source}, {table.row(source, at)}: column {name!r} has no value there ({count} missing in all); fill the "
+                f"{source}, {table.row(source, skipped + at)}: column {name!r} has no value there ({count} missing in all); fill the "
                 "gaps before comparing, since every way to do so is a choice of yours"
             )
         columns[name] = array
@@ -245,7 +312,7 @@ def _windows(
         torch.from_numpy(past),
         torch.from_numpy(ahead),
         None,
-        [str(labels[s + window]).removesuffix(" 00:00:00") for s in starts],
+        [_shown(labels[s + window]) for s in starts],
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from pellucid.errors import DataError
 from pellucid.lab.data.folders import Progress, class_folders, majority, sides
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.metrics import accuracy
 from pellucid.lab.data.split import deviation, digest, imbalance, shown
 from pellucid.lab.task import Split, Task
@@ -39,9 +42,7 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
             progress(index + 1, len(files), "recordings")
     rate = Counter(r for _, r in sounds).most_common(1)[0][0]
     resampled = sum(r != rate for _, r in sounds)
-    waves = [wave if r == rate else soxr.resample(wave, r, rate) for wave, r in sounds]
-    filters = mel_filters(rate, _fft_size(rate))
-    frames = [log_mel(wave, rate, filters) for wave in waves]
+    frames = _frames(sounds, rate)
     longest = int(np.ceil(np.quantile([len(f) for f in frames], 0.99)))
     contents = [digest(f[:longest].tobytes()) for f in frames]  # equal to a network is equal up to the cut
     indices, cautions, how = sides(source, classes, labels, contents, given, seed)
@@ -50,10 +51,7 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
     cut = sum(len(f) > longest for f in frames)
     train = np.concatenate([frames[i][:longest] for i in indices[0]])
     mean, spread = train.mean(0), deviation(train, 0)
-    x = np.zeros((len(frames), longest, MELS), dtype=np.float32)
-    lengths = np.array([min(len(f), longest) for f in frames], dtype=np.int64)
-    for i, f in enumerate(frames):
-        x[i, : lengths[i]] = (f[:longest] - mean) / spread
+    x, lengths = _padded(frames, longest, mean, spread)
     y = np.array(labels, dtype=np.int64)
     names = [shown(file.relative_to(source)) for file in files]
     splits = [
@@ -101,6 +99,43 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
             "classes": classes,
         },
     )
+
+
+def prepare(files: Sequence[Path], how: Mapping[str, Any]) -> Inputs:
+    """Recordings as the networks saw those of training: (N, T, MELS) and their lengths.
+
+    Args:
+        files: the recordings.
+        how: the task's preprocessing.
+
+    Raises:
+        DataError: a recording cannot be read or is empty.
+    """
+    understood(how, "rate", "longest", "mean", "deviation", "classes")
+    rate, longest = how["rate"], how["longest"]
+    sounds = [_read(file) for file in files]
+    frames = _frames(sounds, rate)
+    x, lengths = _padded(frames, longest, np.array(how["mean"], np.float32), np.array(how["deviation"]))
+    resampled, cut = sum(r != rate for _, r in sounds), sum(len(f) > longest for f in frames)
+    notes = [f"{resampled} of {len(files)} recordings were resampled to {rate:,} Hz."] if resampled else []
+    notes += [f"{cut} of {len(files)} recordings were cut at {longest * HOP:.2f} s."] if cut else []
+    return Inputs(torch.from_numpy(x), torch.from_numpy(lengths), [shown(file) for file in files], notes=tuple(notes))
+
+
+def _frames(sounds: Sequence[tuple[NDArray[np.float32], int]], rate: int) -> list[NDArray[np.float32]]:
+    filters = mel_filters(rate, _fft_size(rate))
+    return [log_mel(wave if r == rate else soxr.resample(wave, r, rate), rate, filters) for wave, r in sounds]
+
+
+def _padded(
+    frames: Sequence[NDArray[np.float32]], longest: int, mean: NDArray[np.float32], spread: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Scaled frames, (N, longest, MELS), zero where a recording has ended, and how many each has."""
+    x = np.zeros((len(frames), longest, MELS), dtype=np.float32)
+    lengths = np.array([min(len(f), longest) for f in frames], dtype=np.int64)
+    for i, f in enumerate(frames):
+        x[i, : lengths[i]] = (f[:longest] - mean) / spread
+    return x, lengths
 
 
 def _read(file: Path) -> tuple[NDArray[np.float32], int]:

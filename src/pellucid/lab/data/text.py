@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import table
 from pellucid.lab.data.folders import majority, sides
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.metrics import accuracy
 from pellucid.lab.data.split import digest, imbalance
 from pellucid.lab.task import Split, Task
@@ -39,11 +43,7 @@ def load(
     frame = table.read(source, nulls=("",))  # "NA" and "nan" are words like others
     text, label = columns(source, frame, text, label)
     for name in (text, label):
-        if frame[name].null_count():
-            at = int(frame[name].is_null().arg_max() or 0)
-            raise DataError(
-                f"{source}, {table.row(source, at)}: column {name!r} is empty there; fill it in or remove the row"
-            )
+        _complete(source, frame, name)
     texts = [str(t) for t in frame[text].to_list()]
     given = [str(value) for value in frame[label].to_list()]
     classes = sorted(set(given))
@@ -65,12 +65,7 @@ def load(
         cautions.append(warning)
     letters = Counter(c for i in indices[0] for c in texts[i][:longest])
     vocabulary = [PADDING, UNKNOWN, *sorted(c for c, count in letters.items() if count > 1)]
-    number = {c: i for i, c in enumerate(vocabulary)}
-    tokens = np.zeros((len(texts), longest), dtype=np.int64)
-    for i, t in enumerate(texts):
-        own = [number.get(c, 1) for c in t[:longest]] or [1]
-        tokens[i, : len(own)] = own
-    kept = np.clip(lengths, 1, longest)
+    tokens, kept = _tokens(texts, vocabulary, longest)
     y = np.array(labels, dtype=np.int64)
     splits = [
         Split(
@@ -109,8 +104,62 @@ def load(
             ("Split", how),
         ),
         cautions=tuple(cautions),
-        preprocessing={"kind": "text", "vocabulary": vocabulary, "longest": longest, "classes": classes},
+        preprocessing={
+            "kind": "text",
+            "text": text,
+            "vocabulary": vocabulary,
+            "longest": longest,
+            "classes": classes,
+        },
     )
+
+
+def prepare(source: Path, how: Mapping[str, Any], column: str | None = None) -> Inputs:
+    """Texts as the networks saw those of training: (N, longest) and their lengths.
+
+    Args:
+        source: CSV or Parquet with the column of texts.
+        how: the task's preprocessing.
+        column: the texts' column, where it is called otherwise than in training.
+
+    Raises:
+        DataError: no such column, or an empty text.
+    """
+    understood(how, "text", "vocabulary", "longest", "classes")
+    frame = table.read(source, nulls=("",))
+    name = column or how["text"]
+    if name not in frame.columns:
+        raise DataError(
+            f"{source}: there is no column {name!r}, and the texts are read from it (there are "
+            f"{', '.join(frame.columns)}); name their column with --text"
+        )
+    _complete(source, frame, name)
+    texts, longest = [str(t) for t in frame[name].to_list()], how["longest"]
+    tokens, kept = _tokens(texts, how["vocabulary"], longest)
+    cut = sum(len(t) > longest for t in texts)
+    notes = (f"{cut} of {len(texts)} texts are longer than {longest} characters and were cut there.",) if cut else ()
+    names = [f"row {k + 1}" for k in range(len(texts))]
+    return Inputs(torch.from_numpy(tokens), torch.from_numpy(kept), names, notes=notes)
+
+
+def _complete(source: Path, frame: pl.DataFrame, name: str) -> None:
+    if frame[name].null_count():
+        at = int(frame[name].is_null().arg_max() or 0)
+        raise DataError(
+            f"{source}, {table.row(source, at)}: column {name!r} is empty there; fill it in or remove the row"
+        )
+
+
+def _tokens(
+    texts: Sequence[str], vocabulary: Sequence[str], longest: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places in the vocabulary, (N, longest), and how many of each row are read."""
+    number = {c: i for i, c in enumerate(vocabulary)}
+    tokens = np.zeros((len(texts), longest), dtype=np.int64)
+    for i, t in enumerate(texts):
+        own = [number.get(c, 1) for c in t[:longest]] or [1]
+        tokens[i, : len(own)] = own
+    return tokens, np.clip([len(t) for t in texts], 1, longest)
 
 
 def columns(source: Path, frame: pl.DataFrame, text: str | None, label: str | None) -> tuple[str, str]:
