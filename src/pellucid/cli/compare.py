@@ -33,6 +33,7 @@ def compare(
     out: Path | None = None,
     fresh: bool = False,
     threads: int = 1,
+    log: Literal["tensorboard", "mlflow"] | None = None,
     json: bool = False,
 ) -> None:
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
@@ -89,15 +90,19 @@ def compare(
         Start anew, even if the run was begun or done.
     threads
         Processor threads; part of what a run's figures depend on.
+    log
+        Tell every epoch and the final figures to TensorBoard (in the run's folder) or MLflow, too.
     json
         Print the result as JSON on standard output.
     """
     import torch
     from rich.console import Console
 
-    from pellucid.lab import comparison, console, report
+    from pellucid.lab import comparison, console, loggers, report
     from pellucid.lab import data as reading
     from pellucid.lab.plan import plan
+    from pellucid.lab.results import Epoch
+    from pellucid.lab.runs import default_folder
 
     most = os.cpu_count() or 1
     if not 1 <= threads <= most:
@@ -127,9 +132,19 @@ def compare(
         seconds=seconds,
     )
     screen.print(made.sentence())
+    out = out or default_folder(task.source, made.config)
+    logged = None if log is None else loggers.open_log(log, out)
     try:
-        with console.progress(made, screen) as tell:
+        with console.progress(made, screen) as show:
+
+            def tell(name: str, what: str, epoch: Epoch) -> None:
+                show(name, what, epoch)
+                if logged is not None:
+                    logged.tell(name, what, epoch)
+
             found, folder = comparison.compare(made, out=out, command=comparison.command_line(), fresh=fresh, tell=tell)
+            if logged is not None:
+                logged.finish(found)
     except KeyboardInterrupt:
         screen.print("Stopped. The same command goes on from here.")
         sys.exit(130)
