@@ -36,7 +36,7 @@ def show(folder: Path = Path("runs"), /, *, json: bool = False) -> None:
     json
         Print the list as JSON on standard output.
     """
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
     from pellucid.lab import catalogue
@@ -49,14 +49,12 @@ def show(folder: Path = Path("runs"), /, *, json: bool = False) -> None:
     if not found:
         print(f"There are no runs in {folder}.")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("run", "networks", "use", "when", "size"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
+    screen = _console()
     for e in found:
-        figure = "" if e.score is None else f"{e.choice}: {e.metric} {words.figure(e.score, e.unit)}"
-        about = Text(e.folder).append(f"\n{e.title}" if e.title else "", style="dim")
-        table.add_row(about, ", ".join(e.networks), figure or e.state, _when(e), words.size(e.bytes))
-    _console().print(table)
+        figure = "" if e.score is None else f"use the {e.choice}: {e.metric} {words.figure(e.score, e.unit)}"
+        about = "; ".join(part for part in (e.title, ", ".join(e.networks)) if part)
+        screen.print(Text(e.folder, style="bold"), soft_wrap=True)
+        screen.print(Padding(f"{about}\n{figure or e.state}; {_when(e)}, {words.size(e.bytes)}", (0, 0, 0, 2)))
 
 
 @runs.command
@@ -89,13 +87,15 @@ def compare(first: Path, second: Path, /, *, json: bool = False) -> None:
     for setting in found.settings:
         settings.add_row(setting.name, _short(setting.first), _short(setting.second))
     if found.settings:
-        screen.print("", settings)
+        screen.print()
+        screen.print(settings)
     else:
         screen.print("Both were asked the same.")
     if found.networks:
         better = "higher" if found.higher_is_better else "lower"
         unit = f", {found.unit}" if found.unit else ""
-        screen.print("", f"{found.metric}{unit} ({better} is better)")
+        screen.print()
+        screen.print(f"{found.metric}{unit} ({better} is better)")
         figures = Table("", "first", "second", "second - first", "95 % interval", box=None, pad_edge=False)
         figures.padding = (0, 2, 0, 0)
         for pair in found.networks:
