@@ -12,11 +12,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from PIL import Image
 from tests.lab import finished, tasks
 
 from pellucid.errors import ArgumentError, DataError, PellucidError
+from pellucid.lab import recipe
+from pellucid.lab.data import images, inputs, sound, text
 from pellucid.lab.predict import predict
+from pellucid.lab.runs import Run
 
 
 def kept_answers(run: finished.Finished, network: str, seed: int) -> dict[str, str]:
@@ -36,6 +40,23 @@ def test_raw_test_items_get_the_answers_that_they_got_in_the_comparison(kind: st
     assert {item: by_item[item] for item in wanted} == wanted
     assert answers.columns[2:] == tuple(f"p({label})" for label in run.task.labels)
     assert all(sum(map(float, row[2:])) == pytest.approx(1) for row in answers.rows)
+
+
+@pytest.mark.parametrize("kind", ["images", "sound", "text"])
+def test_preparation_gives_the_very_numbers_of_training(kind: str) -> None:
+    run = finished.run(kind)
+    how = recipe.read(Run(run.folder)).preprocessing
+    if kind == "images":
+        given = images.prepare(inputs.files_at(run.source, images.SUFFIXES, "image"), how)
+    elif kind == "sound":
+        given = sound.prepare(inputs.files_at(run.source, sound.SUFFIXES, "sound"), how)
+    else:
+        given = text.prepare(run.source, how)
+    place = {item.removeprefix(f"{run.source}/"): k for k, item in enumerate(given.items)}
+    for split in (run.task.train, run.task.test):
+        rows = [place[item] for item in split.items]
+        assert torch.equal(given.x[rows], split.x)
+        assert split.lengths is None or torch.equal(given.lengths[rows], split.lengths)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("network", ["cnn", "gru"])
