@@ -20,6 +20,9 @@ from pellucid.cli.cell import cell
 from pellucid.cli.claims import claims
 from pellucid.cli.compare import compare
 from pellucid.cli.doctor import doctor
+from pellucid.cli.export import export
+from pellucid.cli.predict import predict
+from pellucid.cli.runs import runs
 from pellucid.cli.sample import sample
 from pellucid.cli.size import size
 
@@ -28,7 +31,7 @@ app = App(
     help="The classic deep networks, open: compare a CNN, an RNN, an LSTM and a GRU on your own data.",
     help_format="plaintext",
 )
-for command in (compare, claims, size, sample, cell, doctor):
+for command in (compare, predict, export, runs, claims, size, sample, cell, doctor):
     app.command(command)
 
 

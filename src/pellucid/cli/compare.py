@@ -47,6 +47,7 @@ def compare(
     workers: int = 1,
     ray: str | None = None,
     storage: str | None = None,
+    log: Literal["tensorboard", "mlflow"] | None = None,
     json: bool = False,
 ) -> None:
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
@@ -142,16 +143,19 @@ def compare(
         Address of a Ray cluster that trains instead (its nodes must see the data and the run's folder).
     storage
         Keep the tuning trials in an Optuna journal (a file ending in .journal) or a database (postgresql://...), too.
+    log
+        Tell every epoch and the final figures to TensorBoard (in the run's folder) or MLflow, too.
     json
         Print the result as JSON on standard output.
     """
     import torch
     from rich.console import Console
 
-    from pellucid.lab import comparison, console, report, team
+    from pellucid.lab import comparison, console, loggers, report, team
     from pellucid.lab import data as reading
-    from pellucid.lab.crew import hire
+    from pellucid.lab.crew import Several, Watcher, hire
     from pellucid.lab.plan import plan
+    from pellucid.lab.runs import default_folder
 
     most = os.cpu_count() or 1
     if not 1 <= threads <= most:
@@ -191,14 +195,16 @@ def compare(
     )
     screen.print(made.sentence())
     hired, busy = hire(workers, ray)
+    out = out or default_folder(task.source, made.config)
+    logged = Watcher() if log is None or not team.leads() else loggers.open_log(log, out)
     try:
-        with console.progress(made, screen, busy) as watcher:
+        with console.progress(made, screen, busy) as bars:
             found, folder = comparison.compare(
                 made,
                 out=out,
                 command=comparison.command_line(),
                 fresh=fresh,
-                watcher=watcher,
+                watcher=Several(bars, logged),
                 crew=hired,
                 storage=storage,
             )

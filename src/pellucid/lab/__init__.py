@@ -33,6 +33,7 @@ def compare(
     workers: int = 1,
     ray: str | None = None,
     storage: str | None = None,
+    log: Literal["tensorboard", "mlflow"] | None = None,
     quiet: bool = False,
     **reading: Any,
 ) -> Comparison:
@@ -51,6 +52,7 @@ def compare(
             ``if __name__ == "__main__":``, as always with processes.
         ray: the address of a Ray cluster that trains instead.
         storage: of the tuning trials, as in :class:`pellucid.lab.tune.Study`.
+        log: what is told every epoch and the final figures, too; TensorBoard's files lie in the run's folder.
         quiet: show no progress.
         reading: options of the data: kind, target, horizon, window, text, label, ...
 
@@ -65,9 +67,10 @@ def compare(
     import torch
     from rich.console import Console
 
-    from pellucid.lab import comparison, console, crew
+    from pellucid.lab import comparison, console, crew, loggers
     from pellucid.lab import data as data_
     from pellucid.lab.plan import plan
+    from pellucid.lab.runs import default_folder
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -85,12 +88,14 @@ def compare(
             rope=rope,
         )
         hired, busy = crew.hire(workers, ray)
-        with console.progress(made, Console(stderr=True, quiet=quiet, markup=False), busy) as watcher:
+        place = default_folder(made.task.source, made.config) if out is None else Path(out)
+        logged = crew.Watcher() if log is None else loggers.open_log(log, place)
+        with console.progress(made, Console(stderr=True, quiet=quiet, markup=False), busy) as bars:
             found, folder = comparison.compare(
                 made,
-                out=None if out is None else Path(out),
+                out=place,
                 fresh=fresh,
-                watcher=watcher,
+                watcher=crew.Several(bars, logged),
                 crew=hired,
                 storage=storage,
             )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import pellucid
 from pellucid.errors import DataError
-from pellucid.lab import costs, report, team, why
+from pellucid.lab import costs, recipe, report, team, why
 from pellucid.lab.bodies import Network
 from pellucid.lab.crew import Alone, Crew, Job, Watcher, Workshop
 from pellucid.lab.outcome import Trained, Yardstick, candidate, figures, first, forecasts, scores_of, write_tables
@@ -46,7 +46,7 @@ def compare(
         out: the run's folder; one named after the data where None.
         command: as it was typed, for the report.
         fresh: start anew, even if the run was begun or done.
-        watcher: is told of each epoch.
+        watcher: is told of each epoch, and of the end.
         crew: who trains; this process where None.
         storage: of the tuning studies, as in :class:`~pellucid.lab.tune.Study`.
 
@@ -54,21 +54,24 @@ def compare(
         DataError: the folder cannot be used.
     """
     run = Run(out or default_folder(made.task.source, made.config))
-    with run.alone() if team.leads() else nullcontext():
+    watcher = watcher or Watcher()
+    with run.alone() if team.leads() else nullcontext(), run.writing():
         if team.leads():
             if fresh:
                 run.clear()
             run.begin(made.config)
+            recipe.keep(made, run)
         team.meet()
         found = run.result()
         if found is None:
             with closing(crew or Alone()) as hired:
-                trained = _train(Workshop(made, run), hired, watcher or Watcher(), storage)
+                trained = _train(Workshop(made, run), hired, watcher, storage)
             if team.leads():
                 found = _judge(made, run, command, trained)
                 write(run.file("result.json"), found.model_dump_json(indent=1))
         if team.leads() and found is not None:
             report.write(found, run.file("report.html"))
+            watcher.finish(found)
         team.meet()
     found = found or run.result()
     assert found is not None

@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.plan import Plan, plan
-from pellucid.lab.results import Epoch
+from pellucid.lab.results import Comparison, Epoch
 from pellucid.lab.runs import Config, Run
 from pellucid.lab.task import Origin
 from pellucid.lab.train import Budget, Unit, train
@@ -43,6 +43,31 @@ class Watcher:
 
     def done(self, network: str, what: str) -> None:
         """A unit of work is done."""
+
+    def finish(self, found: Comparison) -> None:
+        """The comparison is done, now or before; the leader of a team tells it."""
+
+
+class Several(Watcher):
+    """Passes on what it is told."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self.watchers = watchers
+
+    def epoch(self, network: str, what: str, epoch: Epoch) -> None:
+        """To each."""
+        for watcher in self.watchers:
+            watcher.epoch(network, what, epoch)
+
+    def done(self, network: str, what: str) -> None:
+        """To each."""
+        for watcher in self.watchers:
+            watcher.done(network, what)
+
+    def finish(self, found: Comparison) -> None:
+        """To each."""
+        for watcher in self.watchers:
+            watcher.finish(found)
 
 
 @dataclass(frozen=True)

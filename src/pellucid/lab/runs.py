@@ -1,35 +1,41 @@
 """The run folder: what was asked, what was done, and one process at a time in it.
 
 config.json            what was asked
+task.json              sizes, labels and preprocessing, for prediction and export
+items.safetensors      a few test items, for the check of an export
 units/*.safetensors    a checkpoint for each unit of work
 models/*.safetensors   the trained networks, one for each seed
 metrics.csv            every epoch of every unit
 predictions/*.csv      each test item, its score and answer, one file for each network
 result.json            the comparison, as data
 report.html            the comparison, to read
+tensorboard/           every epoch for TensorBoard, where it was asked for
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from pellucid.errors import DataError
 from pellucid.lab.results import Comparison, Record
 
-LEFT = frozenset(
-    {".lock", "config.json.part", "units", "models", "predictions"}
-)  # after a run was cleared or cut short
+FOLDERS = ("units", "models", "predictions", "tensorboard")
+LEFT = frozenset({".lock", "config.json.part", *FOLDERS})  # after a run was cleared or cut short
 WRITTEN = (
-    "config.json",
     "result.json",
+    "task.json",
+    "items.safetensors",
     "report.html",
     "metrics.csv",
     "*.part",
@@ -39,7 +45,10 @@ WRITTEN = (
     "units/*.part",
     "models/*-seed-*.safetensors",
     "predictions/*.csv",
+    "tensorboard/*/events.out.tfevents.*",
+    "config.json",  # the last, so that a removal that was cut short is still a run
 )
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Config(Record):
@@ -109,7 +118,7 @@ class Run:
             return
         try:
             before = Config.model_validate_json(path.read_text(encoding="utf-8"))
-        except (ValidationError, UnicodeDecodeError) as error:
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: not the configuration of a run ({_first(error)}); choose another --out") from None
         for field in Config.model_fields:
             old, new = getattr(before, field), getattr(config, field)
@@ -130,7 +139,7 @@ class Run:
             return None
         try:
             return Comparison.model_validate_json(path.read_text(encoding="utf-8"))
-        except (ValidationError, UnicodeDecodeError) as error:
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
             raise DataError(
                 f"{path}: the result cannot be read ({_first(error)}); remove this file, and the same command "
                 "writes it again"
@@ -156,6 +165,26 @@ class Run:
                 ) from None
             yield
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Around all that writes to the folder: what the system refuses becomes a sentence.
+
+        Raises:
+            DataError: no space is left, or a file cannot be written.
+        """
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            number = error.errno if isinstance(error, OSError) else _system_error(str(error))
+            if number is None:
+                raise
+            reason = f"{self.folder}: the run cannot be written to ({os.strerror(number)})"
+            if number in NO_SPACE:
+                raise DataError(
+                    f"{reason}; make room there, and the same command goes on from the last epoch"
+                ) from None
+            raise DataError(f"{reason}; mend that, and the same command goes on from the last epoch") from None
+
     def clear(self) -> None:
         """Remove what a run wrote, and nothing else; a folder that is no run stays as it is."""
         config = self.folder / "config.json"
@@ -176,12 +205,23 @@ def default_folder(source: Path, config: Config) -> Path:
 
 def write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write(text)
+    with temporary.open("wb") as handle:
+        handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(path)
+
+
+def _system_error(message: str) -> int | None:
+    """The number in ``... (os error 28)``, which is all that safetensors tells of a file that cannot be written."""
+    found = re.search(r"\(os error (\d+)\)", message)
+    return int(found[1]) if found else None
 
 
 def _first(error: Exception) -> str:

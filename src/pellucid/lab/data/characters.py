@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import tokens as cutting
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.metrics import bits_per_character, perplexity
 from pellucid.lab.data.ngrams import ngram
 from pellucid.lab.data.split import digest
@@ -87,6 +90,21 @@ def load(source: Path, *, window: int = 64, tokens: str | None = None) -> Task:
         figures=(perplexity(cut.one),),
         decode=cut.decode,
     )
+
+
+def prepare(text: str, how: Mapping[str, Any]) -> Inputs:
+    """A prompt as the networks saw the text of training: tokens (1, T), all of it; its item is the prompt itself.
+
+    Raises:
+        DataError: the prompt is empty.
+    """
+    understood(how, "tokens", "window", cutting.state_key(how))
+    if not text:
+        raise DataError("the prompt is empty; give at least one character to go on from")
+    prompt, cut = cutting.normal(text), cutting.again(how)
+    strange = sorted(set(prompt) - set(cut.vocabulary)) if cut.way == "characters" else []
+    notes = (f"The training text has no {' '.join(map(repr, strange[:5]))}; read as unknown.",) if strange else ()
+    return Inputs(torch.tensor(cut.encode([prompt])), None, [prompt], notes=notes)
 
 
 def read(source: Path) -> str:

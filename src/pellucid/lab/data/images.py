@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +14,12 @@ from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data.augment import SEEN, choose
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import Progress, sides
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.paging import Array, moments, parts, room
 from pellucid.lab.data.picture_files import of_arrays, of_parquet
-from pellucid.lab.data.pictures import Pictures, decoded, head, of_folder
+from pellucid.lab.data.pictures import Encoded, Pictures, decoded, head, of_folder
 from pellucid.lab.data.split import Indices, digest
+from pellucid.lab.data.unlabelled_pictures import Unlabelled
 from pellucid.lab.task import Split, Task
 
 SMALLEST = 4  # a convolution block halves its feature map
@@ -64,12 +68,13 @@ def load(
     held = 1e9 * memory / 2  # the images as they were decoded, and scaled
     raw = room((count, channels, height, width), held)
     contents = []
-    for index, (where, picture) in enumerate(pictures.each()):
-        array = decoded(where, picture, height, width)
-        raw[index] = array.transpose(2, 0, 1) if array.ndim == 3 else array
+
+    def done(index: int) -> None:
         contents.append(digest(raw[index].tobytes()))
         if progress:
             progress(index + 1, count, "images")
+
+    _decode(pictures.each(), raw, done)
     classes = pictures.classes
     indices, cautions, how = sides(source, classes, pictures.labels, contents, pictures.given, seed)
     few = np.linspace(0, len(indices[0]) - 1, min(SEEN, len(indices[0]))).astype(np.int64)
@@ -129,6 +134,28 @@ def load(
     )
 
 
+def prepare(pictures: Unlabelled, how: Mapping[str, Any]) -> Inputs:
+    """Images as the networks saw those of training: (N, C, H, W) float32.
+
+    Args:
+        pictures: the images.
+        how: the task's preprocessing.
+
+    Raises:
+        DataError: an image cannot be read, or has colours where training had none.
+    """
+    understood(how, "size", "colour", "mean", "deviation", "classes")
+    height, width = how["size"]
+    heads = [head(where, picture) for where, picture in pictures.each()]
+    held = 1e9 * HELD / 2
+    raw = room((len(heads), 3 if how["colour"] else 1, height, width), held)
+    _decode(pictures.each(), raw, lambda index: None)
+    x = _scaled(raw, np.arange(len(raw)), np.array(how["mean"]), np.array(how["deviation"]), held)
+    resized = sum(size != (height, width) for size, _ in heads)
+    notes = (f"{resized:,} of {len(heads):,} images were resized to {height} x {width}.",) if resized else ()
+    return Inputs(torch.from_numpy(x), None, pictures.names, notes=notes)
+
+
 def find(source: Path, label: str | None = None) -> Pictures:
     """The pictures of a folder of folders, of Parquet, or of an NPZ archive."""
     suffix = source.suffix.lower()
@@ -141,6 +168,21 @@ def find(source: Path, label: str | None = None) -> Pictures:
     if label is not None:
         raise ArgumentError(f"label is {label!r}, and only a table has columns; leave it out")
     return found
+
+
+def _decode(pictures: Iterable[tuple[str, Encoded]], raw: Array, done: Callable[[int], None]) -> None:
+    """Fill (N, C, H, W) with pictures, 0 to 255; a grey one in all channels.
+
+    Raises:
+        DataError: a picture cannot be read, or has colours and there is one channel.
+    """
+    height, width = raw.shape[2:]
+    for index, (where, picture) in enumerate(pictures):
+        array = decoded(where, picture, height, width)
+        if array.ndim == 3 and raw.shape[1] == 1:
+            raise DataError(f"{where}: the image has colours, and the networks saw grey ones; make it grey first")
+        raw[index] = array.transpose(2, 0, 1) if array.ndim == 3 else array
+        done(index)
 
 
 def _at_most(largest: int, height: int, width: int) -> tuple[int, int]:

@@ -65,15 +65,13 @@ def of_parquet(source: Path, label: str | None = None) -> Pictures:
         values += column
         places += [(file, row) for row in range(len(column))]
     classes, labels = _numbered(values, _names(schema, label))
-    given = [part or 0 for file, part in zip(files, parts, strict=True) for _ in range(_opened(file).metadata.num_rows)]
+    given = [part or 0 for file, part in zip(files, parts, strict=True) for _ in range(rows_of_table(file))]
     check_sides(source, classes, labels, given if split else None)
     names = [f"row {row + 1}" if len(files) == 1 else f"{file.name} row {row + 1}" for file, row in places]
 
     def each() -> Iterator[tuple[str, Encoded]]:
         for file in files:
-            for row, cell in enumerate(_cells(file, image)):
-                where = f"{file}, row {row + 1}"
-                yield where, _encoded(where, image, cell)
+            yield from pictures_of_table(file, image)
 
     facts = (("Columns", f"images from {image!r}, classes from {label!r}"),)
     return Pictures(classes, labels, given if split else None, names, each, facts)
@@ -94,13 +92,7 @@ def of_arrays(source: Path) -> Pictures:
     names: list[str] = []
     counts: list[int] = []
     for side, images, targets in keys:
-        shape, kind = _head(source, images)
-        channels = shape[3] if len(shape) == 4 else 1
-        if len(shape) not in (3, 4) or channels > 4 or kind.kind not in "biuf":
-            raise DataError(
-                f"{source}: {images!r} is {kind} of shape {shape}; images are numbers of shape (N, height, width) or "
-                "(N, height, width, channels) with 1 to 4 channels"
-            )
+        shape = shape_of_array(source, images)
         own = np.squeeze(_whole(source, targets))
         if own.shape != (shape[0],) or own.dtype.kind not in "biuUS":
             raise DataError(
@@ -116,8 +108,7 @@ def of_arrays(source: Path) -> Pictures:
 
     def each() -> Iterator[tuple[str, Encoded]]:
         for _, images, _ in keys:
-            for k, picture in enumerate(_rows(source, images)):
-                yield f"{source}, {images}[{k}]", picture
+            yield from pictures_of_array(source, images)
 
     facts = (("Arrays", ", ".join(f"{i} and {t}" for _, i, t in keys)),)
     return Pictures(classes, labels, given if split else None, names, each, facts)
@@ -129,6 +120,53 @@ def holds_images(source: Path) -> bool:
         return bool(_keys(source))
     except DataError:
         return False
+
+
+def pictures_of_table(file: Path, column: str) -> Iterator[tuple[str, Encoded]]:
+    """The pictures of a Parquet file's column, a few rows at a time in memory, each with the words that name it."""
+    for row, cell in enumerate(_cells(file, column)):
+        where = f"{file}, row {row + 1}"
+        yield where, _encoded(where, column, cell)
+
+
+def rows_of_table(file: Path) -> int:
+    """How many rows a Parquet file has."""
+    return int(_opened(file).metadata.num_rows)
+
+
+def pictures_of_array(source: Path, name: str) -> Iterator[tuple[str, Encoded]]:
+    """The pictures of an archive's array, one at a time in memory, each with the words that name it."""
+    for k, picture in enumerate(_rows(source, name)):
+        yield f"{source}, {name}[{k}]", picture
+
+
+def shape_of_array(source: Path, name: str) -> tuple[int, ...]:
+    """The shape of an archive's array of images.
+
+    Raises:
+        DataError: it is none.
+    """
+    shape, kind = _head(source, name)
+    channels = shape[3] if len(shape) == 4 else 1
+    if len(shape) not in (3, 4) or channels > 4 or kind.kind not in "biuf":
+        raise DataError(
+            f"{source}: {name!r} is {kind} of shape {shape}; images are numbers of shape (N, height, width) or "
+            "(N, height, width, channels) with 1 to 4 channels"
+        )
+    return shape
+
+
+def array_names(source: Path) -> list[str]:
+    """The names of an archive's arrays.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(source) as archive:
+            return [n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{source}: the archive cannot be read ({error}); is the file whole?") from None
 
 
 def _holds_images(kind: pa.DataType) -> bool:
@@ -232,11 +270,7 @@ def _numbered(values: Sequence[Any], names: Sequence[str] | None) -> tuple[list[
 
 def _keys(source: Path) -> tuple[list[tuple[int, str, str]], bool]:
     """(part, name of the images, name of the labels) of each pair of arrays, and whether they are a split."""
-    try:
-        with zipfile.ZipFile(source) as archive:
-            there = [n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{source}: the archive cannot be read ({error}); is the file whole?") from None
+    there = array_names(source)
     lower = {name.casefold(): name for name in there}
     found = []
     for part, side in PARTS.items():

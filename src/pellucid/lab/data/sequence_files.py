@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -52,6 +53,7 @@ class Sequences:
         channels: their names.
         given: side of each (0 training, 1 validation, 2 test) where the data says so, else None.
         form: where they were, in words.
+        id: the column of a long table that tells them apart; None elsewhere.
     """
 
     values: list[Array]
@@ -61,6 +63,7 @@ class Sequences:
     channels: list[str]
     given: list[int] | None
     form: str
+    id: str | None = None
 
 
 def read(source: Path, *, label: str | None, id: str | None, progress: Progress | None) -> Sequences:
@@ -137,8 +140,10 @@ def _archive(files: Sequence[Path]) -> Sequences:
     return Sequences(values, labels, used, items, channels, given if len(files) == 2 else None, f"in {form}")
 
 
-def read_ts(file: Path) -> tuple[list[Array], list[str], list[str]]:
+def read_ts(file: Path, *, labelled: bool = True) -> tuple[list[Array], list[str], list[str]]:
     """The cases (T, C), their classes, and the classes that the head lists, of one ``.ts`` file.
+
+    Where they need not be ``labelled`` the head may say that there are no classes, and one that it says is not looked at.
 
     A case is a line: dimensions with colons between, each of values with commas between, and the class behind the last
     colon; ``?`` is a missing value. Dimensions of a case that are unequally long end with missing values, and steps at the
@@ -166,26 +171,30 @@ def read_ts(file: Path) -> tuple[list[Array], list[str], list[str]]:
             head[word.lower()] = rest
             inside = word.lower() == "data"
             if inside:
-                _check_head(file, head)
+                _check_head(file, head, labelled)
             continue
-        *dimensions, name = line.split(":")
+        *dimensions, name = line.split(":") if _has_classes(head) else (*line.split(":"), "")
         name = name.strip()
-        if not dimensions or (head["classlabel"][1:] and name not in head["classlabel"][1:]):
+        if not dimensions or (labelled and head["classlabel"][1:] and name not in head["classlabel"][1:]):
             raise DataError(f"{file}, line {number}: {name[:40]!r} is none of the classes that @classLabel lists")
         cases.append(_case(file, number, dimensions))
         labels.append(name)
     if not cases:
         raise DataError(f"{file}: there are no cases after @data")
-    return cases, labels, head["classlabel"][1:] or sorted(set(labels))
+    return cases, labels, head.get("classlabel", [])[1:] or sorted(set(labels))
 
 
-def _check_head(file: Path, head: dict[str, list[str]]) -> None:
+def _check_head(file: Path, head: dict[str, list[str]], labelled: bool) -> None:
     if head.get("timestamps", ["false"])[0].lower() == "true":
         raise DataError(
             f"{file}: its values have time stamps (@timestamps true); write evenly spaced values without them"
         )
-    if head.get("classlabel", ["false"])[0].lower() != "true":
+    if labelled and not _has_classes(head):
         raise DataError(f"{file}: its sequences have no classes (@classLabel true and the classes are needed)")
+
+
+def _has_classes(head: dict[str, list[str]]) -> bool:
+    return head.get("classlabel", ["false"])[0].lower() == "true"
 
 
 def _case(file: Path, number: int, dimensions: list[str]) -> Array:
@@ -258,13 +267,10 @@ def _long(source: Path, label: str | None, id: str | None) -> Sequences:
             raise DataError(
                 f"{source}, {table.row(source, at)}: column {name!r} is empty there; fill it in or drop the row"
             )
-    channels = _channels(source, frame.drop(id, label))
+    channels = channels_of(source, frame.drop(id, label))
     values = channels.to_numpy().astype(np.float64)
-    names = frame[id].cast(pl.String).to_list()
     classes_of = frame[label].cast(pl.String).to_list()
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        rows.setdefault(name, []).append(row)
+    rows = rows_by(frame[id])
     for name, own in rows.items():
         other = next((row for row in own if classes_of[row] != classes_of[own[0]]), None)
         if other is not None:
@@ -280,11 +286,24 @@ def _long(source: Path, label: str | None, id: str | None) -> Sequences:
         channels=channels.columns,
         given=None,
         form=f"told apart by column {id!r}, of the classes in column {label!r}",
+        id=id,
     )
 
 
-def _channels(source: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    """The numeric columns that are no times."""
+def rows_by(column: pl.Series) -> dict[str, list[int]]:
+    """The rows of each sequence, in the order in which they first appear."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(column.cast(pl.String).to_list()):
+        rows.setdefault(name, []).append(row)
+    return rows
+
+
+def channels_of(source: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """The numeric columns that are no times.
+
+    Raises:
+        DataError: there are none, or a word stands among numbers.
+    """
     kept = {}
     for name in frame.columns:
         column = frame[name]
@@ -308,7 +327,7 @@ def _folders(source: Path, progress: Progress | None) -> Sequences:
     values: list[Array] = []
     channels: list[str] = []
     for index, file in enumerate(files):
-        own = _channels(file, table.read(file))
+        own = channels_of(file, table.read(file))
         if channels and own.columns != channels:
             raise DataError(
                 f"{file}: its columns are {', '.join(own.columns)}, and those of {files[0].name} are {', '.join(channels)}; all "
@@ -335,18 +354,44 @@ def holds_sequences(source: Path) -> bool:
 
 
 def _arrays(source: Path) -> Sequences:
+    arrays = arrays_of(source, "values", "labels")
+    values, labels = cut_arrays(source, arrays), arrays["labels"]
+    if labels.shape != (len(values),):
+        raise DataError(f"{source}: labels have shape {labels.shape}, and {len(values)} sequences need one label each")
+    names = [str(v) for v in labels.tolist()]
+    classes = [str(v) for v in np.unique(labels).tolist()]
+    items = [f"sequence {k + 1}" for k in range(len(values))]
+    channels = [f"channel {k + 1}" for k in range(values[0].shape[1])]
+    return Sequences(values, names, classes, items, channels, None, "from arrays")
+
+
+def arrays_of(source: Path, *needed: str) -> dict[str, NDArray[Any]]:
+    """An archive's arrays.
+
+    Raises:
+        DataError: it cannot be read, or lacks one that is needed.
+    """
     try:
         with np.load(source, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise DataError(f"{source}: the arrays cannot be read ({error}); save plain ones with numpy.savez") from None
-    for name in ("values", "labels"):
+    for name in needed:
         if name not in arrays:
             raise DataError(
-                f"{source}: it has {', '.join(arrays) or 'no arrays'}, and values (N, T, C) and labels (N,) are needed, with "
-                "lengths (N,) where sequences are unequally long"
+                f"{source}: it has {', '.join(arrays) or 'no arrays'}, and values (N, T, C)"
+                f"{' and labels (N,)' * ('labels' in needed)} are needed, with lengths (N,) where sequences are unequally long"
             )
-    values, labels = arrays["values"], arrays["labels"]
+    return arrays
+
+
+def cut_arrays(source: Path, arrays: dict[str, NDArray[Any]]) -> list[Array]:
+    """Each sequence (T, C) of the array ``values``, to its own end.
+
+    Raises:
+        DataError: shapes or lengths that cannot be, or no sequences.
+    """
+    values = arrays["values"]
     if values.ndim == 2:
         values = values[..., None]
     if values.ndim != 3 or values.dtype.kind not in "fiub":
@@ -355,22 +400,17 @@ def _arrays(source: Path) -> Sequences:
         )
     padded = "lengths" not in arrays
     lengths = arrays.get("lengths", np.full(len(values), values.shape[1]))
-    if labels.shape != (len(values),) or lengths.shape != (len(values),) or lengths.dtype.kind not in "iu":
+    if lengths.shape != (len(values),) or lengths.dtype.kind not in "iu":
         raise DataError(
-            f"{source}: labels have shape {labels.shape} and lengths {lengths.shape} ({lengths.dtype}), and {len(values)} "
-            "sequences need one label and one whole length each"
+            f"{source}: lengths have shape {lengths.shape} ({lengths.dtype}), and {len(values)} sequences need one whole "
+            "length each"
         )
     if len(values) and not (lengths.min() >= 1 and lengths.max() <= values.shape[1]):
         raise DataError(
             f"{source}: lengths go from {lengths.min()} to {lengths.max()}; 1 to {values.shape[1]} are possible"
         )
-    names = [str(v) for v in labels.tolist()]
-    classes = [str(v) for v in np.unique(labels).tolist()]
     cut = [v[:n].astype(np.float64) for v, n in zip(values, lengths.tolist(), strict=True)]
     cut = [_without_padding(v) for v in cut] if padded else cut
     if not cut:
         raise DataError(f"{source}: values has no sequences")
-    items = [f"sequence {k + 1}" for k in range(len(cut))]
-    return Sequences(
-        cut, names, classes, items, [f"channel {k + 1}" for k in range(values.shape[2])], None, "from arrays"
-    )
+    return cut

@@ -5,8 +5,9 @@ How they are written is :mod:`sequence_files`' concern; here they are split, sca
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import sequence_files
 from pellucid.lab.data.classes import Answers, always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import Progress, sides
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.sequence_files import Sequences
 from pellucid.lab.data.series.gaps import Missing, filled_column
 from pellucid.lab.data.split import deviation, digest
+from pellucid.lab.data.unlabelled_sequences import find
 from pellucid.lab.task import Split, Task
 
 Array = NDArray[np.float64]
@@ -67,9 +70,7 @@ def load(
             f"{source}: values reach {np.abs(steps).max():.3g}, which is past what networks compute with; give another unit"
         )
     mean, spread = steps.mean(0), deviation(steps, 0)
-    x = np.zeros((len(values), int(lengths.max()), len(found.channels)), dtype=np.float32)
-    for i, v in enumerate(values):
-        x[i, : len(v)] = (v - mean) / spread
+    x = _padded(values, mean, spread)
     y = torch.tensor(labels, dtype=torch.int64)
     unequal = lengths.min() < lengths.max()
     splits = [
@@ -125,6 +126,7 @@ def load(
         preprocessing={
             "kind": "sequences",
             "channels": found.channels,
+            "id": found.id,
             "longest": longest,
             "missing": missing,
             "mean": mean.tolist(),
@@ -134,6 +136,37 @@ def load(
         figures=judged.figures,
         class_weights=judged.weights,
     )
+
+
+def prepare(source: Path, how: Mapping[str, Any]) -> Inputs:
+    """Sequences as the networks saw those of training: (N, T, C) with T of the longest, and their lengths if unequal.
+
+    Args:
+        source: see :mod:`unlabelled_sequences`.
+        how: the task's preprocessing.
+
+    Raises:
+        DataError: they cannot be read, have other channels, or lack values that training did not fill.
+    """
+    understood(how, "channels", "id", "longest", "missing", "mean", "deviation", "classes")
+    found = find(source, how)
+    whole = _without_gaps(source, found, how["missing"], [])
+    values = [v[: how["longest"]] for v in whole]
+    x = _padded(values, np.array(how["mean"]), np.array(how["deviation"]))
+    lengths = torch.tensor([len(v) for v in values])
+    cut = sum(len(v) < len(w) for v, w in zip(values, whole, strict=True))
+    notes = (f"{cut:,} of {len(values):,} sequences were cut at {how['longest']:,} steps.",) if cut else ()
+    return Inputs(
+        torch.from_numpy(x), lengths if lengths.min() < lengths.max() else None, list(found.items), notes=notes
+    )
+
+
+def _padded(values: Sequence[Array], mean: Array, spread: Array) -> NDArray[np.float32]:
+    """Scaled, (N, T, C) with T of the longest and zero behind the ends."""
+    x = np.zeros((len(values), max(map(len, values)), len(mean)), dtype=np.float32)
+    for i, v in enumerate(values):
+        x[i, : len(v)] = (v - mean) / spread
+    return x
 
 
 def _without_gaps(source: Path, found: Sequences, how: str | None, facts: list[tuple[str, str]]) -> list[Array]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from pellucid.errors import DataError
 from pellucid.lab.data.classes import Answers, always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import Progress, class_folders, sides
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.split import deviation, digest, shown
 from pellucid.lab.task import Split, Task
 
@@ -35,23 +38,14 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
     rates = [_rate(file) for file in files]
     rate = Counter(rates).most_common(1)[0][0]
     resampled = sum(r != rate for r in rates)
-    filters = mel_filters(rate, _fft_size(rate))
-    frames = []
-    for index, (file, own) in enumerate(zip(files, rates, strict=True)):
-        wave = _read(file)
-        frames.append(log_mel(wave if own == rate else soxr.resample(wave, own, rate), rate, filters))
-        if progress:
-            progress(index + 1, len(files), "recordings")
+    frames = _frames(files, rates, rate, progress)
     longest = int(np.ceil(np.quantile([len(f) for f in frames], 0.99)))
     contents = [digest(f[:longest].tobytes()) for f in frames]  # equal to a network is equal up to the cut
     indices, cautions, how = sides(source, classes, labels, contents, given, seed)
     cut = sum(len(f) > longest for f in frames)
     train = np.concatenate([frames[i][:longest] for i in indices[0]])
     mean, spread = train.mean(0), deviation(train, 0)
-    x = np.zeros((len(frames), longest, MELS), dtype=np.float32)
-    lengths = np.array([min(len(f), longest) for f in frames], dtype=np.int64)
-    for i, f in enumerate(frames):
-        x[i, : lengths[i]] = (f[:longest] - mean) / spread
+    x, lengths = _padded(frames, longest, mean, spread)
     y = torch.tensor(labels)
     names = [shown(file.relative_to(source)) for file in files]
     splits = [Split(torch.from_numpy(x[i]), y[i], torch.from_numpy(lengths[i]), [names[k] for k in i]) for i in indices]
@@ -102,6 +96,52 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
         figures=judged.figures,
         class_weights=judged.weights,
     )
+
+
+def prepare(files: Sequence[Path], how: Mapping[str, Any]) -> Inputs:
+    """Recordings as the networks saw those of training: (N, T, MELS) and their lengths.
+
+    Args:
+        files: the recordings.
+        how: the task's preprocessing.
+
+    Raises:
+        DataError: a recording cannot be read or is empty.
+    """
+    understood(how, "rate", "longest", "mean", "deviation", "classes")
+    rate, longest = how["rate"], how["longest"]
+    rates = [_rate(file) for file in files]
+    frames = _frames(files, rates, rate)
+    x, lengths = _padded(frames, longest, np.array(how["mean"], np.float32), np.array(how["deviation"]))
+    resampled, cut = sum(r != rate for r in rates), sum(len(f) > longest for f in frames)
+    notes = [f"{resampled:,} of {len(files):,} recordings were resampled to {rate:,} Hz."] if resampled else []
+    notes += [f"{cut:,} of {len(files):,} recordings were cut at {longest * HOP:.2f} s."] if cut else []
+    return Inputs(torch.from_numpy(x), torch.from_numpy(lengths), [shown(file) for file in files], notes=tuple(notes))
+
+
+def _frames(
+    files: Sequence[Path], rates: Sequence[int], rate: int, progress: Progress | None = None
+) -> list[NDArray[np.float32]]:
+    """The log-mel frames of recordings, brought to one rate from their own ones."""
+    filters = mel_filters(rate, _fft_size(rate))
+    frames = []
+    for index, (file, own) in enumerate(zip(files, rates, strict=True)):
+        wave = _read(file)
+        frames.append(log_mel(wave if own == rate else soxr.resample(wave, own, rate), rate, filters))
+        if progress:
+            progress(index + 1, len(files), "recordings")
+    return frames
+
+
+def _padded(
+    frames: Sequence[NDArray[np.float32]], longest: int, mean: NDArray[np.float32], spread: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Scaled frames, (N, longest, MELS), zero where a recording has ended, and how many each has."""
+    x = np.zeros((len(frames), longest, MELS), dtype=np.float32)
+    lengths = np.array([min(len(f), longest) for f in frames], dtype=np.int64)
+    for i, f in enumerate(frames):
+        x[i, : lengths[i]] = (f[:longest] - mean) / spread
+    return x, lengths
 
 
 def _nearest_centroid(averages: list[NDArray[np.float32]], labels: NDArray[np.int64], classes: int) -> Answers:

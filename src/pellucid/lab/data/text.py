@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import table
 from pellucid.lab.data import tokens as cutting
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import sides
+from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.split import digest
 from pellucid.lab.data.text_answers import bags
 from pellucid.lab.task import Split, Task
@@ -46,17 +50,8 @@ def load(
     frame = table.read(source, nulls=("",))  # "NA" and "nan" are words like others
     text, label = columns(source, frame, text, label)
     for name in (text, label):
-        if frame[name].null_count():
-            at = int(frame[name].is_null().arg_max() or 0)
-            raise DataError(
-                f"{source}, {table.row(source, at)}: column {name!r} is empty there; fill it in or remove the row"
-            )
-    texts = [cutting.normal(str(t)) for t in frame[text].to_list()]
-    nul = next((k for k, t in enumerate(texts) if "\0" in t), None)
-    if nul is not None:
-        raise DataError(
-            f"{source}, {table.row(source, nul)}: column {text!r} holds NUL there, and no text does; remove it"
-        )
+        _complete(source, frame, name)
+    texts = _texts(source, frame, text)
     given = [str(value) for value in frame[label].to_list()]
     classes = sorted(set(given))
     if len(classes) == 1:
@@ -77,11 +72,7 @@ def load(
     contents = [digest(t) for t in seen]  # equal to a network is equal up to the cut
     indices, cautions, how = sides(source, classes, labels, contents, None, seed)
     cut = cutting.learn(way, (seen[i] for i in indices[0]), padding=True)
-    codes = [own or [1] for own in cut.encode(seen)]
-    kept = torch.tensor([len(own) for own in codes])
-    x = torch.zeros(len(codes), int(kept.max()), dtype=torch.int64)
-    for row, own in zip(x, codes, strict=True):
-        row[: len(own)] = torch.tensor(own)
+    x, kept = _padded(seen, cut)
     y = torch.tensor(labels)
     splits = [Split(x[i], y[i], kept[i], [f"row {k + 1}" for k in i]) for i in indices]
     judged = judgement(splits[0].y, splits[2].y, classes)
@@ -134,6 +125,62 @@ def load(
         class_weights=judged.weights,
         decode=cut.decode,
     )
+
+
+def prepare(source: Path, how: Mapping[str, Any], column: str | None = None) -> Inputs:
+    """Texts as the networks saw those of training: tokens (N, T) with T of the longest, and their lengths.
+
+    Args:
+        source: CSV or Parquet with the column of texts.
+        how: the task's preprocessing.
+        column: the texts' column, where it is called otherwise than in training.
+
+    Raises:
+        DataError: no such column, an empty text, or NUL in one.
+    """
+    understood(how, "text", "tokens", "longest", "classes", cutting.state_key(how))
+    frame = table.read(source, nulls=("",))
+    name = column or how["text"]
+    if name not in frame.columns:
+        raise DataError(
+            f"{source}: there is no column {name!r}, and the texts are read from it (there are "
+            f"{', '.join(frame.columns)}); name their column with --text"
+        )
+    _complete(source, frame, name)
+    texts, longest = _texts(source, frame, name), how["longest"]
+    x, kept = _padded([t[:longest] for t in texts], cutting.again(how))
+    longer = sum(len(t) > longest for t in texts)
+    notes = (f"{longer:,} of {len(texts):,} texts are longer than {longest} characters and were cut there.",)
+    return Inputs(x, kept, [f"row {k + 1}" for k in range(len(texts))], notes=notes if longer else ())
+
+
+def _complete(source: Path, frame: pl.DataFrame, name: str) -> None:
+    if frame[name].null_count():
+        at = int(frame[name].is_null().arg_max() or 0)
+        raise DataError(
+            f"{source}, {table.row(source, at)}: column {name!r} is empty there; fill it in or remove the row"
+        )
+
+
+def _texts(source: Path, frame: pl.DataFrame, name: str) -> list[str]:
+    """The texts of a column in their normal form."""
+    texts = [cutting.normal(str(t)) for t in frame[name].to_list()]
+    nul = next((k for k, t in enumerate(texts) if "\0" in t), None)
+    if nul is not None:
+        raise DataError(
+            f"{source}, {table.row(source, nul)}: column {name!r} holds NUL there, and no text does; remove it"
+        )
+    return texts
+
+
+def _padded(texts: Sequence[str], cut: cutting.Tokens) -> tuple[Tensor, Tensor]:
+    """Token numbers, (N, T) with T of the longest and 0 behind the ends, and how many each text has."""
+    codes = [own or [1] for own in cut.encode(texts)]
+    kept = torch.tensor([len(own) for own in codes])
+    x = torch.zeros(len(codes), int(kept.max()), dtype=torch.int64)
+    for row, own in zip(x, codes, strict=True):
+        row[: len(own)] = torch.tensor(own)
+    return x, kept
 
 
 def columns(source: Path, frame: pl.DataFrame, text: str | None, label: str | None) -> tuple[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -137,6 +137,17 @@ def of_tokenizer(way: Way, state: str) -> Tokens:
         return raw.decode("utf-8", "ignore")
 
     return Tokens(way, way.removesuffix("s"), shown, begins, encode, decode, {"tokenizer": state})
+
+
+def state_key(how: Mapping[str, Any]) -> str:
+    """What a preprocessing that names its tokens calls their state."""
+    return "vocabulary" if how.get("tokens") == "characters" else "tokenizer"
+
+
+def again(how: Mapping[str, Any]) -> Tokens:
+    """The tokens of a task, from its preprocessing."""
+    state = how[state_key(how)]
+    return of_characters(state) if how["tokens"] == "characters" else of_tokenizer(how["tokens"], state)
 
 
 def normal(text: str) -> str:

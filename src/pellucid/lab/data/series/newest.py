@@ -33,15 +33,16 @@ class Newest:
     scales: Tensor
 
 
-def newest(source: Path, how: Mapping[str, Any]) -> Newest:
+def newest(source: Path, how: Mapping[str, Any], step: str = "") -> Newest:
     """Read a table with training's columns; rows to come may follow that hold what is known ahead alone.
 
     Args:
         source: CSV or Parquet.
         how: the task's preprocessing.
+        step: the task's time step in words, to check the table's; "" where it had none.
 
     Raises:
-        DataError: a column or a series that training had not, too few rows, a gap that training did not fill, or nothing of
+        DataError: another step, a column or a series that training had not, too few rows, a gap that training did not fill, or nothing of
             what is known ahead over the horizon; see also :func:`read`.
     """
     found = read(source, ",".join(how["targets"]) or how["target"], how["id"])
@@ -50,6 +51,11 @@ def newest(source: Path, how: Mapping[str, Any]) -> Newest:
             raise DataError(
                 f"{source}: there is no column {name!r} of numbers, and the networks saw {', '.join(how['columns'])}; add it"
             )
+    apart = "" if found.step is None else found.step.words
+    if step and apart and apart != step:
+        raise DataError(
+            f"{source}: the rows are one each {apart}, and the networks saw one each {step}; bring the table to that"
+        )
     order = [found.columns.index(name) for name in how["columns"]]
     series = [replace(one, values=one.values[:, order]) for one in found.series]
     found = replace(found, columns=list(how["columns"]), target=how["columns"].index(how["target"]), series=series)

@@ -1,0 +1,195 @@
+"""What a run's networks say of new data, prepared as in training."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab import recipe, train
+from pellucid.lab.data import characters, images, inputs, sequences, sound, text, tokens, unlabelled_pictures
+from pellucid.lab.data.inputs import Inputs
+from pellucid.lab.data.series.newest import newest
+from pellucid.lab.recipe import Recipe
+from pellucid.lab.runs import Run
+from pellucid.lab.task import Split
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A table of answers.
+
+    Attributes:
+        network: who answers; seeds: its trainings, averaged where there are several.
+        goal: of the task: ``"class"``, ``"forecast"`` or ``"next"``.
+        columns: what the rows hold. Classes: item, answer, and the probability of each class. A forecast: the series where
+            there are several, step, time where there is one, and the column that is forecast, in its own unit: the low
+            quantile, the median under the column's name, and the high one. A text: prompt, text.
+        rows: an answer each.
+        notes: sentences on what was done to fit the data to the networks.
+    """
+
+    network: str
+    seeds: tuple[int, ...]
+    goal: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str | int | float, ...]]
+    notes: tuple[str, ...]
+
+    def csv(self) -> str:
+        """As CSV text, with a header line."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([f"{v:.7g}" if isinstance(v, float) else v for v in row] for row in self.rows)
+        return file.getvalue()
+
+    def json(self) -> str:
+        """As JSON text."""
+        answers = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        about = {"network": self.network, "seeds": self.seeds, "notes": self.notes, "answers": answers}
+        return json.dumps(about, indent=1, ensure_ascii=False)
+
+
+def predict(
+    folder: Path,
+    data: Path | None,
+    *,
+    network: str | None = None,
+    seed: int | None = None,
+    column: str | None = None,
+    prompt: str | None = None,
+    length: int = 200,
+    cell: str | None = None,
+) -> Answers:
+    """Answer.
+
+    Args:
+        folder: the run.
+        data: new data of the run's kind: a table, an archive, a file or a folder of files, or a text to go on from.
+        network: who answers; the one that the comparison named where None.
+        seed: which training of it; all, averaged, where None: probabilities of classes, values of forecasts.
+        column: texts: their column, where it is called otherwise than in training.
+        prompt: plain text: what to go on from, instead of ``data``.
+        length: plain text: characters to write.
+        cell: where a person's own cell stands now, as ``file.py:Class``.
+
+    Raises:
+        DataError: the run or the data cannot be used.
+        ArgumentError: an unknown network or seed, or an option that says nothing for this kind of data.
+    """
+    run = Run(folder)
+    kept = recipe.read(run)
+    given = _inputs(kept, data, column, prompt)
+    if length < 1:
+        raise ArgumentError(f"length is {length}; give 1 or more characters to write")
+    name = kept.member(network).name if network is not None else _chosen(run)
+    seeds = tuple(range(1, kept.seeds + 1)) if seed is None else (seed,)
+    models = [kept.network(run, name, k, cell) for k in seeds]
+    columns, rows = _TABLES[kept.goal](kept, given, models, length)
+    return Answers(name, seeds, kept.goal, columns, rows, given.notes)
+
+
+Table = tuple[tuple[str, ...], list[tuple[str | int | float, ...]]]
+
+
+def _chosen(run: Run) -> str:
+    found = run.result()
+    if found is None:
+        raise DataError(f"{run.folder}: the comparison is not finished, so none is named best; name one with --network")
+    return found.verdict.choice
+
+
+def _inputs(kept: Recipe, data: Path | None, column: str | None, prompt: str | None) -> Inputs:
+    if column is not None and kept.kind != "text":
+        raise ArgumentError(f"--text names a column of texts, and this run is of {kept.kind}; leave it out")
+    if prompt is not None and (kept.kind != "characters" or data is not None):
+        raise ArgumentError("a prompt says nothing beside data, and only a run of a plain text goes on from one")
+    if data is None and prompt is None:
+        raise ArgumentError("there is nothing to answer; give the new data after the run's folder")
+    how = kept.preprocessing
+    if kept.kind == "characters":
+        return characters.prepare(prompt if data is None else _text(data), how)  # type: ignore[arg-type]
+    assert data is not None
+    if kept.kind == "images":
+        return images.prepare(unlabelled_pictures.find(data), how)
+    if kept.kind == "sound":
+        return sound.prepare(inputs.files_at(data, sound.SUFFIXES, "sound"), how)
+    if kept.kind == "sequences":
+        return sequences.prepare(data, how)
+    if not data.is_file():
+        raise DataError(f"{data}: this is no file; give a CSV or Parquet table with the columns of training")
+    if kept.kind == "text":
+        return text.prepare(data, how, column)
+    inputs.understood(how, *_SERIES, *(("offset", "factor") if "offset" in how else ()))
+    found = newest(data, how, kept.step)
+    return Inputs(found.x, None, found.names, found.scales, tuple(found.ahead))
+
+
+_SERIES = (
+    "columns", "target", "targets", "id", "time", "known", "calendar", "missing", "season", "window", "horizon",
+    "quantiles", "scales",
+)  # fmt: skip
+
+
+def _text(data: Path) -> str:
+    try:
+        return characters.read(data)
+    except OSError as error:
+        raise DataError(f"{data}: cannot be read ({error.strerror}); give a file, or the text with --prompt") from None
+
+
+def _outputs(given: Inputs, models: Sequence[nn.Module]) -> list[Tensor]:
+    split = Split(given.x, given.x.new_empty(0), given.lengths, given.items)  # nobody knows the answers yet
+    return [train.predict(model, split) for model in models]
+
+
+def _classes(kept: Recipe, given: Inputs, models: Sequence[nn.Module], _: int) -> Table:
+    shares = torch.stack([output.double().softmax(-1) for output in _outputs(given, models)]).mean(0)
+    rows: list[tuple[str | int | float, ...]] = [
+        (item, kept.labels[int(own.argmax())], *own.tolist()) for item, own in zip(given.items, shares, strict=True)
+    ]
+    return ("item", "answer", *(f"p({label})" for label in kept.labels)), rows
+
+
+def _forecast(kept: Recipe, given: Inputs, models: Sequence[nn.Module], _: int) -> Table:
+    assert given.scales is not None
+    offset, factor = (column[:, None, None] for column in given.scales.T)
+    values = torch.stack([output.double() for output in _outputs(given, models)]).mean(0) * factor + offset
+    name = kept.labels[0]
+    names = [name if q == 0.5 else f"{name} {100 * q:g} %" for q in kept.quantiles]
+    several, timed = len(kept.preprocessing["scales"]) > 1, any(given.ahead)
+    rows: list[tuple[str | int | float, ...]] = []
+    for series, times, own in zip(given.items, given.ahead, values, strict=True):
+        which = (series,) if several else ()
+        rows += [(*which, k + 1, *times[k : k + 1], *step.tolist()) for k, step in enumerate(own)]
+    return (*(("series",) if several else ()), "step", *(("time",) if timed else ()), *names), rows
+
+
+def _continuation(kept: Recipe, given: Inputs, models: Sequence[nn.Module], length: int) -> Table:
+    """What the networks write, each token drawn as they say; the same prompt is gone on with in the same way."""
+    generator = torch.Generator().manual_seed(0)
+    cut = tokens.again(kept.preprocessing)
+    said, (window,) = given.x[0].tolist(), kept.extent
+    start, begun = len(said), 0
+    with torch.no_grad():
+        for _ in range(4 * length):  # a character has at most four bytes, and a token at least one
+            if begun >= length:
+                break
+            recent = torch.tensor([said[-window:]])
+            shares = torch.stack([model(recent)[0, -1].softmax(-1) for model in models]).mean(0)
+            if cut.way == "characters":
+                shares[0] = 0  # what is not known is read, and never written
+            said.append(int(torch.multinomial(shares, 1, generator=generator)))
+            begun += cut.begins[said[-1]]
+    return ("prompt", "text"), [(given.items[0], cut.decode(said[start:])[:length])]
+
+
+_TABLES = {"class": _classes, "forecast": _forecast, "next": _continuation}

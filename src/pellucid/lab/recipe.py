@@ -1,0 +1,208 @@
+"""What a run keeps beside its models so that they can be made and fed again without the data they came from.
+
+task.json            sizes, labels and preprocessing of the task, and how wide each network is
+items.safetensors    the first few test items as the networks see them: an exported model is checked on these
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.bodies import Network
+from pellucid.lab.candidates import Blueprint, blueprint
+from pellucid.lab.crew import safe
+from pellucid.lab.plan import Plan
+from pellucid.lab.results import Record
+from pellucid.lab.runs import Run, write, write_bytes
+from pellucid.lab.task import Form, Goal, Kind, Task
+
+ITEMS = 8  # test items that are kept
+
+
+class Member(Record):
+    """A network of the run."""
+
+    name: str
+    label: str
+    width: int
+    wanted: str  # as the plan was asked for it: a built-in name, or file.py:Class with the file's full path, after cnn+ if so
+    cell: str  # the cell's key, which changes with its equations; "" for the CNN
+
+
+class Recipe(Record):
+    """A task without its data. The fields are those of :class:`pellucid.lab.task.Task`, and the networks.
+
+    A network reads its sizes from a task, and finds all of them here.
+    """
+
+    kind: Kind
+    form: Form
+    goal: Goal
+    source: str
+    title: str
+    channels: int
+    extent: tuple[int, ...]
+    outputs: int
+    labels: tuple[str, ...]
+    horizon: int
+    scale: tuple[tuple[float, ...], tuple[float, ...]]
+    step: str
+    quantiles: tuple[float, ...]
+    block: int
+    preprocessing: dict[str, Any]
+    seeds: int
+    networks: tuple[Member, ...]
+
+    def member(self, name: str) -> Member:
+        """A network by its name.
+
+        Raises:
+            ArgumentError: the run has no such network.
+        """
+        for member in self.networks:
+            if name.strip().lower() in (member.name, member.label.lower()):
+                return member
+        names = ", ".join(m.name for m in self.networks)
+        raise ArgumentError(f"the run has no network {name!r}; it has {names}")
+
+    def network(self, run: Run, name: str, seed: int, cell: str | None = None) -> Network:
+        """A trained network.
+
+        Args:
+            run: the folder.
+            name: of the network.
+            seed: from 1.
+            cell: where a person's own cell stands now, as ``file.py:Class``; where it stood in training if None.
+
+        Raises:
+            ArgumentError: no such network or seed, or a cell for a network that has none of a person's own.
+            DataError: the model's file, or the cell's, is gone, damaged or another one.
+        """
+        member = self.member(name)
+        if not 1 <= seed <= self.seeds:
+            raise ArgumentError(f"seed is {seed}, and the run has the seeds 1 to {self.seeds}; give one of them")
+        own = ":" in member.wanted
+        if cell is not None and not own:
+            raise ArgumentError(f"the {member.label} is built in, and --cell names a cell of one's own; leave it out")
+        plan = blueprint(member.wanted if cell is None else _before_cell(member.wanted) + cell)
+        if plan.cell is not None and plan.cell.key != member.cell:
+            remedy = "name the file as it was with --cell my_cell.py:MyCell" if own else "use the version that made it"
+            raise DataError(
+                f"{cell or member.wanted}: the cell's equations are not those that the run was trained with; {remedy}"
+            )
+        model = plan.build(cast(Task, self), member.width)
+        path = run.folder / "models" / f"{safe(member.name)}-seed-{seed}.safetensors"
+        try:
+            model.load_state_dict(load_file(path))
+        except FileNotFoundError:
+            raise DataError(
+                f"{path}: there is no such model; the network diverged, or the comparison was stopped, and then the same "
+                "compare command goes on"
+            ) from None
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise DataError(
+                f"{path}: the model cannot be read ({str(error).splitlines()[0]}); remove result.json from the run, and "
+                "the same compare command writes it again"
+            ) from None
+        return model.eval()
+
+
+def keep(made: Plan, run: Run) -> None:
+    """Write task.json and items.safetensors, each whole or not at all; what is there already stays."""
+    task = made.task
+    path = run.file("task.json")
+    if not path.exists():
+        write(path, _recipe(made).model_dump_json(indent=1))
+    path = run.file("items.safetensors")
+    if not path.exists():
+        tensors = {"x": task.test.x[:ITEMS].contiguous()}
+        if task.test.lengths is not None:
+            tensors["lengths"] = task.test.lengths[:ITEMS].contiguous()
+        write_bytes(path, save(tensors))
+
+
+def read(run: Run) -> Recipe:
+    """The run's recipe.
+
+    Raises:
+        DataError: the folder is no run, or the file is missing or damaged.
+    """
+    if not (run.folder / "config.json").is_file():
+        raise DataError(f"{run.folder}: this is no run; give the folder that pellucid compare wrote, such as runs/NAME")
+    path = run.folder / "task.json"
+    try:
+        return Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: the run does not have it yet; the same compare command writes it") from None
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); remove this file, and the same compare command "
+            "writes it again"
+        ) from None
+
+
+def items(run: Run) -> tuple[Tensor, Tensor | None]:
+    """The kept test items: ``x`` and ``lengths`` of a split.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    path = run.folder / "items.safetensors"
+    try:
+        with safe_open(path, "pt") as f:
+            return f.get_tensor("x"), f.get_tensor("lengths") if "lengths" in f.keys() else None  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); remove this file, and the same compare command "
+            "writes it again"
+        ) from None
+
+
+def _recipe(made: Plan) -> Recipe:
+    task = made.task
+    named = zip(made.blueprints, made.widths, made.config.candidates, strict=True)
+    return Recipe(
+        kind=task.kind,
+        form=task.form,
+        goal=task.goal,
+        source=str(task.source),
+        title=task.title,
+        channels=task.channels,
+        extent=task.extent,
+        outputs=task.outputs,
+        labels=task.labels,
+        horizon=task.horizon,
+        scale=task.scale,
+        step=task.step,
+        quantiles=task.quantiles,
+        block=task.block,
+        preprocessing=task.preprocessing,
+        seeds=made.config.seeds,
+        networks=tuple(
+            Member(
+                name=b.name, label=b.label, width=w, wanted=_full(b, wanted), cell="" if b.cell is None else b.cell.key
+            )
+            for b, w, wanted in named
+        ),
+    )
+
+
+def _full(built: Blueprint, wanted: str) -> str:
+    """As it was asked for, a file with its full path."""
+    if ":" not in wanted:
+        return wanted
+    given = wanted.partition("+")[2] if built.convolutions else wanted
+    file, _, name = given.strip().rpartition(":")
+    return f"{'cnn+' if built.convolutions else ''}{Path(file).resolve()}:{name}"
+
+
+def _before_cell(wanted: str) -> str:
+    """What stands before a cell of one's own: ``cnn+`` or nothing; a full path begins with its root."""
+    return "cnn+" if wanted.startswith("cnn+") else ""

@@ -1,0 +1,114 @@
+"""The promise: a log holds every epoch once, also after a stop, and the final figures; without the library, a sentence."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from tests.lab import tasks
+
+from pellucid.errors import ArgumentError
+from pellucid.lab import comparison, crew, data, loggers
+from pellucid.lab import plan as planning
+from pellucid.lab.results import Comparison, Epoch
+
+
+def plan(place: Path) -> planning.Plan:
+    task = data.load(tasks.write_images(place / "images"))
+    return planning.plan(task, ["cnn", "rnn"], trials=1, seeds=1, epochs=3, size=800)
+
+
+class StoppedError(Exception):
+    """As good as a kill: the comparison ends at once."""
+
+
+class Stopping(crew.Watcher):
+    """Ends the comparison after four epochs."""
+
+    def __init__(self) -> None:
+        self.count = iter(range(100))
+
+    def epoch(self, network: str, what: str, epoch: Epoch) -> None:
+        if next(self.count) == 4:
+            raise StoppedError
+
+
+def logged(kind: loggers.Kind, made: planning.Plan, folder: Path) -> Comparison:
+    """A comparison with a log, stopped after four epochs, then gone on with, then shown again."""
+    with pytest.raises(StoppedError):
+        comparison.compare(made, out=folder, watcher=crew.Several(loggers.open_log(kind, folder), Stopping()))
+    for _ in range(2):
+        found, _ = comparison.compare(made, out=folder, watcher=loggers.open_log(kind, folder))
+    return found
+
+
+def scalars(folder: Path, name: str, tag: str) -> list[tuple[int, float]]:
+    """(epoch, value) of a training's log."""
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulators.EventAccumulator(str(folder / "tensorboard" / name))
+    events.Reload()
+    return [(e.step, e.value) for e in events.Scalars(tag)]
+
+
+def test_tensorboard_holds_every_epoch_once(tmp_path: Path) -> None:
+    found = logged("tensorboard", plan(tmp_path), tmp_path / "run")
+    for c in found.candidates:
+        history = c.seeds[0].history
+        for tag, values in (
+            ("loss/train", [e.train_loss for e in history]),
+            ("loss/validation", [e.valid_loss for e in history]),
+            ("score/validation", [e.valid_score for e in history]),
+        ):
+            told = scalars(tmp_path / "run", f"{c.name}-seed-1", tag)
+            assert [step for step, _ in told] == [1, 2, 3]
+            assert [v for _, v in told] == pytest.approx(values)
+        assert scalars(tmp_path / "run", "comparison", f"test_value/{c.name}") == [(0, pytest.approx(c.score.value))]
+        assert len(scalars(tmp_path / "run", f"{c.name}-trial-1", "loss/train")) == 2
+    from pellucid.lab import catalogue
+
+    assert catalogue.remove(tmp_path / "run") == []
+
+
+def test_with_several_workers_each_training_has_its_own_log(tmp_path: Path) -> None:
+    """Epochs of several trainings come in turn, and a trial that goes on is told of twice."""
+    task = data.load(tasks.write_images(tmp_path / "images"))
+    made = planning.plan(task, ["cnn", "rnn"], trials=2, seeds=2, epochs=4, size=800)
+    log = loggers.open_log("tensorboard", tmp_path / "run")
+    found, folder = comparison.compare(made, out=tmp_path / "run", watcher=log, crew=crew.Workers(2))
+    for c in found.candidates:
+        for seed in c.seeds:
+            wanted = [(e.epoch, pytest.approx(e.train_loss)) for e in seed.history]
+            assert scalars(folder, f"{c.name}-seed-{seed.seed}", "loss/train") == wanted
+        for k, trial in enumerate(c.trials):
+            told = scalars(folder, f"{c.name}-trial-{k + 1}", "loss/train")
+            assert [step for step, _ in told] == list(range(1, trial.epochs + 1))
+
+
+def test_mlflow_holds_every_epoch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
+    found = logged("mlflow", plan(tmp_path), tmp_path / "run")
+    client = mlflow.MlflowClient()
+    runs = client.search_runs([client.get_experiment_by_name("pellucid").experiment_id])
+    by_name = {r.data.tags["pellucid.training"]: r for r in runs}
+    assert len(by_name) == len(runs) == 5  # two networks of a trial and a seed, and the comparison
+    for c in found.candidates:
+        one = by_name[f"{c.name} seed 1"]
+        told = client.get_metric_history(one.info.run_id, "train_loss")
+        assert [(m.step, m.value) for m in told] == [(e.epoch, e.train_loss) for e in c.seeds[0].history]
+        assert one.data.tags["mlflow.parentRunId"] == by_name["comparison"].info.run_id
+        assert by_name["comparison"].data.metrics[f"test_{c.name}_value"] == c.score.value
+    assert by_name["comparison"].data.tags["pellucid.verdict"] == found.verdict.sentence
+
+
+@pytest.mark.parametrize(("kind", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow")])
+def test_a_missing_library_is_a_sentence(
+    kind: loggers.Kind, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ArgumentError, match=rf"--log {kind} needs .*pip install 'pellucid\[{kind}\]'"):
+        loggers.open_log(kind, tmp_path)
+    assert not any(tmp_path.iterdir())
