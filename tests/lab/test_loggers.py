@@ -9,7 +9,7 @@ import pytest
 from tests.lab import tasks
 
 from pellucid.errors import ArgumentError
-from pellucid.lab import comparison, crew, data, loggers
+from pellucid.lab import compare, comparison, crew, data, loggers
 from pellucid.lab import plan as planning
 from pellucid.lab.results import Comparison, Epoch
 
@@ -83,6 +83,14 @@ def test_with_several_workers_each_training_has_its_own_log(tmp_path: Path) -> N
         for k, trial in enumerate(c.trials):
             told = scalars(folder, f"{c.name}-trial-{k + 1}", "loss/train")
             assert [step for step, _ in told] == list(range(1, trial.epochs + 1))
+
+
+def test_python_logs_as_the_command_line_does(tmp_path: Path) -> None:
+    images = tasks.write_images(tmp_path / "images")
+    given = {"trials": 1, "seeds": 1, "epochs": 2, "size": 800, "out": tmp_path / "run", "quiet": True}
+    found = compare(images, ["rnn"], log="tensorboard", **given)  # type: ignore[arg-type]
+    wanted = [(e.epoch, pytest.approx(e.valid_score)) for e in found.candidates[0].seeds[0].history]
+    assert scalars(tmp_path / "run", "rnn-seed-1", "score/validation") == wanted
 
 
 def test_mlflow_holds_every_epoch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
