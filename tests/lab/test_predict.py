@@ -306,6 +306,9 @@ def test_a_cell_that_was_changed_or_moved_is_noticed(tmp_path: Path) -> None:
     moved.write_text("# moved\n" + finished.CELL)
     told = predict(run.folder, run.source, network="leaky", cell=f"{moved}:Leaky")
     assert told == predict(run.folder, run.source, network="leaky")
+    mixed = finished.run("images", finished.DEEP)
+    told = predict(mixed.folder, run.source, network="cnn+leaky", cell=f"{moved}:Leaky")
+    assert told == predict(mixed.folder, run.source, network="CNN+Leaky")
     moved.write_text(finished.CELL.replace("0.5 * new", "0.4 * new"))
     with pytest.raises(DataError, match="equations are not those that the run was trained with"):
         predict(run.folder, run.source, network="leaky", cell=f"{moved}:Leaky")
