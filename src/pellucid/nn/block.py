@@ -53,6 +53,7 @@ class ConvBlock(torch.nn.Module):
 
     weight: Tensor
     bias: Tensor | None
+    shown_names = ("map", "act", "pool")  # to a trace
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class ConvBlock(torch.nn.Module):
             "pool_stride": self.pool_stride,
             "pool_padding": self.pool_padding,
         }
-        if not observe.active():
+        if not observe.active(self):
             return convolution_block(*tensors, dims=self.dims, layer=self, memory=self.memory, **options)
         block = block_maps(*tensors, dims=self.dims, layer=self, **options)
         axes = axis_letters(block.map, self.dims)
