@@ -11,7 +11,9 @@ from torch import Tensor, nn
 import pellucid
 from pellucid.errors import ArgumentError
 from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock
+from pellucid.nn import recurrent
 from pellucid.ops import observe
+from pellucid.ops.recurrence import Sight
 
 
 class Model(nn.Module):
@@ -109,6 +111,7 @@ def test_only_the_layers_that_were_asked_for_are_collected() -> None:
         model(x)
     wanted: list[tuple[str | nn.Module, set[str]]] = [
         ("block", {"block.map", "block.act", "block.pool"}),
+        ("block.pool", {"block.pool"}),
         (model.head, {"head.out"}),
         ("lstm.l0.f", {"lstm.l0.f"}),
         ("lstm.l0", {f"lstm.l0.{name}" for name in "ifgoch"}),
@@ -118,7 +121,7 @@ def test_only_the_layers_that_were_asked_for_are_collected() -> None:
             model(x)
         assert set(seen) == names
         for name in names:
-            assert torch.equal(seen[name].values, whole[name].values)
+            torch.testing.assert_close(seen[name].values, whole[name].values)
     with pellucid.trace(model, ["lstm.l0.f", "lstm.l0_reverse.c", "conv"]) as seen:
         assert not observe.active(model.block)
         assert observe.active(model.lstm)
@@ -153,8 +156,15 @@ def test_without_gradients_nothing_is_kept_and_nothing_is_hooked() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_gradients_of_some_values_alone(dtype: torch.dtype) -> None:
-    """float16 runs on the engine's twin."""
+def test_gradients_of_some_values_alone(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """float16 runs on the engine's twin; neither writes a gradient that nobody wants."""
+    sights: list[Sight] = []
+
+    def noted(*names: frozenset[str]) -> Sight:
+        sights.append(Sight(*names))
+        return sights[-1]
+
+    monkeypatch.setattr(recurrent, "Sight", noted)
     torch.manual_seed(0)
     lstm = LSTM(3, 4, dtype=dtype)
     x = torch.randn(5, 2, 3, dtype=dtype)
@@ -165,6 +175,7 @@ def test_gradients_of_some_values_alone(dtype: torch.dtype) -> None:
         found.append(seen["l0.c"].grad)
         assert (seen["l0.f"].grad is None) == (grad is not True)
         assert len(seen) == 6
+    assert [len(sight.gradients) for sight in sights] == [6, 1]
     assert found[0] is not None
     assert found[1] is not None
     assert torch.equal(*found)

@@ -113,15 +113,16 @@ class trace:  # noqa: N801  # a context manager, named as it reads
     Recurrent layers show every name of their cell's equations and every state, of every step (``"lstm.l0.f"``, axes
     T B H); convolution and pooling their feature maps (``"conv1.out"``; of a ConvBlock ``"map"``, ``"act"`` and
     ``"pool"``); any other layer without layers inside its output (``"out"``). After ``backward()`` each has the gradient that
-    reached it. Nothing is computed twice, and nothing stays behind when the block ends.
+    reached it. Nothing is computed twice, and nothing stays behind when the block ends. What training would not keep is kept
+    for it: gradients inside recurrent layers, and maps between convolution and pooling; ``layers`` and ``grad`` choose.
 
     Args:
         model: the module to look into; what runs outside it is not collected.
         layers: what to collect, where not all is wanted: names (``"lstm"`` for all of a module, ``"lstm.l0"``,
             ``"lstm.l0.f"``) or the modules themselves. Other layers run as if nobody looked.
         grad: whether gradients are wanted; if not, the block runs under ``torch.no_grad()`` and hooks nothing to tensors. Or
-            names and modules, as for ``layers``: the backward pass runs, and leaves the gradients of these alone (values cost
-            nothing, each gradient of a recurrent layer two or three per cent of the pass).
+            names and modules, as for ``layers``: the backward pass runs, and leaves the gradients of these alone (what each
+            costs: docs/inside.md).
 
     Raises:
         ArgumentError: a name that the model does not have, with those that are near; a module that is not inside it.

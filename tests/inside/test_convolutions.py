@@ -92,6 +92,7 @@ def test_duplicates_are_copies_up_to_scale_sign_and_offset() -> None:
     expected = torch.corrcoef(maps[:, :4].movedim(1, 0).flatten(1).double())
     every = {(i, j): r for i, j, r in inside.duplicate_filters(maps, above=0)}
     assert every[0, 2] == pytest.approx(float(expected[0, 2]))
+    assert all(4 not in pair for pair in every)
     with pytest.raises(ArgumentError, match="above=2"):
         inside.duplicate_filters(maps, above=2)
 

@@ -169,14 +169,20 @@ def test_the_jacobian_of_one_state_holds_the_others() -> None:
     torch.testing.assert_close(own.matrices, whole.matrices[..., :3, :3])
 
 
-def test_step_inputs_and_a_step_at_a_time() -> None:
-    """Noise is a step input: it moves the state, so that it changes the Jacobian."""
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_step_inputs_have_their_part(batch_first: bool) -> None:
+    """Noise moves the state, and with it the slope of tanh: against autograd through the layer at one step."""
     torch.manual_seed(0)
-    layer = nn.Recurrent(cells.CTRNN(activation="tanh"), 2, 3)
-    x, noise = torch.randn(4, 2, 2), torch.randn(4, 2, 3)
-    assert not torch.allclose(
-        inside.step_jacobians(layer, x).matrices, inside.step_jacobians(layer, x, noise=noise).matrices
-    )
+    layer = nn.Recurrent(cells.CTRNN(activation="tanh"), 2, 3, batch_first=batch_first, dtype=torch.float64)
+    x, noise = torch.randn(4, 4, 2, dtype=torch.float64), torch.randn(4, 4, 3, dtype=torch.float64)
+    found = inside.step_jacobians(layer, x, noise=noise)
+    first = (slice(0, 1), slice(0, 3)) if batch_first else (slice(0, 3), slice(0, 1))
+    after = layer(x[first], noise=noise[first])[1]
+    at = (slice(0, 1), slice(3, 4)) if batch_first else (slice(3, 4), slice(0, 1))
+    expected = torch.autograd.functional.jacobian(
+        lambda h: layer(x[at], h, noise=noise[at])[1].flatten(), after.detach()
+    ).reshape(3, 3)
+    torch.testing.assert_close(found.matrices[3, 0], expected)
 
 
 def test_wrong_places_and_states_are_sentences() -> None:

@@ -59,6 +59,8 @@ def active(module: nn.Module) -> bool:
 
 def wants(module: nn.Module, name: str) -> bool:
     """Whether whoever is looking wants this value, so that what costs something is handed over only then."""
+    if torch.compiler.is_compiling():
+        return False
     watch = _watch.get()
     return watch is not None and watch.wants(module, name)
 
