@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 import pellucid
 from pellucid.errors import ArgumentError
-from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock
-from pellucid.nn import recurrent
+from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock, recurrent
 from pellucid.ops import observe
 from pellucid.ops.recurrence import Sight
 

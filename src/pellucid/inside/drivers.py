@@ -39,7 +39,7 @@ def drivers(
 ) -> Drivers:
     """The items that drive each unit of a layer most (Zeiler and Fergus 2014, section 4, with the items themselves).
 
-    Every item counts once, with its best position. The model runs in evaluation mode, without gradients, one batch at a time;
+    Every item counts once, with its best position (after a ReLU a dead filter is 0 everywhere, and its items say nothing). The model runs in evaluation mode, without gradients, one batch at a time;
     of its values only the named one is held, and of that only the best.
 
     Args:

@@ -34,7 +34,8 @@ def duplicate_filters(maps: Value, above: float = 0.95) -> list[tuple[int, int, 
         above: the absolute value of Pearson's correlation, over items and positions, from which two are duplicates.
 
     Returns:
-        (filter, later filter, correlation), the strongest first. A filter whose map is constant has no correlation.
+        (filter, later filter, correlation), the strongest first. A filter whose map is constant has no correlation. Where
+        much of every item is the same, such as the ground of a drawing, maps correlate the more for it.
 
     Raises:
         SizeError: values without positions. ArgumentError: a threshold outside [0, 1].
