@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 import torch
 from torch import Tensor, nn
 
 import pellucid
-from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock
+from pellucid.errors import ArgumentError
+from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock, recurrent
+from pellucid.ops import observe
+from pellucid.ops.recurrence import Sight
 
 
 class Model(nn.Module):
@@ -94,3 +100,89 @@ def test_padding_is_not_shown() -> None:
     assert (seen["l0.f"].values[2:, 0] == 0).all()
     assert (seen["l0_reverse.f"].values[2:, 0] == 0).all()
     assert (seen["l0.f"].values[:, 1] != 0).all()
+
+
+def test_only_the_layers_that_were_asked_for_are_collected() -> None:
+    """By name of a module, of a layer in it, of a value, and by the module itself; others run as if nobody looked."""
+    model = Model()
+    x = torch.randn(2, 1, 10, 10)
+    with pellucid.trace(model) as whole:
+        model(x)
+    wanted: list[tuple[str | nn.Module, set[str]]] = [
+        ("block", {"block.map", "block.act", "block.pool"}),
+        ("block.pool", {"block.pool"}),
+        (model.head, {"head.out"}),
+        ("lstm.l0.f", {"lstm.l0.f"}),
+        ("lstm.l0", {f"lstm.l0.{name}" for name in "ifgoch"}),
+    ]
+    for layers, names in wanted:
+        with pellucid.trace(model, [layers]) as seen:
+            model(x)
+        assert set(seen) == names
+        for name in names:
+            torch.testing.assert_close(seen[name].values, whole[name].values)
+    with pellucid.trace(model, ["lstm.l0.f", "lstm.l0_reverse.c", "conv"]) as seen:
+        assert not observe.active(model.block)
+        assert observe.active(model.lstm)
+        model(x).sum().backward()
+    assert set(seen) == {"lstm.l0.f", "lstm.l0_reverse.c", "conv.out"}
+    found = seen["lstm.l0.f"].grad
+    assert found is not None
+    with pellucid.trace(model) as whole:
+        model(x).sum().backward()
+    torch.testing.assert_close(found, whole["lstm.l0.f"].grad)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [("lstn", "lstm"), ("lstm.l0.q", "lstm.l0.g"), ("lstm.l1.f", "lstm.l0.f"), ("block.out", "block")],
+)
+def test_a_wrong_name_is_a_sentence_with_near_names(wrong: str, near: str) -> None:
+    with pytest.raises(ArgumentError, match=f"no '{re.escape(wrong)}'; near it, it has .*{re.escape(near)}"):
+        pellucid.trace(Model(), [wrong])
+    with pytest.raises(ArgumentError, match="a Linear that is not inside the model"):
+        pellucid.trace(Model(), [nn.Linear(2, 2)])
+
+
+def test_without_gradients_nothing_is_kept_and_nothing_is_hooked() -> None:
+    model = Model()
+    with pellucid.trace(model, grad=False) as seen:
+        y = model(torch.randn(2, 1, 10, 10))
+    assert not y.requires_grad
+    assert torch.is_grad_enabled()
+    assert all(not value.values.requires_grad and value.grad is None for value in seen.values())
+    assert seen["lstm.l0.f"].values.shape == (9, 2, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_gradients_of_some_values_alone(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """float16 runs on the engine's twin; neither writes a gradient that nobody wants."""
+    sights: list[Sight] = []
+
+    def noted(*names: frozenset[str]) -> Sight:
+        sights.append(Sight(*names))
+        return sights[-1]
+
+    monkeypatch.setattr(recurrent, "Sight", noted)
+    torch.manual_seed(0)
+    lstm = LSTM(3, 4, dtype=dtype)
+    x = torch.randn(5, 2, 3, dtype=dtype)
+    found = []
+    for grad in (True, ["l0.c"]):
+        with pellucid.trace(lstm, grad=grad) as seen:
+            lstm(x)[0].sum().backward()
+        found.append(seen["l0.c"].grad)
+        assert (seen["l0.f"].grad is None) == (grad is not True)
+        assert len(seen) == 6
+    assert [len(sight.gradients) for sight in sights] == [6, 1]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert torch.equal(*found)
+
+
+def test_torchs_convolutions_have_named_axes() -> None:
+    conv = nn.Conv1d(1, 2, 3)
+    with pellucid.trace(conv) as seen:
+        conv(torch.randn(2, 1, 9))
+    assert seen["out"].axes == "B C L"
+    assert seen["out"].layer is conv

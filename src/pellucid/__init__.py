@@ -17,11 +17,11 @@ from pellucid.trace import trace
 # Where the native engine cannot be loaded, the command line, which is part of this package, must still be able to say so:
 # what needs the engine is then left out here, and whoever asks for it gets the error.
 with suppress(EngineError):
-    from pellucid import nn
+    from pellucid import inside, nn
     from pellucid.explain import explain
     from pellucid.fuse import fuse
 
-__all__ = ["Cell", "cells", "explain", "fuse", "geometry", "nn", "trace"]
+__all__ = ["Cell", "cells", "explain", "fuse", "geometry", "inside", "nn", "trace"]
 
 __version__ = "0.1.0"
 
@@ -29,7 +29,7 @@ if not TYPE_CHECKING:  # a type checker would take it that every name exists
 
     def __getattr__(name: str) -> Any:
         """What was left out, which raises the reason; any other name does not exist."""
-        if name in ("nn", "explain", "fuse"):
+        if name in ("inside", "nn", "explain", "fuse"):
             found = import_module(f"pellucid.{name}")
-            return found if name == "nn" else getattr(found, name)
+            return found if name in ("inside", "nn") else getattr(found, name)
         raise AttributeError(f"module 'pellucid' has no attribute {name!r}")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
+from pellucid.errors import ArgumentError
 from pellucid.ops import observe
+from pellucid.ops.windows import axis_letters
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from xarray import DataArray
 
 
 @dataclass
@@ -18,12 +26,14 @@ class Seen:
 
     Attributes:
         values: the tensor.
-        axes: what its axes are, such as ``"T B H"``.
+        axes: what its axes are, such as ``"T B H"``; empty where a layer's output says nothing of them.
+        layer: the layer that it was seen in.
     """
 
     values: Tensor
     axes: str
     _gradient: Callable[[], Tensor | None] = field(repr=False)
+    layer: nn.Module | None = field(default=None, repr=False)
 
     @property
     def grad(self) -> Tensor | None:
@@ -56,6 +66,38 @@ class Trace(Mapping[str, Seen]):
         self[name]
         return list(self._calls[name])
 
+    def plot(self, name: str, item: int = 0, *, grad: bool = False, ax: Axes | None = None) -> Axes:
+        """Draw one item's value: units against time as a heat map, a single unit as a line, feature maps side by side.
+
+        Args:
+            name: as in the trace.
+            item: which of the batch.
+            grad: draw the gradient that reached the value instead.
+            ax: where to draw; None for a figure of its own.
+
+        Raises:
+            ArgumentError: matplotlib is not installed, no gradient has come, or the axes cannot be drawn.
+        """
+        from pellucid.inside import show
+
+        return show.plot(name, self[name], item, grad=grad, ax=ax)
+
+    def to_xarray(self, *, grad: bool = False) -> dict[str, DataArray]:
+        """Every value by name, with named axes, as copies: dimensions are the letters of :attr:`Seen.axes`.
+
+        Layers differ in size, so each value is an array of its own; those of one layer make a data set,
+        ``xarray.Dataset({n: v for n, v in seen.to_xarray().items() if n.startswith("lstm.l0.")})``.
+
+        Args:
+            grad: the gradients that came, instead of the values.
+
+        Raises:
+            ArgumentError: xarray is not installed.
+        """
+        from pellucid.inside import show
+
+        return show.to_xarray(self, grad=grad)
+
     def __repr__(self) -> str:
         rows = [(name, seen.axes, tuple(seen.values.shape)) for name, seen in self.items()]
         width = max((len(name) for name, *_ in rows), default=0)
@@ -71,34 +113,62 @@ class trace:  # noqa: N801  # a context manager, named as it reads
     Recurrent layers show every name of their cell's equations and every state, of every step (``"lstm.l0.f"``, axes
     T B H); convolution and pooling their feature maps (``"conv1.out"``; of a ConvBlock ``"map"``, ``"act"`` and
     ``"pool"``); any other layer without layers inside its output (``"out"``). After ``backward()`` each has the gradient that
-    reached it. Nothing is computed twice, and nothing stays behind when the block ends.
+    reached it. Nothing is computed twice, and nothing stays behind when the block ends. What training would not keep is kept
+    for it: gradients inside recurrent layers, and maps between convolution and pooling; ``layers`` and ``grad`` choose.
 
     Args:
         model: the module to look into; what runs outside it is not collected.
+        layers: what to collect, where not all is wanted: names (``"lstm"`` for all of a module, ``"lstm.l0"``,
+            ``"lstm.l0.f"``) or the modules themselves. Other layers run as if nobody looked.
+        grad: whether gradients are wanted; if not, the block runs under ``torch.no_grad()`` and hooks nothing to tensors. Or
+            names and modules, as for ``layers``: the backward pass runs, and leaves the gradients of these alone (what each
+            costs: docs/inside.md).
+
+    Raises:
+        ArgumentError: a name that the model does not have, with those that are near; a module that is not inside it.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Iterable[str | nn.Module] | None = None,
+        *,
+        grad: bool | Iterable[str | nn.Module] = True,
+    ) -> None:
         self.model = model
         self.seen = Trace()
+        self._wanted = _everything(model) if layers is None else _selected(model, layers)
+        self._graph = grad is not False
+        self._graded = self._wanted if grad is True else _selected(model, grad or ())
         self._undo = ExitStack()
 
     def __enter__(self) -> Trace:
         paths = {module: path for path, module in self.model.named_modules()}
+        wanted, graded = self._wanted, self._graded
         spoke: set[nn.Module] = set()
 
-        def observer(module: nn.Module, name: str, value: Tensor, axes: str, gradient: observe.Gradient | None) -> None:
+        def tell(module: nn.Module, name: str, value: Tensor, axes: str, gradient: observe.Gradient | None) -> None:
             spoke.add(module)
-            if module in paths:
-                path = f"{paths[module]}.{name}" if paths[module] else name
-                self.seen._add(path, Seen(value, axes, gradient or _hooked(value)))
+            if not wants_gradient(module, name):
+                gradient = _none
+            path = _joined(paths[module], name)
+            self.seen._add(path, Seen(value, axes, gradient or _hooked(value), module))
+
+        def wants(module: nn.Module, name: str) -> bool:
+            return any(_is_under(name, start) for start in wanted.get(module, ()))
+
+        def wants_gradient(module: nn.Module, name: str) -> bool:
+            return any(_is_under(name, start) for start in graded.get(module, ()))
 
         def after(module: nn.Module, _: tuple[Any, ...], output: object) -> None:
-            if module not in spoke and isinstance(output, Tensor):
-                observer(module, "out", output, "", None)
+            if module not in spoke and isinstance(output, Tensor) and wants(module, "out"):
+                tell(module, "out", output, _axes(module, output), None)
                 spoke.discard(module)
 
-        self._undo.enter_context(observe.observing(observer))
-        for module in self.model.modules():
+        if not self._graph:
+            self._undo.enter_context(torch.no_grad())
+        self._undo.enter_context(observe.observing(observe.Watch(tell, wanted.__contains__, wants, wants_gradient)))
+        for module in wanted:
             if not any(True for _ in module.children()):
                 handle = module.register_forward_hook(after)
                 self._undo.callback(handle.remove)
@@ -106,6 +176,72 @@ class trace:  # noqa: N801  # a context manager, named as it reads
 
     def __exit__(self, *_: object) -> None:
         self._undo.close()
+
+
+_Wanted = dict[nn.Module, set[str]]  # for each layer, with what the names begin that are wanted; "" for all
+
+
+def _everything(model: nn.Module) -> _Wanted:
+    return {module: {""} for module in model.modules()}
+
+
+def _selected(model: nn.Module, layers: Iterable[str | nn.Module]) -> _Wanted:
+    if isinstance(layers, str | nn.Module):
+        layers = [layers]
+    paths = {module: path for path, module in model.named_modules()}
+    known = _known(model, paths)
+    wanted: _Wanted = {}
+    for given in layers:
+        if isinstance(given, nn.Module):
+            if given not in paths:
+                raise ArgumentError(
+                    f"trace was given a {type(given).__name__} that is not inside the model; give a module of it, or a name"
+                )
+            found = _everything(given)
+        elif given in known:
+            module, start = known[given]
+            found = {module: {start}} if start else _everything(module)
+        else:
+            near = difflib.get_close_matches(given, known, n=6) or [n for n in known if n][:8]
+            raise ArgumentError(f"trace: the model has no {given!r}; near it, it has {', '.join(near) or 'no layers'}")
+        for module, starts in found.items():
+            wanted.setdefault(module, set()).update(starts)
+    return wanted
+
+
+def _known(model: nn.Module, paths: Mapping[nn.Module, str]) -> dict[str, tuple[nn.Module, str]]:
+    """Every name that may be asked for: of a module, of a value, and of what values' names begin with (``lstm.l0``)."""
+    known: dict[str, tuple[nn.Module, str]] = {}
+    for module, path in paths.items():
+        if isinstance(module, observe.Shows):
+            values = module.shown_names
+        else:
+            values = () if any(True for _ in module.children()) else ("out",)
+        for value in values:
+            parts = value.split(".")
+            for end in range(1, len(parts) + 1):
+                start = ".".join(parts[:end])
+                known[_joined(path, start)] = (module, start)
+    return known | {path: (module, "") for module, path in paths.items()}
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _is_under(name: str, start: str) -> bool:
+    return not start or name == start or name.startswith(start + ".")
+
+
+def _axes(module: nn.Module, output: Tensor) -> str:
+    """Of a layer that says nothing of them itself: torch's convolutions are known."""
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        return axis_letters(output, len(module.kernel_size))
+    return ""
+
+
+def _none() -> None:
+    """The gradient where none was asked for."""
 
 
 def _hooked(value: Tensor) -> Callable[[], Tensor | None]:

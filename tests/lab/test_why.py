@@ -69,7 +69,10 @@ def test_gates_and_filters_that_are_stuck() -> None:
 
 def test_what_convolutions_see_is_what_moves_their_output() -> None:
     body = SequenceConvolutions(1, (64,), 4, True)
-    x = torch.randn(1, 64, 1).requires_grad_()
+    with torch.no_grad():
+        for parameter in body.parameters():
+            parameter.abs_()  # no ReLU stops anything
+    x = torch.rand(1, 64, 1).requires_grad_()
     body(x, None)[0, -1].sum().backward()
     assert x.grad is not None
     assert int((x.grad[0, :, 0] != 0).nonzero()[0]) == 64 - body.sees
@@ -127,3 +130,15 @@ def test_images_have_dead_filters_too() -> None:
         with trace(body) as seen:
             body(torch.rand(50, 1, 8, 8), None)
     assert why._dead(seen) == pytest.approx(1 / 12)  # of 4 and 8
+
+
+def test_steps_that_do_not_exist_are_no_shut_gates() -> None:
+    """A trace shows zero there, which is below every threshold."""
+    task = sequences(lengths=True)
+    torch.manual_seed(0)
+    model = blueprint("lstm").build(task, 5)
+    with torch.no_grad():
+        model.body.layer.bias_ih_l0[5:10] += 50  # type: ignore[union-attr]  # the forget gate: open
+    assert task.test.lengths is not None
+    assert int(task.test.lengths.min()) < task.extent[0]
+    assert why.explain(model, task.test, task.lesson).gates["f"] == (0.0, 1.0)

@@ -76,7 +76,7 @@ def test_the_three_maps_are_the_steps():
 
 def test_an_observer_sees_all_three_maps(monkeypatch):
     seen = {}
-    monkeypatch.setattr(block_module.observe, "active", lambda: True)
+    monkeypatch.setattr(block_module.observe, "wants", lambda module, name: True)
     monkeypatch.setattr(
         block_module.observe, "seen", lambda module, name, value, axes: seen.update({name: (value, axes)})
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pellucid import inside
 from pellucid.lab.bodies import ConvolutionsFirst, Network, Recurrence, SequenceConvolutions
 from pellucid.lab.results import Need, Why
 from pellucid.lab.task import Lesson, Metric, Split
@@ -50,9 +51,14 @@ def explain(model: Network, split: Split, lesson: Lesson) -> Why:
     last = f"{path}.l{recurrence.layer.num_layers - 1}."
     of_layer = {name.removeprefix(last): value for name, value in seen.items() if name.startswith(last)}
     cell = recurrence.layer.cell
-    gradient = _reach(of_layer[next(iter(cell.states))], split.lengths)
+    reach = inside.gradient_reach(of_layer[next(iter(cell.states))], split.lengths)
+    gradient = list(enumerate(reach.tolist()))
     fades = next((d for d, share in gradient if share < FADED), None)
-    gates = {n: _stuck(v.values) for n, v in of_layer.items() if n not in cell.states and _is_gate(v.values)}
+    gates = {
+        name: _stuck(value, split.lengths)
+        for name, value in of_layer.items()
+        if name not in cell.states and inside.is_gate(value)
+    }
     return why.model_copy(update={"gradient": gradient, "fades": fades, "gates": gates})
 
 
@@ -104,36 +110,18 @@ def _recurrence(model: Network) -> Recurrence | None:
     return body if isinstance(body, Recurrence) else None
 
 
-def _reach(state: Seen, lengths: Tensor | None) -> list[tuple[int, float]]:
-    """(steps back, norm) of a state's gradient (T, B, H), relative to the last step's."""
-    assert state.grad is not None
-    norms = state.grad.norm(dim=-1)  # (T, B)
-    steps, batch = norms.shape
-    ends = torch.full((batch,), steps) if lengths is None else lengths
-    found = []
-    for back in range(int(ends.max())):
-        there = ends > back
-        column = torch.arange(batch)[there]
-        found.append(norms[ends[there] - 1 - back, column].mean().item())
-    first = found[0] or 1.0
-    return [(back, norm / first) for back, norm in enumerate(found)]
-
-
-def _is_gate(values: Tensor) -> bool:
-    return bool(values.min() >= 0 and values.max() <= 1)
-
-
-def _stuck(values: Tensor) -> tuple[float, float]:
-    return (values < STUCK).double().mean().item(), (values > 1 - STUCK).double().mean().item()
+def _stuck(gate: Seen, lengths: Tensor | None) -> tuple[float, float]:
+    found = inside.saturation(gate, lengths, below=STUCK, above=1 - STUCK)
+    return found.below, found.above
 
 
 def _dead(seen: Trace) -> float | None:
     """The share of filters whose map is nowhere above zero before the activation."""
-    alive, all_ = 0, 0
+    dead, all_ = 0, 0
     for name, value in seen.items():
         if not value.axes.startswith("B C") or name.rsplit(".", 1)[-1] not in ("map", "out"):
             continue
-        others = [a for a in range(value.values.dim()) if a != 1]
-        alive += int((value.values.amax(others) > 0).sum())
-        all_ += value.values.shape[1]
-    return 1 - alive / all_ if all_ else None
+        of_layer = inside.dead_filters(value)
+        dead += int(of_layer.sum())
+        all_ += len(of_layer)
+    return dead / all_ if all_ else None

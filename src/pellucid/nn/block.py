@@ -53,6 +53,7 @@ class ConvBlock(torch.nn.Module):
 
     weight: Tensor
     bias: Tensor | None
+    shown_names = ("map", "act", "pool")  # to a trace
 
     def __init__(
         self,
@@ -130,8 +131,11 @@ class ConvBlock(torch.nn.Module):
             "pool_stride": self.pool_stride,
             "pool_padding": self.pool_padding,
         }
-        if not observe.active():
-            return convolution_block(*tensors, dims=self.dims, layer=self, memory=self.memory, **options)
+        if not (observe.wants(self, "map") or observe.wants(self, "act")):
+            out = convolution_block(*tensors, dims=self.dims, layer=self, memory=self.memory, **options)
+            if observe.active(self):
+                observe.seen(self, "pool", out, axis_letters(out, self.dims))
+            return out
         block = block_maps(*tensors, dims=self.dims, layer=self, **options)
         axes = axis_letters(block.map, self.dims)
         observe.seen(self, "map", block.map, axes)

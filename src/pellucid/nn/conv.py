@@ -285,7 +285,7 @@ def _convolve(layer: "Convolution", dims: int, input: Tensor, weight: Tensor, bi
 
 
 def _reported(layer: "Convolution", dims: int, out: Tensor) -> Tensor:
-    if observe.active():
+    if observe.active(layer):
         observe.seen(layer, "out", out, axis_letters(out, dims))
     return out
 

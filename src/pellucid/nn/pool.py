@@ -29,6 +29,7 @@ class MaxPool1d(torch.nn.MaxPool1d):
     """
 
     padding_value: float | None = None  # also for a layer that was pickled without one
+    shown_names = ("out", "argmax")  # to a trace; the second with return_indices
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class MaxPool2d(torch.nn.MaxPool2d):
     """
 
     padding_value: float | None = None  # also for a layer that was pickled without one
+    shown_names = ("out", "argmax")  # to a trace; the second with return_indices
 
     def __init__(
         self,
@@ -111,6 +113,7 @@ class MaxPool3d(torch.nn.MaxPool3d):
     """
 
     padding_value: float | None = None  # also for a layer that was pickled without one
+    shown_names = ("out", "argmax")  # to a trace; the second with return_indices
 
     def __init__(
         self,
@@ -297,7 +300,7 @@ def _max_pool(layer: MaxPool, dims: int, input: Tensor) -> Tensor | tuple[Tensor
         padding_value=layer.padding_value,
         layer=layer,
     )
-    if observe.active():
+    if observe.active(layer):
         out, *argmax = (pooled,) if isinstance(pooled, Tensor) else pooled
         axes = axis_letters(out, dims)
         observe.seen(layer, "out", out, axes)
@@ -320,7 +323,7 @@ def _average_pool(layer: AvgPool, dims: int, input: Tensor, divisor_override: in
         padding_value=layer.padding_value,
         layer=layer,
     )
-    if observe.active():
+    if observe.active(layer):
         observe.seen(layer, "out", out, axis_letters(out, dims))
     return out
 

@@ -303,7 +303,7 @@ class Recurrent(nn.Module):
             parameters |= self._fresh(place)
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         start = self._start(place, batch.count) if before is None else before
-        sight = Sight() if observe.active() else None
+        sight = self._sight(place)
         call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged, half)
         if self.checkpoint_every and sight is None and torch.is_grad_enabled() and not transformed():
             output, ends = in_pieces(call, self.checkpoint_every)
@@ -333,6 +333,24 @@ class Recurrent(nn.Module):
             zoneout=self.zoneout,
             sampled=training,
         )
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """What a trace may show of these layers: ``l0.f``, ``l1_reverse.h``, by layer and name in the equations."""
+        places = [f"l{layer}{direction}" for layer in range(self.num_layers) for direction in self.directions]
+        return tuple(f"{place}.{name}" for place in places for name in self._named)
+
+    @property
+    def _named(self) -> list[str]:
+        return [name for name, node in self.cell.graph().named.items() if node.varies]
+
+    def _sight(self, place: str) -> Sight | None:
+        """What whoever is looking wants of one direction of one layer, if anything."""
+        if not observe.active(self):
+            return None
+        names = frozenset(name for name in self._named if observe.wants(self, f"{place}.{name}"))
+        graded = frozenset(name for name in names if observe.wants_gradient(self, f"{place}.{name}"))
+        return Sight(names, graded) if names else None
 
     def _show(self, place: str, sight: Sight, batch: batches.Batch, *, reverse: bool) -> None:
         """Hand what was seen to whoever is looking, in the input's order of time and zero where no step is."""

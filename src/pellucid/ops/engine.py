@@ -50,9 +50,9 @@ def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ..
     """All states after all steps, and what the backward pass reads besides; ``tensors`` in the plan's order."""
     call = Call(plan, tensors)
     derivative, graph, keep = plan.derivative, plan.cell.graph(plan.variant), plan.keeps
-    named = [n for n, node in graph.named.items() if node.varies] if plan.sight is not None else []
+    named = plan.watched(n for n, node in graph.named.items() if node.varies)
     passing = frozenset() if keep else plan.passing
-    key = ("forward", keep, passing, bool(named))
+    key = ("forward", keep, passing, named)
     if key not in derivative.lowered:
         derivative.lowered[key] = lowering.forward(derivative, graph.states, passing, named, keep=keep)
     program: Lowered = derivative.lowered[key]
@@ -221,8 +221,8 @@ class _Backward:
         self.states = call.plan.cell.graph(call.plan.variant).states
         self.outputs = dict(zip(self.states, outputs, strict=True))
         came = {n: g for n, g in zip(self.states, gradients, strict=True) if g is not None}
-        self.named = list(self.derivative.named) if self.plan.sight is not None else []
-        key = ("backward", frozenset(came), bool(self.named))
+        self.named = self.plan.graded(self.derivative.named)
+        key = ("backward", frozenset(came), self.named)
         if key not in self.derivative.lowered:
             self.derivative.lowered[key] = lowering.backward(
                 self.derivative, self.states, frozenset(came), self.named, call.parts

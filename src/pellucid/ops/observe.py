@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,57 @@ from torch import Tensor, nn
 Gradient: TypeAlias = Callable[[], Tensor | None]
 Observer: TypeAlias = Callable[[nn.Module, str, Tensor, str, Gradient | None], None]
 
-_observer: ContextVar[Observer | None] = ContextVar("pellucid_observer", default=None)
+
+@runtime_checkable
+class Shows(Protocol):
+    """A layer that hands over more than its output."""
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """The names of all that it may hand over."""
+        ...
 
 
-def active() -> bool:
-    """Whether anyone is looking."""
-    return not torch.compiler.is_compiling() and _observer.get() is not None
+@dataclass(frozen=True)
+class Watch:
+    """Whoever is looking.
+
+    Attributes:
+        tell: is told what a layer hands over.
+        looks_at: whether anything of a layer is wanted.
+        wants: whether the value of this name of a layer is.
+        wants_gradient: whether the gradient that reaches it is, too.
+    """
+
+    tell: Observer
+    looks_at: Callable[[nn.Module], bool]
+    wants: Callable[[nn.Module, str], bool]
+    wants_gradient: Callable[[nn.Module, str], bool]
+
+
+_watch: ContextVar[Watch | None] = ContextVar("pellucid_watch", default=None)
+
+
+def active(module: nn.Module) -> bool:
+    """Whether anyone is looking at this layer."""
+    if torch.compiler.is_compiling():
+        return False
+    watch = _watch.get()
+    return watch is not None and watch.looks_at(module)
+
+
+def wants(module: nn.Module, name: str) -> bool:
+    """Whether whoever is looking wants this value, so that what costs something is handed over only then."""
+    if torch.compiler.is_compiling():
+        return False
+    watch = _watch.get()
+    return watch is not None and watch.wants(module, name)
+
+
+def wants_gradient(module: nn.Module, name: str) -> bool:
+    """Whether whoever is looking wants the gradient that reaches this value."""
+    watch = _watch.get()
+    return watch is not None and watch.wants_gradient(module, name)
 
 
 def seen(module: nn.Module, name: str, value: Tensor, axes: str, gradient: Gradient | None = None) -> None:
@@ -36,16 +82,16 @@ def seen(module: nn.Module, name: str, value: Tensor, axes: str, gradient: Gradi
         gradient: gives the gradient that reached the value, once there is one; None where the tensor itself is part
             of torch's graph and a hook on it will tell.
     """
-    observer = _observer.get()
-    if observer is not None:
-        observer(module, name, value, axes, gradient)
+    watch = _watch.get()
+    if watch is not None and watch.wants(module, name):
+        watch.tell(module, name, value, axes, gradient)
 
 
 @contextmanager
-def observing(observer: Observer) -> Iterator[None]:
-    """Let the observer see every layer that runs inside the block."""
-    token = _observer.set(observer)
+def observing(watch: Watch) -> Iterator[None]:
+    """Let someone see every layer that runs inside the block."""
+    token = _watch.set(watch)
     try:
         yield
     finally:
-        _observer.reset(token)
+        _watch.reset(token)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -22,13 +22,17 @@ from pellucid.ops.reference.recurrence import recurrence as reference
 
 @dataclass
 class Sight:
-    """What a trace asks of one run: every named value of every step, and after backward the gradients.
+    """What a trace asks of one run: named values of every step, and after backward the gradients.
 
     Attributes:
+        names: of the values that are wanted; None for all.
+        graded: of those whose gradient is wanted, too; None for all.
         values: (T, B, size) by name.
         gradients: the same, of the loss with respect to each value; filled by the backward pass.
     """
 
+    names: frozenset[str] | None = None
+    graded: frozenset[str] | None = None
     values: dict[str, Tensor] = field(default_factory=dict)
     gradients: dict[str, Tensor] = field(default_factory=dict)
 
@@ -141,6 +145,14 @@ class Plan:
             ends.append(ends[-1] + size)
         return Places(0, weight, bias, *map(slice, ends, ends[1:]))
 
+    def watched(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of these names whose values a trace wants."""
+        return () if self.sight is None else _among(names, self.sight.names)
+
+    def graded(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of these names whose gradients a trace wants."""
+        return () if self.sight is None else _among(names, self.sight.graded)
+
     @property
     def reads_projection(self) -> bool:
         """Whether the backward program reads the projected input."""
@@ -209,3 +221,7 @@ class Plan:
             parameters[whole[blocks]] if blocks in whole else torch.cat([values[n] for n in blocks])
             for blocks in self.matrices
         ]
+
+
+def _among(names: Iterable[str], wanted: frozenset[str] | None) -> tuple[str, ...]:
+    return tuple(name for name in names if wanted is None or name in wanted)

@@ -25,8 +25,8 @@ class Twin(torch.autograd.Function):
         sweep = _Sweep(plan, weights, tensors)
         program = plan.derivative.forward
         kept_registers = [program.outputs[f"#{n.index}"] for n in plan.derivative.kept]
-        named = plan.cell.graph(plan.variant).named if plan.sight is not None else {}
-        watched = {name: program.outputs[name] for name, node in named.items() if node.varies}
+        named = plan.cell.graph(plan.variant).named
+        watched = {n: program.outputs[n] for n in plan.watched(n for n, node in named.items() if node.varies)}
         keep = plan.keeps
         states = sweep.before
         history: list[list[Tensor]] = [[] for _ in states]
@@ -120,7 +120,7 @@ def _reverse(
     per_step: dict[Node, list[Tensor]] = {n: [] for n in derivative.adjoints if n.op in ("projection", "step_input")}
     total: dict[Node, Tensor] = {}
     outers: list[list[list[Tensor]]] = [[[] for _ in (*o.adjoints, o.operand)] for o in derivative.outers]
-    named: dict[str, list[Tensor]] = {name: [] for name in derivative.named} if plan.sight is not None else {}
+    named: dict[str, list[Tensor]] = {name: [] for name in plan.graded(derivative.named)}
     flowing = [torch.zeros_like(b) for b in sweep.before]
     for t in reversed(range(sweep.steps)):
         states = [o[t - 1] for o in outputs] if t else sweep.before

@@ -1,0 +1,46 @@
+"""How far back through time a gradient reaches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pellucid.errors import ArgumentError
+from pellucid.inside.given import Lengths, ends_of
+from pellucid.trace import Seen
+
+
+def gradient_reach(state: Seen, lengths: Lengths = None, *, relative: bool = True) -> Tensor:
+    r"""The norm of :math:`\partial L / \partial h_t` by the distance of t from its sequence's last step.
+
+    The mean over the sequences that are long enough of the Euclidean norm over units (Bengio, Simard and Frasconi 1994;
+    Pascanu, Mikolov and Bengio 2013). It speaks of memory where the loss is that of the last step alone; of a layer that
+    runs backward in time, whose first step is the sequence's last, it counts the steps that the gradient has *not* gone.
+
+    Args:
+        state: of a trace after ``backward()``, such as ``seen["l0.h"]``: values and gradient (T, B, H).
+        lengths: (B,) the steps that exist of each sequence; None where all do.
+        relative: divide by the norm at the last step (where it is 0, nothing is divided).
+
+    Returns:
+        (longest length,), entry k for k steps back.
+
+    Raises:
+        ArgumentError: no gradient has come, or lengths that do not fit.
+        SizeError: values that are not those of every step; another number of lengths.
+    """
+    gradient = state.grad
+    if gradient is None:
+        raise ArgumentError(
+            "gradient_reach needs a state that a gradient has reached: call backward() on the loss first, of a trace with "
+            "grad=True"
+        )
+    norms = gradient.norm(dim=-1)  # (T, B)
+    ends = ends_of(gradient, lengths, "gradient_reach")
+    found = []
+    for back in range(int(ends.max())):
+        there = ends > back
+        column = torch.arange(len(ends), device=ends.device)[there]
+        found.append(norms[ends[there] - 1 - back, column].mean())
+    reach = torch.stack(found)
+    return reach / reach[0] if relative and reach[0] > 0 else reach
