@@ -65,3 +65,9 @@ def test_a_database_holds_them_too(tmp_path: Path) -> None:
 def test_a_storage_that_cannot_be_is_a_sentence(storage: str) -> None:
     with pytest.raises(ArgumentError, match="--storage"):
         Study("a", 2, True, storage)
+
+
+def test_a_password_is_not_told() -> None:
+    with pytest.raises(ArgumentError, match=r"--storage postgresql://me:\*\*\*@127.0.0.1:1/trials") as told:
+        Study("a", 2, True, "postgresql://me:secret@127.0.0.1:1/trials")
+    assert "secret" not in str(told.value)

@@ -142,7 +142,8 @@ def compare(
     ray
         Address of a Ray cluster that trains instead (its nodes must see the data and the run's folder).
     storage
-        Keep the tuning trials in an Optuna journal (a file ending in .journal) or a database (postgresql://...), too.
+        Keep the tuning trials in an Optuna journal (a file ending in .journal) or a database (postgresql://..., with
+        pip install 'pellucid[postgresql]'), too.
     log
         Tell every epoch and the final figures to TensorBoard (in the run's folder) or MLflow, too.
     json

@@ -11,6 +11,7 @@ Optuna keeps the studies: in memory, or, to be looked at or kept together, in a 
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,9 +66,16 @@ class Study:
                 self._ask(trials)
             except ArgumentError:
                 raise
+            except ImportError as error:
+                raise ArgumentError(
+                    f"--storage {_shown(storage)}: the database's driver is not installed; for PostgreSQL: pip install "
+                    "'pellucid[postgresql]'"
+                ) from error
             except Exception as error:  # each database's driver has errors of its own
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise ArgumentError(f"--storage {storage}: the studies cannot be kept there ({reason})") from error
+                raise ArgumentError(
+                    f"--storage {_shown(storage)}: the studies cannot be kept there ({reason})"
+                ) from error
         self.settings: list[Settings] = [dict(t.params) for t in self._study.trials[:trials]]
 
     def _ask(self, trials: int) -> None:
@@ -129,6 +137,11 @@ class Study:
 
         frozen = self._study.trials[number]
         return None if frozen.state.is_finished() else optuna.trial.Trial(self._study, frozen._trial_id)
+
+
+def _shown(storage: str | None) -> str:
+    """An address without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", storage or "")
 
 
 def _storage(where: str | None) -> Any:
