@@ -152,6 +152,23 @@ def test_what_is_negligible_is_told_from_what_is_unknown() -> None:
     )
 
 
+def test_what_is_probably_worse_is_not_named_for_being_cheap() -> None:
+    best, sooner = candidate("lstm", 97, None, 2), candidate("cnn", 96, (-1, 3), 1, odds=odds(worse=0.8))
+    cheap = candidate("rnn", 96, (-1, 3), 1.5, odds=odds(worse=0.3))
+    found = verdict([best, sooner, cheap], BASELINE, accuracy(), 1000.0, None)
+    assert found.choice == "rnn"
+    assert found.equivalent == ["lstm", "cnn", "rnn"]
+    assert "use the RNN, the cheapest of those that are not probably worse than the LSTM" in found.sentence
+    alone = verdict([best, sooner], BASELINE, accuracy(), 1000.0, None)
+    assert alone.choice == "lstm"
+    assert "use the LSTM, the best, since whatever is cheaper is probably worse" in alone.sentence
+    assert verdict([best, sooner, cheap], BASELINE, accuracy(), 5.0, None).choice == "cnn"  # too few items to say
+
+
+def odds(worse: float) -> Odds:
+    return Odds(higher=worse, same=1 - worse, lower=0, rope=1)
+
+
 def test_reasons_are_read_off_the_networks() -> None:
     best = candidate("lstm", 97, None, 2)
     faded = candidate("rnn", 80, (15, 19), 1, fades=14)

@@ -19,7 +19,8 @@ def verdict(
 
     The best is the candidate with the best test figure. Those whose paired difference to it may be zero (its 95 %
     interval holds 0) cannot be told apart from it; those whose difference is negligible with 95 % probability are
-    practically the same. Among all these the cheapest is named: the one that answers a single item soonest. Picking the best of several by the test figure flatters it a little; the paired intervals,
+    practically the same. Among all these the cheapest is named: the one that answers a single item soonest, of those that
+    are not more likely than not worse than the best by more than is negligible. Picking the best of several by the test figure flatters it a little; the paired intervals,
     which decide, carry the same sampling noise and are stated beside it.
 
     Args:
@@ -34,7 +35,14 @@ def verdict(
     same = [c for c in candidates if not few and c.odds is not None and c.odds.same >= SURE]
     equal = [c for c in candidates if few or c.behind is None or c.behind.low <= 0 <= c.behind.high or c in same]
     useful = [c for c in equal if c.beats_baseline]  # what may be no better than the baseline is not what to use
-    cheapest = min(useful or equal, key=lambda c: c.cost.latency_ms_p50)
+    likely = [c for c in useful or equal if few or _worse(c, metric) <= 0.5]
+    cheapest = min(likely or useful or equal, key=lambda c: c.cost.latency_ms_p50)
+    the_cheapest = "the cheapest of them"
+    if any(c.cost.latency_ms_p50 < cheapest.cost.latency_ms_p50 for c in useful or equal):
+        probably = f"worse than the {best.label} by more than is negligible"
+        the_cheapest = f"the cheapest of those that are not probably {probably}"
+        if cheapest is best:
+            the_cheapest = "the best, since whatever is cheaper is probably worse by more than is negligible"
     reasons: list[str] = []
     if few:
         reasons.append(
@@ -58,13 +66,13 @@ def verdict(
         names, least = _and([c.label for c in equal]), _negligible(equal[1], metric)
         sentence = (
             f"{names} are practically the same here: their differences are below {least} with at least 95 % "
-            f"probability; use the {cheapest.label}, the cheapest of them: {cheapest.cost.latency_ms_p50:.2g} ms for one "
+            f"probability; use the {cheapest.label}, {the_cheapest}: {cheapest.cost.latency_ms_p50:.2g} ms for one "
             f"item, {metric.name} {show(cheapest.score, metric)}."
         )
     else:
         names = _and([c.label for c in equal])
         sentence = (
-            f"{names} cannot be told apart on this data; use the {cheapest.label}, the cheapest of them: "
+            f"{names} cannot be told apart on this data; use the {cheapest.label}, {the_cheapest}: "
             f"{cheapest.cost.latency_ms_p50:.2g} ms for one item, {metric.name} {show(cheapest.score, metric)}."
         )
     for c in candidates:
@@ -86,12 +94,19 @@ def verdict(
 
 def _undecided(candidate: Candidate, best: Candidate, metric: Metric) -> str:
     assert candidate.odds is not None
-    odds = candidate.odds
-    worse, better = (odds.higher, odds.lower) if metric.higher_is_better else (odds.lower, odds.higher)
+    odds, worse = candidate.odds, _worse(candidate, metric)
+    better = max(0.0, 1 - worse - odds.same)
     return (
         f"Against the {best.label}, the {candidate.label} is worse by more than {_negligible(candidate, metric)} with "
         f"{worse:.0%} probability, practically the same with {odds.same:.0%}, and better with {better:.0%}."
     ).replace("%", " %")
+
+
+def _worse(candidate: Candidate, metric: Metric) -> float:
+    """How probably a network is worse than the best by more than is negligible."""
+    if candidate.odds is None:
+        return 0.0
+    return candidate.odds.higher if metric.higher_is_better else candidate.odds.lower
 
 
 def _negligible(candidate: Candidate, metric: Metric) -> str:
