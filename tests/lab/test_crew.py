@@ -106,6 +106,15 @@ def test_no_worker_is_left_behind(how: signal.Signals, tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+def test_a_team_has_no_other_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its processes would each hire their own, who would be at the same files."""
+    monkeypatch.setattr(crew.team, "place", lambda: (1, 2))
+    assert crew.hire(1, None)[1] == 1
+    for workers, ray in ((2, None), (1, "auto")):
+        with pytest.raises(ArgumentError, match="under torchrun"):
+            crew.hire(workers, ray)
+
+
 def test_data_that_is_no_file_is_for_one_process(tmp_path: Path) -> None:
     from dataclasses import replace
 

@@ -13,7 +13,7 @@ from tests.lab import tasks
 from tests.lab.test_compare import figures
 from tests.lab.test_crew import made
 
-from pellucid.errors import ArgumentError
+from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import comparison, crew, data
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
@@ -52,6 +52,11 @@ def test_two_nodes_find_what_one_process_finds_though_one_is_lost(cluster: Any, 
     found, _ = comparison.compare(made(task), out=tmp_path / "ray", crew=hired)
     assert lost
     assert figures(found) == figures(alone)
+    other = made(task)
+    next((tmp_path / "images" / "left").iterdir()).unlink()
+    again, _ = crew.hire(1, cluster.address)
+    with pytest.raises(DataError, match=r"^[^\n]*a worker finds other data[^\n]*$"):  # one sentence, no traceback
+        comparison.compare(other, out=tmp_path / "other", crew=again)
 
 
 def test_no_cluster_is_a_sentence() -> None:

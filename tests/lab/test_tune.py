@@ -14,7 +14,7 @@ from pellucid.lab.tune import KNOWN, Study
 def test_every_network_tries_the_same_settings_the_known_ones_first() -> None:
     first, second = Study("a", 12, True).settings, Study("b", 12, False).settings
     assert first == second
-    assert first[: len(KNOWN)] == list(KNOWN)
+    assert first[: len(KNOWN)] == KNOWN
     assert len({tuple(s.items()) for s in first}) == 12
     assert all(3e-4 <= s["learning rate"] <= 3e-2 and 0 <= s["dropout"] <= 0.3 for s in first)
     assert Study("c", 5, True).settings == first[:5]  # more trials only add
@@ -59,6 +59,19 @@ def test_a_database_holds_them_too(tmp_path: Path) -> None:
     assert again.settings == settings == Study("elsewhere", 4, False).settings
     assert again.better_half([1.0, 4.0, 3.0, 2.0], 6) == [0, 3]
     assert again.best({0: 1.0, 3: 0.5}) == 3
+
+
+def test_what_a_storage_holds_changes_nothing(tmp_path: Path) -> None:
+    """Not even trials that somebody else put there under the same name."""
+    file = str(tmp_path / "tuning.journal")
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(file))
+    other = optuna.create_study(study_name="digits lstm", storage=storage, direction="maximize")
+    for _ in range(3):
+        other.ask({"learning rate": optuna.distributions.FloatDistribution(0.1, 0.2)})
+    study = Study("digits lstm", 5, True, file)
+    assert study.settings == Study("elsewhere", 5, True).settings
+    assert study.better_half([1.0, 5.0, 4.0, 2.0, 3.0], 4) == [1, 2, 4]
+    assert study.best({1: 5.0, 2: 6.0, 4: 3.0}) == 2
 
 
 @pytest.mark.parametrize("storage", ["trials.db", "nonsense://here", "sqlite:////nowhere/at/all.db"])

@@ -85,9 +85,9 @@ def _train(workshop: Workshop, crew: Crew, watcher: Watcher, storage: str | None
     """Tune every network on validation, then train its seeds with the best setting, and on smaller parts if asked."""
     made, metric = workshop.made, workshop.made.task.metric
     networks = range(len(made.blueprints))
+    kept = storage if team.leads() else None  # a team has one record
     studies = [
-        Study(f"{made.config.data[:12]} {b.name}", made.config.trials, metric.higher_is_better, storage)
-        for b in made.blueprints
+        Study(f"{made.config.key} {b.name}", made.config.trials, metric.higher_is_better, kept) for b in made.blueprints
     ]
 
     def trial(network: int, number: int, whole: bool) -> Job:

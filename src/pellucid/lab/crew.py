@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from safetensors import SafetensorError, safe_open
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab import team
 from pellucid.lab.plan import Plan, plan
 from pellucid.lab.results import Comparison, Epoch
 from pellucid.lab.runs import Config, Run
@@ -159,8 +160,8 @@ class Workers:
         origin, config = _orders(workshop.made)
         left, lost = list(jobs), 0
         while left:
-            futures = {self._pool.submit(_do, origin, config, workshop.run.folder, job): job for job in left}
             try:
+                futures = {self._pool.submit(_do, origin, config, workshop.run.folder, job): job for job in left}
                 _watch(futures, workshop, watcher, left)
             except BrokenProcessPool:
                 lost += 1
@@ -228,11 +229,23 @@ class RayCluster:
         self._do = ray.remote(num_cpus=1, max_retries=TRIES)(_do)
 
     def work(self, workshop: Workshop, jobs: Sequence[Job], watcher: Watcher) -> None:
-        """Do them all; a task whose node is lost is run again by Ray."""
+        """Do them all; a task whose node is lost is run again by Ray.
+
+        Raises:
+            DataError: what a task raised, or the cluster lost a task too often.
+        """
+        from ray.exceptions import RayError, RayTaskError
+
         origin, config = _orders(workshop.made)
         folder = workshop.run.folder.resolve()
         futures = {self._do.remote(origin, config, folder, job).future(): job for job in jobs}
-        _watch(futures, workshop, watcher, list(jobs))
+        try:
+            _watch(futures, workshop, watcher, list(jobs))
+        except RayTaskError as error:
+            raise error.cause from None  # without the other process's traceback in its words
+        except RayError as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(f"the Ray cluster lost a training ({reason}); the same command goes on from here") from None
 
     def close(self) -> None:
         """The cluster stays."""
@@ -252,8 +265,13 @@ def hire(workers: int, ray: str | None) -> tuple[Crew, int]:
     """Who trains, and how many trainings run at a time.
 
     Raises:
-        ArgumentError: a number of workers that cannot be, or a cluster that is not there.
+        ArgumentError: a number of workers that cannot be, a cluster that is not there, or either under torchrun.
     """
+    if team.place()[1] > 1 and (workers != 1 or ray is not None):
+        raise ArgumentError(
+            "under torchrun all processes train each network together, so there are no other workers; leave --workers and "
+            "--ray out, or torchrun"
+        )
     if ray is not None:
         if workers != 1:
             raise ArgumentError(f"workers is {workers}, and with --ray the cluster decides; leave one of them out")

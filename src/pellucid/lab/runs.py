@@ -69,6 +69,11 @@ class Config(Record):
     rope: float | None
     cells: str  # fingerprint of the files that a person's own cells stand in
 
+    @property
+    def key(self) -> str:
+        """Eight digits for it: the same question has the same."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
     def arguments(self) -> dict[str, Any]:
         """What a plan is made of, beside the data."""
         return {
@@ -200,7 +205,7 @@ class Run:
 
 def default_folder(source: Path, config: Config) -> Path:
     """``runs/NAME-xxxxxxxx``: the same question finds the same folder."""
-    return Path("runs") / f"{source.resolve().stem}-{hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:8]}"
+    return Path("runs") / f"{source.resolve().stem}-{config.key}"
 
 
 def write(path: Path, text: str) -> None:

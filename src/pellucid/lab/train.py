@@ -121,10 +121,10 @@ def _stop(history: list[Epoch], metric: Metric, budget: Budget) -> int | None:
 
     A unit that went on with a larger budget has epochs beyond it.
     """
-    spent = 0.0
+    spent, best = 0.0, history[0] if history else None
     for count, epoch in enumerate(history, 1):
         spent += epoch.seconds
-        best = best_of(history[:count], metric)
+        best = best_of([best or epoch, epoch], metric)
         if (
             epoch.epoch >= budget.epochs
             or epoch.epoch - best.epoch >= budget.patience

@@ -14,6 +14,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import ArgumentError
@@ -33,8 +34,24 @@ KNOWN: tuple[Settings, ...] = (
 MOST_TRIALS = 200
 
 
+@lru_cache(maxsize=8)
+def settings(trials: int) -> tuple[Settings, ...]:
+    """What every network tries, the known ones first; more trials only add to them."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = optuna.create_study(sampler=optuna.samplers.QMCSampler(scramble=True, seed=0))
+    for known in KNOWN[:trials]:
+        study.enqueue_trial(dict(known))
+    return tuple(dict(study.ask(_space()).params) for _ in range(trials))
+
+
 class Study:
-    """The trials of one network.
+    """The trials of one network, and the record that Optuna keeps of them.
+
+    What is tried and what goes on is settled here, from figures alone; the storage is written, and only asked which trials
+    it has already, so that nothing in it changes a run.
 
     Args:
         name: of the study, unique in its storage.
@@ -52,44 +69,29 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.higher_is_better = higher_is_better
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.QMCSampler(scramble=True, seed=0)
-            try:
-                self._study = optuna.create_study(
-                    study_name=name,
-                    direction="maximize" if higher_is_better else "minimize",
-                    sampler=sampler,
-                    storage=_storage(storage),
-                    load_if_exists=True,
+        self.settings = settings(trials)
+        running = optuna.trial.TrialState.RUNNING
+        try:
+            self._study = optuna.create_study(
+                study_name=name,
+                direction="maximize" if higher_is_better else "minimize",
+                storage=_storage(storage),
+                load_if_exists=True,
+            )
+            for own in self.settings[len(self._study.trials) :]:
+                self._study.add_trial(
+                    optuna.trial.create_trial(state=running, params=dict(own), distributions=_space())
                 )
-                self._ask(trials)
-            except ArgumentError:
-                raise
-            except ImportError as error:
-                raise ArgumentError(
-                    f"--storage {_shown(storage)}: the database's driver is not installed; for PostgreSQL: pip install "
-                    "'pellucid[postgresql]'"
-                ) from error
-            except Exception as error:  # each database's driver has errors of its own
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise ArgumentError(
-                    f"--storage {_shown(storage)}: the studies cannot be kept there ({reason})"
-                ) from error
-        self.settings: list[Settings] = [dict(t.params) for t in self._study.trials[:trials]]
-
-    def _ask(self, trials: int) -> None:
-        import optuna
-
-        space: dict[str, optuna.distributions.BaseDistribution] = {
-            "learning rate": optuna.distributions.FloatDistribution(3e-4, 3e-2, log=True),
-            "dropout": optuna.distributions.FloatDistribution(0.0, 0.3, step=0.1),
-        }
-        waiting = optuna.trial.TrialState.WAITING
-        while (asked := sum(t.state != waiting for t in self._study.trials)) < trials:
-            if asked < len(KNOWN) and len(self._study.trials) == asked:
-                self._study.enqueue_trial(dict(KNOWN[asked]))
-            self._study.ask(space)
+        except ArgumentError:
+            raise
+        except ImportError as error:
+            raise ArgumentError(
+                f"--storage {_shown(storage)}: the database's driver is not installed; for PostgreSQL: pip install "
+                "'pellucid[postgresql]'"
+            ) from error
+        except Exception as error:  # each database's driver has errors of its own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ArgumentError(f"--storage {_shown(storage)}: the studies cannot be kept there ({reason})") from error
 
     def better_half(self, scores: Sequence[float], epochs: int) -> list[int]:
         """The trials that go on, in their order; the others are noted as stopped.
@@ -137,6 +139,12 @@ class Study:
 
         frozen = self._study.trials[number]
         return None if frozen.state.is_finished() else optuna.trial.Trial(self._study, frozen._trial_id)
+
+
+def _space() -> dict[str, optuna.distributions.BaseDistribution]:
+    from optuna.distributions import FloatDistribution
+
+    return {"learning rate": FloatDistribution(3e-4, 3e-2, log=True), "dropout": FloatDistribution(0.0, 0.3, step=0.1)}
 
 
 def _shown(storage: str | None) -> str:

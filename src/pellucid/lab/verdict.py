@@ -20,8 +20,8 @@ def verdict(
     The best is the candidate with the best test figure. Those whose paired difference to it may be zero (its 95 %
     interval holds 0) cannot be told apart from it; those whose difference is negligible with 95 % probability are
     practically the same. Among all these the cheapest is named: the one that answers a single item soonest, of those that
-    are not more likely than not worse than the best by more than is negligible. Picking the best of several by the test figure flatters it a little; the paired intervals,
-    which decide, carry the same sampling noise and are stated beside it.
+    are not more likely than not worse than the best by more than is negligible. Picking the best of several by the test
+    figure flatters it a little; the paired intervals, which decide, carry the same sampling noise and are stated beside it.
 
     Args:
         candidates: best first.
@@ -62,7 +62,7 @@ def verdict(
         sentence = f"The {best.label} reaches {show(best.score, metric)}, and the {baseline.name} {show(baseline.score, metric)}."
     elif len(equal) == 1:
         sentence = f"Use the {best.label}: it has the best {metric.name}, {show(best.score, metric)}, and it is ahead of every other network by more than chance explains (95 % intervals of the differences)."
-    elif best.odds is None and all(c in same for c in equal[1:]):
+    elif all(c in same for c in equal[1:]):
         names, least = _and([c.label for c in equal]), _negligible(equal[1], metric)
         sentence = (
             f"{names} are practically the same here: their differences are below {least} with at least 95 % "

@@ -14,7 +14,7 @@ from pellucid import inside
 from pellucid.lab.bodies import ConvolutionsFirst, Network, Recurrence, SequenceConvolutions
 from pellucid.lab.results import Need, Why
 from pellucid.lab.task import Lesson, Metric, Split
-from pellucid.lab.train import loss_of
+from pellucid.lab.train import loss_of, predict
 from pellucid.trace import Seen, Trace, trace
 
 MOST = 256  # test items that are looked at, and fewer where they are large: every value in a network is kept at once
@@ -80,8 +80,7 @@ def need(model: Network, label: str, split: Split, metric: Metric, rope: float) 
     figures = []
     for count in counts:
         x, lengths = last_steps(split.x, split.lengths, count)
-        with torch.no_grad():
-            prediction, target = model(x, lengths), split.y
+        prediction, target = predict(model, Split(x, split.y, lengths, split.items)), split.y
         if target.dim() == 2:  # a next token after every step: the last one's has seen them all
             prediction, target = prediction[:, -1:], target[:, -1:]
         figures.append((count, metric.per_item(prediction, target).mean().item()))
