@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import pellucid.nn as layers
-from pellucid.lab.task import Task
+from pellucid.lab.task import Described
 
 MOST_CONVOLUTIONS = 4  # of a sequence, one upon the other
 
@@ -144,7 +144,7 @@ class ConvolutionsFirst(Body):
     """Convolutions, and on their feature maps a recurrence: over the rows of an image's map, or over a sequence's steps."""
 
     def __init__(
-        self, task: Task, channels: int, width: int, every_step: bool, recurrence: Callable[[int], Recurrence]
+        self, task: Described, channels: int, width: int, every_step: bool, recurrence: Callable[[int], Recurrence]
     ) -> None:
         super().__init__()
         self.image = task.form == "image"
@@ -179,7 +179,7 @@ class Network(nn.Module):
     value (Zeng et al. 2023, NLinear): a level that the training part never had is then no obstacle to anyone.
     """
 
-    def __init__(self, task: Task, body: Body, embedding: int, by_rows: bool, dropout: float = 0.0) -> None:
+    def __init__(self, task: Described, body: Body, embedding: int, by_rows: bool, dropout: float = 0.0) -> None:
         super().__init__()
         self.dropout = dropout  # of the features
         self.goal, self.by_rows, self.quantiles = task.goal, by_rows, len(task.quantiles)
@@ -206,7 +206,7 @@ class Network(nn.Module):
         return F.dropout(self.body(x, lengths), self.dropout, self.training)
 
 
-def _target_column(task: Task) -> tuple[int, int]:
+def _target_column(task: Described) -> tuple[int, int]:
     """The place of the forecast column, and how many columns of the series there are."""
     columns = task.preprocessing["columns"]
     assert isinstance(columns, list)

@@ -23,7 +23,7 @@ from pellucid.lab.bodies import (
     SequenceConvolutions,
     SpectrogramConvolutions,
 )
-from pellucid.lab.task import Task
+from pellucid.lab.task import Described, Task
 
 NAMES = ("cnn", "rnn", "lstm", "gru")
 TOLERANCE = 0.05  # of what is made equal
@@ -33,7 +33,7 @@ _RECURRENT: dict[str, Callable[..., layers.Recurrent]] = {"rnn": layers.RNN, "ls
 _SPELLED = re.compile(r"(bi)?(rnn|lstm|gru)([2-9])?")
 
 
-def embedding_size(task: Task) -> int:
+def embedding_size(task: Described) -> int:
     """Numbers that a token is read as; 0 where the input is no tokens."""
     return min(32, max(4, round(math.sqrt(task.channels) * 2))) if task.form == "tokens" else 0
 
@@ -59,7 +59,7 @@ class Blueprint:
     bidirectional: bool = False
     convolutions: bool = False
 
-    def build(self, task: Task, width: int, dropout: float = 0.0) -> Network:
+    def build(self, task: Described, width: int, dropout: float = 0.0) -> Network:
         """The model at a width."""
         embedding = embedding_size(task)
         every_step = task.goal == "next"
@@ -84,7 +84,7 @@ class Blueprint:
             task, recurrence(channels * task.extent[1] if by_rows else channels), embedding, by_rows, dropout
         )
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Described) -> None:
         """Raise :class:`~pellucid.errors.ArgumentError` where the task does not allow this network."""
         if self.bidirectional and task.goal == "next":
             raise ArgumentError(
@@ -94,7 +94,7 @@ class Blueprint:
         if self.convolutions and task.form == "image" and min(task.extent) < 4:
             raise ArgumentError(f"{self.name} needs images of 4 x 4 at least, and these are {task.extent}")
 
-    def parameters(self, task: Task, width: int) -> int:
+    def parameters(self, task: Described, width: int) -> int:
         """Parameters at a width, counted on a model without memory."""
         with torch.device("meta"):
             return sum(p.numel() for p in self.build(task, width).parameters())

@@ -7,7 +7,7 @@ items.safetensors    the first few test items as the networks see them: an expor
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
@@ -21,7 +21,7 @@ from pellucid.lab.crew import safe
 from pellucid.lab.plan import Plan
 from pellucid.lab.results import Record
 from pellucid.lab.runs import Run, write, write_bytes
-from pellucid.lab.task import Form, Goal, Kind, Task
+from pellucid.lab.task import Form, Goal, Kind
 
 ITEMS = 8  # test items that are kept
 
@@ -97,7 +97,7 @@ class Recipe(Record):
             raise DataError(
                 f"{cell or member.wanted}: the cell's equations are not those that the run was trained with; {remedy}"
             )
-        model = plan.build(cast(Task, self), member.width)
+        model = plan.build(self, member.width)
         path = run.folder / "models" / f"{safe(member.name)}-seed-{seed}.safetensors"
         try:
             model.load_state_dict(load_file(path))

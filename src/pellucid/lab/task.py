@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -95,6 +95,27 @@ class Origin:
     source: Path
     kind: Kind
     options: tuple[tuple[str, object], ...]
+
+
+class Described(Protocol):
+    """What a network is made from: the part of a task that needs no data. The fields are :class:`Task`'s."""
+
+    @property
+    def kind(self) -> Kind: ...  # noqa: D102
+    @property
+    def form(self) -> Form: ...  # noqa: D102
+    @property
+    def goal(self) -> Goal: ...  # noqa: D102
+    @property
+    def channels(self) -> int: ...  # noqa: D102
+    @property
+    def extent(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def outputs(self) -> int: ...  # noqa: D102
+    @property
+    def quantiles(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def preprocessing(self) -> dict[str, Any]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
