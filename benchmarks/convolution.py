@@ -183,22 +183,26 @@ RULE = [
 ]
 
 
-def rule(case: Block, mode: str, threads: int) -> dict[str, Any]:
-    """The engine beside torch.nn whatever :mod:`pellucid.ops.choice` says: what its rule is made from."""
-    theirs, x = case.theirs(), case.input()
-    engine = case.ours(theirs)
+def rule(case: Block, dtype: torch.dtype, mode: str, threads: int) -> dict[str, Any]:
+    """The layer's two paths beside each other, whatever :mod:`pellucid.ops.choice` says: what its rule is made from.
 
-    def always(x: Tensor) -> Tensor:
-        with mock.patch.object(choice, "choose", _ALWAYS):
-            found: Tensor = engine(x)
-        return found
+    "torch" is torch's kernel for the convolution, and then the activation and Pellucid's own pooling.
+    """
+    block, x = case.ours(case.theirs()).to(dtype), case.input().to(dtype)
 
-    layers = {"pellucid": always, "torch": theirs}
-    agree(layers, x)
+    def path(native: bool) -> Callable[[Tensor], Any]:
+        chosen = mock.Mock(return_value=choice.Choice(native, ""))
+
+        def run(x: Tensor) -> Any:
+            with mock.patch.object(choice, "choose", chosen):
+                return block(x)
+
+        return run
+
+    layers = {"pellucid": path(True), "torch": path(False)}
+    if dtype == torch.float32:
+        agree(layers, x)  # of bfloat16 each rounds where it does; tests compare with float64
     return times(both(layers, x, mode), seconds=0.1) | {"flops": case.flops() * (1 if mode == "forward" else 3)}
-
-
-_ALWAYS = mock.Mock(return_value=choice.Choice(True, ""))
 
 
 def plan(quick: bool) -> Iterator[tuple[str, Measure, str, list[Any], str]]:
@@ -206,8 +210,15 @@ def plan(quick: bool) -> Iterator[tuple[str, Measure, str, list[Any], str]]:
     for mode in MODES:
         for block in GRID[:2] if quick else GRID:
             yield "block", lambda *given, case=block: against_torch(case, *given[2:]), "ConvBlock", block.key(), mode
-        for block in RULE[:2] if quick else RULE:
-            yield "rule", lambda *given, case=block: rule(case, *given[2:]), "ConvBlock", block.key(), mode
+        for table, dtype in (("rule", torch.float32), ("rule bfloat16", torch.bfloat16)):
+            for block in RULE[:2] if quick else RULE:
+                yield (
+                    table,
+                    lambda *given, case=block, dtype=dtype: rule(case, dtype, *given[2:]),
+                    "ConvBlock",
+                    block.key(),
+                    mode,
+                )
         for pool in POOLS[:2] if quick else POOLS:
             yield "pooling", lambda *given, case=pool: pooling(case, *given[2:]), f"{pool.kind}Pool2d", pool.key(), mode
 

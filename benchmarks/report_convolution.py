@@ -168,10 +168,10 @@ def rows_of(results: Results, table: str, peers: Sequence[str]) -> str:
     return text
 
 
-def rule(results: Results) -> str:
+def rule(results: Results, table: str) -> str:
     """The engine beside torch, map by map: what the choice between them is made from."""
     text = ""
-    rows = results.table("rule", results.allocator)
+    rows = results.table(table, results.allocator)
     for pooled in (False, True):
         for (mode,), group in grouped(rows, "mode").items():
             these = [r for r in group if ("no pooling" not in r["size"][5]) is pooled and r["threads"] == 1]
@@ -256,11 +256,14 @@ Sizes are batch · channels · sizes · filters · kernel; where nothing else is
 {WHY}
 ## Which of the two, and when
 
-How many times as long torch.nn takes as Pellucid's engine for ReLU and convolutions 3x3 by the number of channels (of the input;
-twice as many filters, 16 at least) and the size of the map, one thread. From these `pellucid/ops/choice.py` has its rule: where torch's
-kernel is faster, the layers call it.
+How many times as long a ConvBlock (3x3, ReLU) takes through torch's kernel, followed by Pellucid's pooling, as in one sweep of the
+engine, by the number of channels (of the input; twice as many filters, 16 at least) and the size of the map, one thread. From these
+`pellucid/ops/choice.py` has its rule: below 1 the layer calls torch's kernel.
 
-{rule(results)}
+{rule(results, "rule")}
+The same in bfloat16, which the engine widens to float32 and torch's kernel multiplies:
+
+{rule(results, "rule bfloat16")}
 ## Whole networks
 
 Trained side by side from the same weights on the same batches, an epoch in turn, until 95 % of the images kept apart are right

@@ -2,8 +2,8 @@
 
 Both are right; the faster one is taken. What decides are the numbers of ``benchmarks/convolution.py``, table "rule"
 (docs/speed-convolution.md): the engine takes an image at a time, and its vectors hold neighbouring pixels, so small maps
-leave lanes empty and pay for each image; oneDNN is near the processor's peak once it has 16 channels or so; and torch's
-pooling and activation read and write the whole map again, which the engine's sweep does not.
+leave lanes empty and pay for each image; oneDNN is near the processor's peak once it has 16 channels or so; and an
+activation and a pooling of their own read and write the whole map again, which the engine's sweep does not.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def choose(
     if len(map_sizes) == 1 and pixels >= 64:
         return Choice(True, f"one axis of {pixels} numbers, along which the engine's vectors lie")
     if pooled:
-        least = 64 if not training else 256 if channels < 64 else 1024
+        few = channels < 16
+        least = (16 if few else 256) if not training else (64 if few else 1024)
         what = f"{mode} and with {channels} channel{'s' * (channels > 1)}"
         if pixels >= least:
             return Choice(True, f"{size} is pooled in the same sweep, {what}: from {least:,} numbers on it pays")
