@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from pellucid.errors import DataError
-from pellucid.lab.crew import safe
 from pellucid.lab.plan import SHARES
 from pellucid.lab.recipe import Recipe
 from pellucid.lab.recipe import read as read_recipe
 from pellucid.lab.results import Candidate, Comparison, Interval, Record
-from pellucid.lab.runs import FOLDERS, Config, Run
+from pellucid.lab.runs import FOLDERS, Config, Run, safe
 from pellucid.lab.statistics import Bootstrap, Scores
 
 DEPTH = 2  # folders below the one that is searched

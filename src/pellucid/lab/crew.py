@@ -27,7 +27,7 @@ from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import team
 from pellucid.lab.plan import Plan, plan
 from pellucid.lab.results import Comparison, Epoch
-from pellucid.lab.runs import Config, Run
+from pellucid.lab.runs import Config, Run, safe
 from pellucid.lab.task import Origin
 from pellucid.lab.train import Budget, Unit, train
 from pellucid.lab.tune import Settings
@@ -335,8 +335,3 @@ def _workshop(origin: Origin, config: str, folder: Path) -> Workshop:
     if made.config != wanted:
         raise DataError(f"{origin.source}: a worker finds other data or another version than the run was begun with")
     return Workshop(made, Run(folder))
-
-
-def safe(name: str) -> str:
-    """A name as part of a file's."""
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)

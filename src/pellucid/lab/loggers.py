@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.crew import Watcher, safe
+from pellucid.lab.crew import Watcher
 from pellucid.lab.results import Comparison, Epoch
+from pellucid.lab.runs import safe
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

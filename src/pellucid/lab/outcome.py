@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from pellucid.lab import costs, why
 from pellucid.lab.bodies import Network
 from pellucid.lab.candidates import Blueprint
-from pellucid.lab.crew import safe
 from pellucid.lab.plan import Plan
 from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, Forecast, SeedRun, Trial
-from pellucid.lab.runs import Run, write
+from pellucid.lab.runs import Run, safe, write
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Metric, Split, Task
 from pellucid.lab.train import Unit, predict

@@ -17,10 +17,9 @@ from torch import Tensor
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.bodies import Network
 from pellucid.lab.candidates import Blueprint, blueprint
-from pellucid.lab.crew import safe
 from pellucid.lab.plan import Plan
 from pellucid.lab.results import Record
-from pellucid.lab.runs import Run, write, write_bytes
+from pellucid.lab.runs import Run, safe, write, write_bytes
 from pellucid.lab.task import Form, Goal, Kind
 
 ITEMS = 8  # test items that are kept

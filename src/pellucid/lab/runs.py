@@ -236,3 +236,8 @@ def _first(error: Exception) -> str:
 def _short(value: object) -> str:
     text = ", ".join(value) if isinstance(value, list) else str(value)
     return text if len(text) <= 40 else text[:12] + "..."
+
+
+def safe(name: str) -> str:
+    """A name as part of a file's."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
