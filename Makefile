@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench-recurrent bench-convolution sanitize fuzz cross clean
+.PHONY: demo test check page check-page bench-recurrent bench-convolution sanitize fuzz cross clean
 
 demo: $(VENV)/ready
 	@$(BIN)/pellucid sample digits demo/digits
@@ -19,6 +19,19 @@ check: $(VENV)/ready
 	@$(BIN)/ruff check src tests benchmarks
 	@$(BIN)/ruff format --check src tests benchmarks
 	@$(BIN)/mypy
+
+# The page of `pellucid see`, from web/ (needs Node.js 20.19 or newer). What is built is kept, so that nobody else needs it.
+page: web/node_modules/ready
+	@cd web && npm run --silent check && npm run --silent build -- --logLevel warn
+
+# That what is kept is what its sources give.
+check-page: web/node_modules/ready
+	@cd web && npm run --silent check && npm run --silent build -- --logLevel warn --outDir ../build/page
+	@diff -r build/page src/pellucid/web/page && echo "The page is what its sources give."
+
+web/node_modules/ready: web/package-lock.json
+	@cd web && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 # Recurrent layers side by side with torch, ONNX Runtime and loops; an hour or more, and it goes on where it was stopped.
 # The allocator's effect is measured too: "keeps" is a C library that does not give freed memory back to the system.
@@ -77,4 +90,4 @@ $(VENV)/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist web/node_modules

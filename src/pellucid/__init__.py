@@ -1,7 +1,7 @@
 """Pellucid: the classic deep networks, open.
 
 Convolution, pooling, RNN, LSTM and GRU as PyTorch layers that are drop-in for ``torch.nn`` (:mod:`pellucid.nn`),
-recurrent cells declared by their equations (:class:`Cell`), a look inside (:class:`trace`), and a comparison of
+recurrent cells declared by their equations (:class:`Cell`), a look inside (:class:`trace`, :func:`see`), and a comparison of
 networks on one's own data (``pellucid compare``).
 """
 
@@ -21,14 +21,19 @@ with suppress(EngineError):
     from pellucid.explain import explain
     from pellucid.fuse import fuse
 
-__all__ = ["Cell", "cells", "explain", "fuse", "geometry", "inside", "nn", "trace"]
+if TYPE_CHECKING:
+    from pellucid.web import see
+
+__all__ = ["Cell", "cells", "explain", "fuse", "geometry", "inside", "nn", "see", "trace"]
 
 __version__ = "0.1.0"
 
 if not TYPE_CHECKING:  # a type checker would take it that every name exists
 
     def __getattr__(name: str) -> Any:
-        """What was left out, which raises the reason; any other name does not exist."""
+        """What was left out, which raises the reason; the page, whose server not everybody has; no other name exists."""
+        if name == "see":
+            return import_module("pellucid.web").see
         if name in ("inside", "nn", "explain", "fuse"):
             found = import_module(f"pellucid.{name}")
             return found if name in ("inside", "nn") else getattr(found, name)

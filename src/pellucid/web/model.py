@@ -1,0 +1,43 @@
+"""Opening modules that a person has in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.errors import ArgumentError
+from pellucid.web.opened import Form, Item, Opened, Opening
+
+MOST_ITEMS = 64
+
+
+def of_models(models: Mapping[str, nn.Module], batch: Tensor, *rest: Tensor) -> Opened:
+    """What is looked into: the models, and the items of a batch. The arguments are those of :func:`pellucid.see`.
+
+    Raises:
+        ArgumentError: a model cannot be called with the batch.
+    """
+    for name, model in models.items():
+        try:
+            with torch.no_grad():
+                model(batch, *rest)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise ArgumentError(
+                f"see: {name} cannot be called with a batch of {tuple(batch.shape)}: {reason}; give what it takes"
+            ) from None
+    axis = 1 if any(getattr(model, "batch_first", None) is False for model in models.values()) else 0
+    form: Form = "tokens" if not batch.is_floating_point() else "image" if batch.ndim == 4 else "sequence"
+    count = min(batch.shape[axis], MOST_ITEMS)
+    items = []
+    for number in range(count):
+        args = (batch.narrow(axis, number, 1), *(t[number : number + 1] for t in rest))
+        items.append(Item(f"item {number}", batch.select(axis, number), args))
+    return Opened(
+        title=", ".join(models),
+        form=form,
+        networks=[Opening(name, name, model.eval()) for name, model in models.items()],
+        items=items,
+    )

@@ -1,0 +1,141 @@
+"""What a page looks into: networks, the items that they are shown, and what a trace saw of each."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.errors import ArgumentError
+from pellucid.trace import Trace, trace
+
+Form = Literal["image", "sequence", "tokens"]
+REMEMBERED = 8  # passes kept, the least recently asked for dropped first
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input as it is fed to every network, alone in its batch.
+
+    Attributes:
+        name: what the page calls it.
+        x: the input without a batch's axis: an image (C, H, W), a sequence (T, I), tokens (T,).
+        args: what the model is called with: the input as a batch of one, and lengths where it takes them.
+        tokens: of a text, what each step's token says; empty elsewhere.
+        answer: the right answer in words, where it is known.
+    """
+
+    name: str
+    x: Tensor
+    args: tuple[Tensor | None, ...]
+    tokens: tuple[str, ...] = ()
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A network to look into.
+
+    Attributes:
+        name: short and unique, such as ``"lstm"``; label: for reading, ``"LSTM"``.
+        model: in evaluation mode, on the CPU.
+        sentence: what it is made of; empty where nobody said.
+    """
+
+    name: str
+    label: str
+    model: nn.Module
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass, and where it was asked for, with the gradient of a number.
+
+    Attributes:
+        seen: by name, as in :class:`pellucid.trace`, of a batch of one.
+        output: of the model.
+    """
+
+    seen: Trace
+    output: Tensor
+
+
+@dataclass
+class Opened:
+    """All that a page can be asked about.
+
+    Attributes:
+        title: of the data or the model.
+        form: what an item is.
+        networks, items: see there. New items may be added at the end while the page is open.
+        labels: the classes, or the names of what is forecast; empty where nobody said.
+        columns: the names of a sequence's channels; empty where nobody said.
+        read: makes an item of what a person gave: a file's name and its bytes. None where nothing can be given.
+    """
+
+    title: str
+    form: Form
+    networks: Sequence[Opening]
+    items: list[Item]
+    labels: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    read: Callable[[str, bytes], Item] | None = None
+    _passes: OrderedDict[tuple[object, ...], Pass] = field(default_factory=OrderedDict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def network(self, name: str) -> Opening:
+        """A network by its name.
+
+        Raises:
+            ArgumentError: there is none.
+        """
+        for network in self.networks:
+            if network.name == name:
+                return network
+        raise ArgumentError(f"there is no network {name!r}; there are {', '.join(n.name for n in self.networks)}")
+
+    def item(self, number: int) -> Item:
+        """An item by its number, from 0.
+
+        Raises:
+            ArgumentError: there is none.
+        """
+        if not 0 <= number < len(self.items):
+            raise ArgumentError(f"item {number} does not exist; there are {len(self.items)}, counted from 0")
+        return self.items[number]
+
+    def seen(self, name: str, number: int) -> Pass:
+        """What a network computes on an item, without gradients; computed once and kept for the next questions."""
+        return self._pass(("values", name, number), name, number, None)
+
+    def gradients(self, name: str, number: int, key: str, loss: Callable[[Pass], Tensor]) -> Pass:
+        """The same pass, with the gradient of a number in every value's ``grad``.
+
+        Args:
+            name: of the network.
+            number: of the item.
+            key: says which number it is: the same key is computed once.
+            loss: from the pass to the number; it may take any value seen, or the output.
+        """
+        return self._pass(("gradients", name, number, key), name, number, loss)
+
+    def _pass(self, key: tuple[object, ...], name: str, number: int, loss: Callable[[Pass], Tensor] | None) -> Pass:
+        item, model = self.item(number), self.network(name).model
+        with self._lock:
+            if key not in self._passes:
+                with torch.enable_grad(), trace(model, grad=loss is not None) as seen:
+                    done = Pass(seen, model(*item.args))
+                    if loss is not None:
+                        loss(done).backward()  # type: ignore[no-untyped-call]
+                        model.zero_grad(set_to_none=True)
+                self._passes[key] = done
+                while len(self._passes) > REMEMBERED:
+                    self._passes.popitem(last=False)
+            self._passes.move_to_end(key)
+            return self._passes[key]

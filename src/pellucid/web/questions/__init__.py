@@ -1,0 +1,43 @@
+"""What the page may ask, by name. Each question is a class whose fields are its parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from pellucid.errors import ArgumentError
+from pellucid.web.opened import Opened
+from pellucid.web.questions.overview import Input, Layers, Overview
+from pellucid.web.questions.question import Answer, Question, key
+
+QUESTIONS: dict[str, type[Question]] = {
+    "overview": Overview,
+    "input": Input,
+    "layers": Layers,
+}
+
+
+def ask(opened: Opened, name: str, parameters: dict[str, Any]) -> Answer:
+    """Answer a question.
+
+    Args:
+        opened: what it is asked about.
+        name: of the question.
+        parameters: of the question, as JSON gives them.
+
+    Raises:
+        ArgumentError: there is no such question, or a parameter is missing, strange, or names what is not there.
+    """
+    if name not in QUESTIONS:
+        raise ArgumentError(f"there is no question {name!r}; there are {', '.join(QUESTIONS)}")
+    try:
+        question = QUESTIONS[name](**parameters)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "parameters"
+        raise ArgumentError(f"{name}: {where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+    return question.answer(opened)
+
+
+__all__ = ["QUESTIONS", "Answer", "Question", "ask", "key"]

@@ -1,0 +1,89 @@
+"""``pellucid.see``: open a page on networks, from Python or a notebook."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+import uvicorn
+from torch import Tensor, nn
+
+from pellucid.errors import ArgumentError
+from pellucid.web.model import of_models
+from pellucid.web.opened import Opened
+from pellucid.web.server import application
+
+
+@dataclass
+class Page:
+    """A page that is open in this process until :meth:`close`; in a notebook it shows itself.
+
+    Attributes:
+        url: its address, with the token.
+    """
+
+    url: str
+    _server: uvicorn.Server
+    _thread: threading.Thread
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+
+    def wait(self) -> None:
+        """Serve until the process is interrupted."""
+        while self._thread.is_alive():
+            self._thread.join(timeout=0.5)
+
+    def __repr__(self) -> str:
+        return f"a page at {self.url}"
+
+    def _repr_html_(self) -> str:
+        return f'<iframe src="{escape(self.url)}" width="100%" height="720" style="border:0"></iframe>'
+
+
+def see(model: nn.Module | Mapping[str, nn.Module], batch: Tensor, *lengths: Tensor) -> Page:
+    """Open a page on a model, or on several side by side, and what they compute on a batch.
+
+    Args:
+        model: any module built from layers of ``pellucid.nn`` or ``torch.nn``'s convolutions; or several by name.
+        batch: what the models take: images (B, C, H, W), sequences (B, T, I) or (T, B, I), tokens (B, T).
+        lengths: what else they take, such as lengths (B,).
+
+    Returns:
+        The page; it is served from a thread of this process.
+
+    Raises:
+        ArgumentError: the model cannot be called with the batch, or it has no layer that can be looked into.
+    """
+    return serve(of_models(model if isinstance(model, Mapping) else {"model": model}, batch, *lengths))
+
+
+def serve(opened: Opened, port: int = 0) -> Page:
+    """Serve what is open on the loopback address.
+
+    Args:
+        opened: what is looked into.
+        port: on which; a free one for 0.
+
+    Raises:
+        ArgumentError: the port is taken.
+    """
+    listener = socket.socket()
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise ArgumentError(
+            f"port {port} cannot be used ({error.strerror}); give another, or 0 for a free one"
+        ) from None
+    port, token = listener.getsockname()[1], secrets.token_urlsafe(24)
+    config = uvicorn.Config(application(opened, token, port), log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), name="pellucid page", daemon=True)
+    thread.start()
+    return Page(f"http://127.0.0.1:{port}/#token={token}", server, thread)

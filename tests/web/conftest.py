@@ -1,0 +1,91 @@
+"""What the tests of the page share: trained networks to open, and a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, sync_playwright
+from torch import nn as torch_nn
+
+from pellucid import nn
+from pellucid.web.model import of_models
+from pellucid.web.opened import Opened
+from pellucid.web.see import serve
+
+CHROMIUM = os.environ.get("PELLUCID_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+# No sandbox: continuous integration is root. The others keep the browser from looking for hosts that are of no concern here.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+Open = Callable[..., Page]
+
+
+class Reader(torch_nn.Module):
+    """A convolution block over an image, and an LSTM over the rows of its feature maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.ConvBlock(1, 4, 3, padding="same", pool_size=2)
+        self.lstm = nn.LSTM(16, 6)
+        self.head = torch_nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, _ = self.lstm(self.block(x).permute(2, 0, 1, 3).flatten(2))
+        return self.head(y[-1])
+
+
+@pytest.fixture
+def reader() -> Opened:
+    """A reader with fixed weights, and three images of 8 x 8."""
+    generator = torch.Generator().manual_seed(0)
+    model = Reader()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 2)
+    return of_models({"reader": model}, torch.rand(3, 1, 8, 8, generator=generator))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium. Where there is none the tests are skipped, unless PELLUCID_NEEDS_BROWSER is set."""
+    if CHROMIUM is None:
+        if os.environ.get("PELLUCID_NEEDS_BROWSER"):
+            pytest.fail("there is no Chromium here; install the system's package, or name one with PELLUCID_CHROMIUM")
+        pytest.skip("there is no Chromium here; install the system's package, or name one with PELLUCID_CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """Serve what is opened and go there: ``visit(opened, "view=guide", width=390)``. A script's error fails the test."""
+    closing: list[Callable[[], object]] = []
+    errors: list[str] = []
+
+    def go(opened: Opened, at: str = "", width: int = 1280, height: int = 900, dark: bool = False) -> Page:
+        served = serve(opened)
+        closing.append(served.close)
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", locale="en-GB"
+        )
+        closing.append(context.close)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{served.url}&{at}")
+        return page
+
+    yield go
+    for close in reversed(closing):
+        close()
+    assert errors == []

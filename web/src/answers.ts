@@ -1,0 +1,44 @@
+// The answers of the questions that every view asks; a view's own stand beside it.
+
+import type { Tile } from './tile';
+
+export interface Network {
+  name: string;
+  label: string;
+  sentence: string;
+  parameters: number;
+  kinds: string[]; // of its layers: convolution, pooling, block, recurrence
+}
+
+export interface Overview {
+  title: string;
+  form: 'image' | 'sequence' | 'tokens';
+  labels: string[];
+  columns: string[];
+  takes: boolean;
+  items: { name: string; answer: string }[];
+  networks: Network[];
+}
+
+export interface Input {
+  name: string;
+  answer: string;
+  form: Overview['form'];
+  shape: number[];
+  image?: Tile; // (C, H, W)
+  tokens?: string[];
+  values?: number[][] | null; // (T, I), null where there are too many
+  tile?: Tile; // (T, I)
+}
+
+export interface Layer {
+  path: string;
+  type: string;
+  kind: '' | 'convolution' | 'pooling' | 'block' | 'recurrence';
+  says: string;
+  values: { name: string; axes: string[]; shape: number[] }[];
+}
+
+export interface Layers {
+  layers: Layer[];
+}

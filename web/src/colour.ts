@@ -1,0 +1,40 @@
+// Colour scales that the colour-blind can read, and that keep their order in grey.
+// Sequential: cividis (Nuñez, Anderton and Renslow 2018). Around zero: blue to orange through the ground's own tone.
+
+type RGB = [number, number, number];
+
+const CIVIDIS: RGB[] = [
+  [0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115], [138, 134, 120], [165, 156, 116],
+  [195, 179, 105], [225, 204, 85], [254, 232, 56],
+];
+const AROUND: { light: RGB[]; dark: RGB[] } = {
+  light: [[0, 68, 136], [64, 135, 190], [150, 195, 222], [247, 247, 247], [244, 190, 130], [222, 128, 30], [140, 66, 0]],
+  dark: [[120, 190, 255], [60, 130, 200], [30, 72, 115], [24, 28, 33], [112, 64, 16], [205, 118, 28], [255, 190, 100]],
+};
+const GREY: RGB[] = [[0, 0, 0], [255, 255, 255]];
+
+export type Scale = 'sequence' | 'around' | 'grey';
+
+function mixed(stops: RGB[], at: number): RGB {
+  const place = Math.min(Math.max(at, 0), 1) * (stops.length - 1);
+  const below = Math.min(Math.floor(place), stops.length - 2);
+  const part = place - below;
+  const [a, b] = [stops[below]!, stops[below + 1]!];
+  return [0, 1, 2].map((k) => Math.round(a[k]! + part * (b[k]! - a[k]!))) as RGB;
+}
+
+/** 256 colours as RGBA bytes, for a tile's bytes. */
+export function table(scale: Scale, dark: boolean): Uint8ClampedArray {
+  const stops = scale === 'sequence' ? CIVIDIS : scale === 'grey' ? GREY : AROUND[dark ? 'dark' : 'light'];
+  const found = new Uint8ClampedArray(1024);
+  for (let value = 0; value < 256; value++) {
+    found.set([...mixed(stops, value / 255), 255], 4 * value);
+  }
+  return found;
+}
+
+/** The colour of one number between low and high. */
+export function colour(scale: Scale, dark: boolean, value: number, low: number, high: number): string {
+  const stops = scale === 'sequence' ? CIVIDIS : scale === 'grey' ? GREY : AROUND[dark ? 'dark' : 'light'];
+  return `rgb(${mixed(stops, high > low ? (value - low) / (high - low) : 0.5).join(' ')})`;
+}

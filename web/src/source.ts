@@ -1,0 +1,77 @@
+// Where answers come from. A question is a name and parameters; the same question has the same answer, so answers may be
+// computed by the server now, or have been recorded in the page.
+
+export type Parameters = Record<string, string | number | boolean | null>;
+
+export interface Source {
+  /** Whether any question can be answered; recorded answers are those that were asked beforehand. */
+  live: boolean;
+  ask<T>(name: string, parameters?: Parameters): Promise<T>;
+  /** Give a file; its number among the items. */
+  give(name: string, data: Blob): Promise<number>;
+}
+
+/** What an answer is recorded under; the recorder makes the same text. */
+export function key(name: string, parameters: Parameters = {}): string {
+  const sorted = Object.fromEntries(Object.entries(parameters).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return `${name}?${JSON.stringify(sorted)}`;
+}
+
+const REMEMBERED = 200;
+
+class Live implements Source {
+  live = true;
+  private answers = new Map<string, Promise<unknown>>();
+
+  constructor(private token: string) {}
+
+  ask<T>(name: string, parameters: Parameters = {}): Promise<T> {
+    const about = key(name, parameters);
+    let answer = this.answers.get(about);
+    if (!answer) {
+      answer = this.fetch(`ask/${name}?parameters=${encodeURIComponent(JSON.stringify(parameters))}`);
+      // What was not answered may be asked again; what is open may have new items.
+      answer.catch(() => this.answers.delete(about));
+      if (name !== 'overview') this.answers.set(about, answer);
+      for (const old of this.answers.keys()) {
+        if (this.answers.size <= REMEMBERED) break;
+        this.answers.delete(old);
+      }
+    }
+    return answer as Promise<T>;
+  }
+
+  async give(name: string, data: Blob): Promise<number> {
+    const answer = await this.fetch(`items?name=${encodeURIComponent(name)}`, { method: 'POST', body: data });
+    return (answer as { item: number }).item;
+  }
+
+  private async fetch(url: string, init: RequestInit = {}): Promise<unknown> {
+    const response = await fetch(url, { ...init, headers: { Authorization: `Bearer ${this.token}` } });
+    const answer: unknown = await response.json();
+    if (!response.ok) throw new Error((answer as { error: string }).error);
+    return answer;
+  }
+}
+
+class Recorded implements Source {
+  live = false;
+
+  constructor(private answers: Record<string, unknown>) {}
+
+  ask<T>(name: string, parameters: Parameters = {}): Promise<T> {
+    const answer = this.answers[key(name, parameters)];
+    if (answer === undefined) return Promise.reject(new Error(`not recorded: ${key(name, parameters)}`));
+    return Promise.resolve(answer as T);
+  }
+
+  give(): Promise<number> {
+    return Promise.reject(new Error('a stored page takes no files'));
+  }
+}
+
+/** Recorded answers stand in the page as JSON; otherwise the token of the address lets us ask. */
+export function source(token: string): Source {
+  const stored = document.getElementById('pellucid-answers');
+  return stored ? new Recorded(JSON.parse(stored.textContent ?? '{}') as Record<string, unknown>) : new Live(token);
+}

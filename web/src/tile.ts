@@ -1,0 +1,34 @@
+// A tensor as the server sends it for pictures: one byte a number, and the range that the bytes span.
+
+export interface Tile {
+  shape: number[];
+  low: number;
+  high: number;
+  bytes: string; // base64, row-major
+}
+
+const decoded = new WeakMap<Tile, Uint8Array>();
+
+export function bytes(tile: Tile): Uint8Array {
+  let found = decoded.get(tile);
+  if (!found) {
+    const text = atob(tile.bytes);
+    found = Uint8Array.from(text, (c) => c.charCodeAt(0));
+    decoded.set(tile, found);
+  }
+  return found;
+}
+
+/** The number that a byte stands for, to 1/255 of the range. */
+export function number(tile: Tile, at: number): number {
+  return tile.low + ((bytes(tile)[at] ?? 0) / 255) * (tile.high - tile.low);
+}
+
+/** One slice along the first axis. */
+export function slice(tile: Tile, at: number): Tile {
+  const [, ...shape] = tile.shape;
+  const size = shape.reduce((a, b) => a * b, 1);
+  const part: Tile = { ...tile, shape };
+  decoded.set(part, bytes(tile).subarray(at * size, (at + 1) * size));
+  return part;
+}

@@ -1,0 +1,30 @@
+// The page's languages. Every text of the frame stands here or in the `words.ts` of its view, in both.
+
+export type Language = 'en' | 'ko';
+export type Words = Record<string, { en: string; ko: string }>;
+
+const KEPT = 'pellucid-language';
+
+function first(): Language {
+  const kept = localStorage.getItem(KEPT);
+  if (kept === 'en' || kept === 'ko') return kept;
+  return navigator.language.startsWith('ko') ? 'ko' : 'en';
+}
+
+class Spoken {
+  language = $state<Language>(first());
+
+  choose(language: Language): void {
+    this.language = language;
+    localStorage.setItem(KEPT, language);
+    document.documentElement.lang = language;
+  }
+}
+
+export const spoken = new Spoken();
+
+/** A text in the language that is spoken now, with `{name}` filled in. */
+export function say<W extends Words>(words: W, name: keyof W & string, values: Record<string, string | number> = {}): string {
+  const text = words[name]?.[spoken.language] ?? name;
+  return text.replace(/\{(\w+)\}/g, (_, key: string) => String(values[key] ?? ''));
+}
