@@ -18,10 +18,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.errors import DataError
 from pellucid.lab import team
+from pellucid.lab.goals import GOALS
 from pellucid.lab.results import Epoch
 from pellucid.lab.task import Lesson, Metric, Split
 
@@ -85,8 +85,7 @@ def train(
 ) -> Unit:
     """Train a unit until its budget ends, from its checkpoint on where there is one.
 
-    Loss: cross-entropy for classes and tokens; the quantile loss for forecasts, which for the median alone is half the
-    absolute error (Koenker and Bassett 1978).
+    The loss is the goal's (:mod:`pellucid.lab.goals`).
     Adam (Kingma and Ba 2015), gradients clipped to norm 1 (Pascanu et al. 2013); the best validation epoch is kept.
 
     Args:
@@ -148,23 +147,8 @@ def predict(model: nn.Module, split: Split) -> Tensor:
 
 
 def loss_of(prediction: Tensor, target: Tensor, lesson: Lesson) -> Tensor:
-    """What training lowers."""
-    if lesson.goal == "forecast":
-        return quantile_loss(prediction, target, lesson.quantiles).mean()
-    return F.cross_entropy(prediction.flatten(0, -2), target.flatten(), lesson.class_weights)
-
-
-def quantile_loss(prediction: Tensor, target: Tensor, quantiles: tuple[float, ...]) -> Tensor:
-    r"""The loss :math:`\max(q (y - p), (q - 1)(y - p))` of each quantile's forecast, elementwise.
-
-    Args:
-        prediction: (N, horizon, quantiles).
-        target: (N, horizon, 1).
-        quantiles: between 0 and 1.
-    """
-    levels = prediction.new_tensor(quantiles)
-    above = target - prediction
-    return torch.maximum(levels * above, (levels - 1) * above)
+    """What training lowers, as the goal has it."""
+    return GOALS[lesson.goal].loss(prediction, target, lesson)
 
 
 def _epoch(unit: Unit, optimiser: torch.optim.Optimizer, lesson: Lesson, batch: int) -> Epoch:
@@ -203,8 +187,8 @@ def _step(model: nn.Module, optimiser: torch.optim.Optimizer, lesson: Lesson, ro
 
 
 def _weight(rows: Tensor, lesson: Lesson) -> float:
-    """What items count in a mean."""
-    return float(len(rows)) if lesson.class_weights is None else float(lesson.class_weights[lesson.train.y[rows]].sum())
+    """What items count in the loss's mean."""
+    return GOALS[lesson.goal].weight(lesson.train.y[rows], lesson)
 
 
 def _seed(name: str, moment: str) -> int:
