@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pellucid.errors import DataError
 from pellucid.lab import team
@@ -25,6 +26,7 @@ from pellucid.lab.goals import GOALS
 from pellucid.lab.results import Epoch
 from pellucid.lab.task import Lesson, Metric, Split
 
+SHORTEST = 16  # steps that are always computed: pooling of sounds needs some
 CLIP = 1.0  # norm that a gradient is clipped to
 
 
@@ -98,6 +100,7 @@ def train(
     """
     torch.manual_seed(_seed(name, "start"))
     unit = Unit(name, file, build(), [], {})
+    GOALS[lesson.goal].begin(unit.model, lesson)
     optimiser = torch.optim.Adam(unit.model.parameters(), lr=learning_rate)
     if file.exists():
         _restore(unit, optimiser)
@@ -135,15 +138,26 @@ def _stop(history: list[Epoch], metric: Metric, budget: Budget) -> int | None:
 
 
 def predict(model: nn.Module, split: Split) -> Tensor:
-    """The model's raw output on every item."""
+    """The model's raw output on every item; (N, T, ...) of what is asked at every step, zero behind an item's end."""
     model.eval()
     batch = min(256, max(8, 2**21 // split.x[0].numel()))  # large items are taken a few at a time, for memory's sake
     with torch.no_grad():
-        parts = [
-            model(split.x[i : i + batch], None if split.lengths is None else split.lengths[i : i + batch])
-            for i in range(0, len(split), batch)
-        ]
-    return torch.cat(parts)
+        if split.lengths is None:
+            return torch.cat([model(x, None) for x in torch.split(split.x, batch)])
+        order = split.lengths.argsort(
+            stable=True
+        )  # items of like length together, so that few steps are computed in vain
+        parts = [_of_ragged(model, split, rows) for rows in torch.split(order, batch)]
+    return torch.cat(parts)[order.argsort()]
+
+
+def _of_ragged(model: nn.Module, split: Split, rows: Tensor) -> Tensor:
+    """Some items' outputs, computed to the longest one's end and filled up to the split's."""
+    assert split.lengths is not None
+    steps = split.x.shape[1]
+    longest = min(steps, max(SHORTEST, int(split.lengths[rows].max())))
+    said: Tensor = model(split.x[rows, :longest], split.lengths[rows])
+    return said if said.dim() < 3 else F.pad(said, (0, 0, 0, steps - said.shape[1]))
 
 
 def loss_of(prediction: Tensor, target: Tensor, lesson: Lesson) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from pellucid.lab.data.inputs import Inputs
@@ -31,6 +31,7 @@ class Goal:
         outputs: of an exported model: the raw output's name, and for each further one its name and the ONNX operator that
             makes it of the raw one.
         axes: sizes of an exported output behind the batch.
+        begin: what an untrained network is given of the lesson, in place; nothing if not said.
     """
 
     every_step: bool
@@ -40,6 +41,7 @@ class Goal:
     table: Callable[[Recipe, Inputs, Ask, int], Table]
     outputs: tuple[str, tuple[tuple[str, str], ...]]
     axes: Callable[[Recipe], list[str | int]]
+    begin: Callable[[nn.Module, Lesson], None] = lambda _model, _lesson: None
 
 
 def count(target: Tensor, _: Lesson) -> float:

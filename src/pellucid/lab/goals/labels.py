@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.lab.data.labels import frequency
 from pellucid.lab.goals.goal import Ask, Goal, Table, last_step
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ def _loss(prediction: Tensor, target: Tensor, _: Lesson) -> Tensor:
     asked = target[..., 0] >= 0
     each = F.binary_cross_entropy_with_logits(prediction, target.clamp(min=0), reduction="none")
     return each.sum(-1)[asked].mean()
+
+
+def _begin(model: nn.Module, lesson: Lesson) -> None:
+    """Let the head say at first how often each label holds, and not one half, which Adam's even steps take long to leave."""
+    head = model.get_submodule("head")
+    assert isinstance(head, nn.Linear)
+    target = lesson.train.y
+    with torch.no_grad():
+        head.bias.copy_(frequency(target[target[..., 0] >= 0]))
 
 
 def _weight(target: Tensor, _: Lesson) -> float:
@@ -61,5 +71,6 @@ WHOLE = Goal(
     table=_table,
     outputs=("logits", (("probabilities", "Sigmoid"),)),
     axes=lambda kept: [kept.outputs],
+    begin=_begin,
 )
 NEXT = replace(WHOLE, every_step=True, axes=lambda kept: ["time", kept.outputs])
