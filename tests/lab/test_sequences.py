@@ -16,7 +16,7 @@ from pellucid.lab import comparison, data
 from pellucid.lab import plan as planning
 from pellucid.lab.candidates import blueprint
 from pellucid.lab.data import sequence_files
-from pellucid.lab.data.sequences import nearest
+from pellucid.lab.data.summaries import nearest
 
 NETWORKS = ["cnn", "rnn", "lstm", "gru"]
 HEAD = "@problemName tones\n@timeStamps false\n@univariate false\n@classLabel true low high\n@data\n"

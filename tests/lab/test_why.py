@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from pellucid.lab import why
 from pellucid.lab.bodies import Body, ImageConvolutions, Network, SequenceConvolutions
 from pellucid.lab.candidates import blueprint
-from pellucid.lab.data.metrics import accuracy
 from pellucid.lab.task import Split
 from pellucid.trace import trace
 
@@ -105,7 +104,7 @@ def test_how_far_back_the_data_looks(back: int, lengths: bool) -> None:
         model.head.bias.zero_()
     answers = model(task.test.x, task.test.lengths).argmax(-1)
     split = Split(task.test.x, answers, task.test.lengths, task.test.items)
-    found = why.need(model, "LSTM", split, accuracy(), rope=1.0)
+    found = why.need(model, "LSTM", split, task.lesson, rope=1.0)
     assert found.figures[-1] == (20, 100.0)
     assert found.steps == 2 ** math.ceil(math.log2(back))
 

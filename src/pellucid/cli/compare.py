@@ -26,7 +26,7 @@ def compare(
     seconds: float | None = None,
     curve: bool = False,
     rope: float | None = None,
-    kind: Literal["images", "series", "sequences", "text", "characters", "sound"] | None = None,
+    kind: Literal["images", "series", "sequences", "text", "characters", "sound", "events"] | None = None,
     target: str | None = None,
     horizon: int | None = None,
     window: int | None = None,
@@ -38,6 +38,7 @@ def compare(
     origins: int | None = None,
     text: str | None = None,
     label: str | None = None,
+    regress: bool | None = None,
     tokens: Literal["characters", "subwords", "words"] | None = None,
     augment: str | None = None,
     memory: float | None = None,
@@ -53,7 +54,8 @@ def compare(
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
 
     DATA is a folder of images, sounds or tables with a folder for each class, a CSV or Parquet table (series to
-    forecast; sequences, texts or images with labels), images or sequences as .npz, sequences as .ts, or a plain text.
+    forecast; sequences, texts or images with labels), images or sequences as .npz, sequences as .ts, events such as notes
+    as .mat, .npz or a folder of matrices, or a plain text.
     What it is taken for is printed first; --kind overrides it. The same command goes on where it was stopped, and shows
     its result again once it is done. Under torchrun several processes train each network together, each on its share of
     every batch.
@@ -67,6 +69,10 @@ def compare(
         pellucid compare shops.csv --id shop --target units --known holiday --missing linear
 
         pellucid compare JapaneseVowels_TRAIN.ts
+
+        pellucid compare engines.csv --id engine --label remaining_life --regress
+
+        pellucid compare JSB_Chorales.mat
 
         pellucid compare reviews.csv --text review --label stars --with cnn,gru
 
@@ -108,7 +114,7 @@ def compare(
     horizon
         Series: steps ahead.
     window
-        Series: steps of the past that are seen. Plain text: characters.
+        Series: steps of the past that are seen. Plain text: characters. Events: steps of a training sequence at most.
     split
         Series: rows for train,valid,test, e.g. 8640,2880,2880.
     id_
@@ -124,7 +130,10 @@ def compare(
     text
         Texts: their column.
     label
-        Texts, sequences in a long table, or images in a Parquet table: the column of labels.
+        Texts, sequences in a long table, or images in a Parquet table: the column of labels (of numbers, with --regress).
+    regress
+        Sequences: the labels are numbers to say, and no classes to tell apart (default: so if they are not whole, or if there
+        are many different ones).
     tokens
         Texts: what they are cut into (words only where they are classified; default: by the amount of text).
     augment
@@ -167,7 +176,7 @@ def compare(
     screen.print(reading.recognise(data).sentence if kind is None else f"{data.name} is read as {kind}")
     options: dict[str, object] = {"target": target, "horizon": horizon, "window": window, "text": text, "label": label}
     options |= {"id": id_, "known": known, "missing": missing, "calendar": calendar or None, "origins": origins}
-    options |= {"tokens": tokens, "augment": augment, "memory": memory}
+    options |= {"tokens": tokens, "augment": augment, "memory": memory, "regress": regress}
     rows = None if split is None else _numbers("--split", split)
     with screen.status("Reading the data") as status:
         task = reading.load(

@@ -23,6 +23,7 @@ from pellucid.lab.bodies import (
     SequenceConvolutions,
     SpectrogramConvolutions,
 )
+from pellucid.lab.goals import GOALS
 from pellucid.lab.task import Described, Task
 
 NAMES = ("cnn", "rnn", "lstm", "gru")
@@ -62,7 +63,7 @@ class Blueprint:
     def build(self, task: Described, width: int, dropout: float = 0.0) -> Network:
         """The model at a width."""
         embedding = embedding_size(task)
-        every_step = task.goal == "next"
+        every_step = GOALS[task.goal].every_step
         channels = embedding or task.channels
         if self.layer is None:
             if task.form == "image":
@@ -86,7 +87,7 @@ class Blueprint:
 
     def check(self, task: Described) -> None:
         """Raise :class:`~pellucid.errors.ArgumentError` where the task does not allow this network."""
-        if self.bidirectional and task.goal == "next":
+        if self.bidirectional and GOALS[task.goal].every_step:
             raise ArgumentError(
                 f"{self.name} reads in both directions, and on this data each step is asked for the next one, which the "
                 f"backward direction has seen; leave 'bi' out"

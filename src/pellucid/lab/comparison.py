@@ -221,7 +221,7 @@ def _need(best: Trained, task: Task, rope: float) -> Need | None:
         return None
     model = best.units[0].model
     assert isinstance(model, Network)
-    return why.need(model, best.blueprint.label, task.test, task.metric, rope)
+    return why.need(model, best.blueprint.label, task.test, task.lesson, rope)
 
 
 def command_line() -> str:

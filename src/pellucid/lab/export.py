@@ -2,8 +2,8 @@
 
 Inputs:  ``x``, and ``lengths`` (batch,) int64 where items have unequal lengths, as the task's preprocessing gives them;
          batch and time are dynamic (a CNN on sound needs 8 frames at least, as the network itself does).
-Outputs: ``logits`` and ``probabilities`` of classes or of the next character, or ``forecast`` (batch, horizon,
-         quantiles), scaled: value = forecast * factor + offset.
+Outputs: ``logits`` and ``probabilities`` of classes, of labels or of what comes next; ``forecast`` (batch, horizon,
+         quantiles) or ``number`` (batch, 1), scaled: value = forecast * factor + offset.
 The metadata entry ``pellucid`` holds the preprocessing and the labels as JSON.
 """
 
@@ -21,6 +21,7 @@ import pellucid
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import recipe
 from pellucid.lab.bodies import Network
+from pellucid.lab.goals import GOALS
 from pellucid.lab.recipe import Recipe
 from pellucid.lab.runs import Run, write_bytes
 
@@ -86,12 +87,12 @@ def _model(kept: Recipe, model: Network, name: str, seed: int, lengths: bool) ->
     x = graph.input("x", kind, axes)
     counts = graph.input("lengths", np.int64, ["batch"]) if lengths else None
     answer = add_network(graph, model, x, counts, kept.channels)
-    if kept.goal == "forecast":
-        graph.output(answer, "forecast", ["batch", kept.horizon, len(kept.quantiles)])
-    else:
-        own: list[str | int] = ["batch", kept.outputs] if kept.goal == "class" else ["batch", "time", kept.outputs]
-        graph.output(answer, "logits", own)
-        graph.output(graph.add("Softmax", answer, axis=-1), "probabilities", own)
+    goal = GOALS[kept.goal]
+    raw, made = goal.outputs
+    own: list[str | int] = ["batch", *goal.axes(kept)]
+    graph.output(answer, raw, own)
+    for further, operator in made:
+        graph.output(graph.add(operator, answer), further, own)  # of the last axis, which is Softmax's own choice
     about = {
         "pellucid": pellucid.__version__,
         "network": name,

@@ -17,12 +17,16 @@ from torch import Tensor, nn
 from pellucid.lab import costs, why
 from pellucid.lab.bodies import Network
 from pellucid.lab.candidates import Blueprint
+from pellucid.lab.goals import GOALS
 from pellucid.lab.plan import Plan
-from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, Forecast, SeedRun, Trial
+from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, Forecast, Roll, SeedRun, Trial
 from pellucid.lab.runs import Run, safe, write
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Metric, Split, Task
 from pellucid.lab.train import Unit, predict
+
+SHOWN = 300  # numbers that the report draws
+STEPS = 64  # of an item, whose labels it draws
 
 
 @dataclass
@@ -125,6 +129,8 @@ def candidate(
         forecast=forecasts(task, predictions[0]) if task.goal == "forecast" else None,
         sample=_sample(task, model) if task.goal == "next" else None,
         figures=figures(task, predictions, bootstrap),
+        numbers=_numbers(task, predictions) if task.goal == "number" else None,
+        roll=_roll(task, predictions[0]) if task.goal == "next labels" else None,
     )
 
 
@@ -201,6 +207,26 @@ def forecasts(task: Task, prediction: Tensor | None) -> list[Forecast]:
     ]
 
 
+def _numbers(task: Task, predictions: list[Tensor]) -> list[tuple[float, float]]:
+    """True and said, the seeds' mean, of test items that are evenly spread."""
+    rows = torch.linspace(0, len(task.test) - 1, min(SHOWN, len(task.test))).round().long()
+    true, said = (task.raw(v[rows, 0], 0) for v in (task.test.y, torch.stack(predictions).mean(0)))
+    return list(zip(true, said, strict=True))
+
+
+def _roll(task: Task, prediction: Tensor) -> Roll:
+    """The first test item's first steps."""
+    asked = int((task.test.y[0, :STEPS, 0] >= 0).sum())
+    actual, said = task.test.y[0, :asked].T, prediction[0, :asked].sigmoid().T
+    rows = ((actual > 0) | (said > 0.5)).any(1).nonzero()[:, 0].tolist()
+    return Roll(
+        item=task.test.items[0],
+        labels=[task.labels[k] for k in rows],
+        actual=[actual[k].int().tolist() for k in rows],
+        said=[[round(v, 3) for v in said[k].tolist()] for k in rows],
+    )
+
+
 def _sample(task: Task, model: nn.Module, length: int = 200) -> str:
     """Text that the network writes when each token is drawn as it says."""
     generator = torch.Generator().manual_seed(0)
@@ -231,15 +257,6 @@ def write_tables(
         writer = csv.writer(table)
         writer.writerow(["item", "seed", "score", "answer"])
         for k, prediction in enumerate(own):
-            answers = _answers(task, prediction)
+            answers = GOALS[task.goal].said(task, prediction)
             writer.writerows(zip(task.test.items, [k + 1] * len(answers), score[k].tolist(), answers, strict=True))
         write(run.file("predictions", f"{safe(t.blueprint.name)}.csv"), table.getvalue())
-
-
-def _answers(task: Task, prediction: Tensor) -> list[str]:
-    if task.goal == "class":
-        return [task.labels[i] for i in prediction.argmax(-1).tolist()]
-    if task.goal == "forecast":
-        middle = prediction[..., task.quantiles.index(0.5)]
-        return [" ".join(f"{v:.6g}" for v in task.raw(row, i)) for i, row in enumerate(middle)]
-    return [""] * len(prediction)

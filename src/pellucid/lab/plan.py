@@ -106,7 +106,8 @@ def plan(
         candidates: names, or cells as ``file.py:Class``.
         equal: whether networks are equal in parameters, in multiply-adds for one item, or in parameters and in the seconds
             that they may train.
-        size: parameters, or multiply-adds, of each network. About 6 parameters for each training item, between 4,000 and
+        size: parameters, or multiply-adds, of each network. About 6 parameters for each training item (or step, where each
+            is asked for several labels), between 4,000 and
             40,000, beside the vocabulary, where None; or the multiply-adds that the middle one of such networks has.
         trials: settings that each network tries.
         seeds: trainings of each with the best.
@@ -143,7 +144,8 @@ def plan(
     by_parameters: list[Size] = [partial(p.parameters, task) for p in plans]
     words = task.channels + (task.outputs if task.goal == "next" else 0)
     vocabulary = words * embedding_size(task)  # what is read and said takes room that a network then computes in
-    sizes, wanted = by_parameters, size or int(np.clip(6 * items, 4_000, 40_000)) + vocabulary
+    asked = int((task.train.y[..., 0] >= 0).sum()) if task.goal == "next labels" else items
+    sizes, wanted = by_parameters, size or int(np.clip(6 * asked, 4_000, 40_000)) + vocabulary
     if equal == "macs":
         sizes = [p.macs(task) for p in plans]
         widths = [solve_width(own, wanted) for own in by_parameters]

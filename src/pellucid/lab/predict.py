@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import recipe, train
-from pellucid.lab.data import characters, images, inputs, sequences, sound, text, tokens, unlabelled_pictures
+from pellucid.lab.data import characters, events, images, inputs, sequences, sound, text, unlabelled_pictures
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.data.series.newest import newest
+from pellucid.lab.goals import GOALS
 from pellucid.lab.recipe import Recipe
 from pellucid.lab.runs import Run
 from pellucid.lab.task import Split
@@ -28,8 +27,9 @@ class Answers:
 
     Attributes:
         network: who answers; seeds: its trainings, averaged where there are several.
-        goal: of the task: ``"class"``, ``"forecast"`` or ``"next"``.
-        columns: what the rows hold. Classes: item, answer, and the probability of each class. A forecast: the series where
+        goal: of the task.
+        columns: what the rows hold. Classes and labels: item, answer, and the probability of each; of events those of the step
+            after the last. A number: item, and the number under its name. A forecast: the series where
             there are several, step, time where there is one, and the column that is forecast, in its own unit: the low
             quantile, the median under the column's name, and the high one. A text: prompt, text.
         rows: an answer each.
@@ -93,11 +93,13 @@ def predict(
     name = kept.member(network).name if network is not None else _chosen(run)
     seeds = tuple(range(1, kept.seeds + 1)) if seed is None else (seed,)
     models = [kept.network(run, name, k, cell) for k in seeds]
-    columns, rows = _TABLES[kept.goal](kept, given, models, length)
+
+    def ask(items: Inputs) -> list[Tensor]:
+        split = Split(items.x, items.x.new_empty(0), items.lengths, items.items)  # nobody knows the answers yet
+        return [train.predict(model, split) for model in models]
+
+    columns, rows = GOALS[kept.goal].table(kept, given, ask, length)
     return Answers(name, seeds, kept.goal, columns, rows, given.notes)
-
-
-Table = tuple[tuple[str, ...], list[tuple[str | int | float, ...]]]
 
 
 def _chosen(run: Run) -> str:
@@ -124,6 +126,8 @@ def _inputs(kept: Recipe, data: Path | None, column: str | None, prompt: str | N
         return sound.prepare(inputs.files_at(data, sound.SUFFIXES, "sound"), how)
     if kept.kind == "sequences":
         return sequences.prepare(data, how)
+    if kept.kind == "events":
+        return events.prepare(data, how)
     if not data.is_file():
         raise DataError(f"{data}: this is no file; give a CSV or Parquet table with the columns of training")
     if kept.kind == "text":
@@ -144,52 +148,3 @@ def _text(data: Path) -> str:
         return characters.read(data)
     except OSError as error:
         raise DataError(f"{data}: cannot be read ({error.strerror}); give a file, or the text with --prompt") from None
-
-
-def _outputs(given: Inputs, models: Sequence[nn.Module]) -> list[Tensor]:
-    split = Split(given.x, given.x.new_empty(0), given.lengths, given.items)  # nobody knows the answers yet
-    return [train.predict(model, split) for model in models]
-
-
-def _classes(kept: Recipe, given: Inputs, models: Sequence[nn.Module], _: int) -> Table:
-    shares = torch.stack([output.double().softmax(-1) for output in _outputs(given, models)]).mean(0)
-    rows: list[tuple[str | int | float, ...]] = [
-        (item, kept.labels[int(own.argmax())], *own.tolist()) for item, own in zip(given.items, shares, strict=True)
-    ]
-    return ("item", "answer", *(f"p({label})" for label in kept.labels)), rows
-
-
-def _forecast(kept: Recipe, given: Inputs, models: Sequence[nn.Module], _: int) -> Table:
-    assert given.scales is not None
-    offset, factor = (column[:, None, None] for column in given.scales.T)
-    values = torch.stack([output.double() for output in _outputs(given, models)]).mean(0) * factor + offset
-    name = kept.labels[0]
-    names = [name if q == 0.5 else f"{name} {100 * q:g} %" for q in kept.quantiles]
-    several, timed = len(kept.preprocessing["scales"]) > 1, any(given.ahead)
-    rows: list[tuple[str | int | float, ...]] = []
-    for series, times, own in zip(given.items, given.ahead, values, strict=True):
-        which = (series,) if several else ()
-        rows += [(*which, k + 1, *times[k : k + 1], *step.tolist()) for k, step in enumerate(own)]
-    return (*(("series",) if several else ()), "step", *(("time",) if timed else ()), *names), rows
-
-
-def _continuation(kept: Recipe, given: Inputs, models: Sequence[nn.Module], length: int) -> Table:
-    """What the networks write, each token drawn as they say; the same prompt is gone on with in the same way."""
-    generator = torch.Generator().manual_seed(0)
-    cut = tokens.again(kept.preprocessing)
-    said, (window,) = given.x[0].tolist(), kept.extent
-    start, begun = len(said), 0
-    with torch.no_grad():
-        for _ in range(4 * length):  # a character has at most four bytes, and a token at least one
-            if begun >= length:
-                break
-            recent = torch.tensor([said[-window:]])
-            shares = torch.stack([model(recent)[0, -1].softmax(-1) for model in models]).mean(0)
-            if cut.way == "characters":
-                shares[0] = 0  # what is not known is read, and never written
-            said.append(int(torch.multinomial(shares, 1, generator=generator)))
-            begun += cut.begins[said[-1]]
-    return ("prompt", "text"), [(given.items[0], cut.decode(said[start:])[:length])]
-
-
-_TABLES = {"class": _classes, "forecast": _forecast, "next": _continuation}

@@ -147,6 +147,10 @@ class Candidate(Record):
     forecast: list[Forecast] | None  # a few test windows, in the data's own unit
     sample: str | None  # generated text, for next-character models
     figures: list[Figure] = []  # beside the one that decides
+    numbers: list[tuple[float, float]] | None = (
+        None  # true and said (mean of the seeds) of some test items, in the data's unit
+    )
+    roll: Roll | None = None  # where several labels are said for each step
 
 
 class Forecast(Record):
@@ -159,6 +163,15 @@ class Forecast(Record):
     predicted: list[float]  # the median
     low: list[float] | None = None  # the lowest and the highest quantile, where there is an interval
     high: list[float] | None = None
+
+
+class Roll(Record):
+    """The first steps of a test item: which labels held at each, and how probable the candidate (first seed) said they were."""
+
+    item: str
+    labels: list[str]  # those that held, or that were somewhere said
+    actual: list[list[int]]  # a row for each label
+    said: list[list[float]]
 
 
 class BaselineResult(Record):

@@ -13,9 +13,9 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-Kind = Literal["images", "series", "sequences", "text", "characters", "sound"]
+Kind = Literal["images", "series", "sequences", "text", "characters", "sound", "events"]
 Form = Literal["image", "sequence", "tokens"]
-Goal = Literal["class", "forecast", "next"]
+Goal = Literal["class", "number", "labels", "forecast", "next", "next labels"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Metric:
         unit: e.g. ``"%"``, ``"bits/character"``, or the series' own unit (may be empty).
         higher_is_better: the direction.
         per_item: (prediction, target) -> (N,) float64 scores whose mean is the metric. The prediction is the
-            model's raw output on a split: logits (N, classes), scaled forecasts (N, horizon, quantiles), or logits
-            (N, T, vocabulary); the target is the split's ``y``.
+            model's raw output on a split: logits (N, classes), scaled forecasts (N, horizon, quantiles), logits
+            (N, T, vocabulary), ...; the target is the split's ``y``.
     """
 
     name: str
@@ -43,7 +43,8 @@ class Split:
 
     Args:
         x: images (N, C, H, W) float32, sequences (N, T, I) float32, or tokens (N, T) int64.
-        y: classes (N,) int64, forecasts (N, horizon, 1) float32 scaled like ``x``, or next tokens (N, T) int64.
+        y: classes (N,) int64, forecasts (N, horizon, 1) float32 scaled like ``x``, numbers (N, 1) float32 scaled, labels
+            (N, labels) float32 of 0 and 1, next tokens (N, T) int64, or next labels (N, T, labels), -1 behind the ends.
         lengths: (N,) int64 valid steps of each row of ``x``, or None where all rows are full.
         items: N names for the predictions file: a file's path, a row number, a window's first time.
         scales: (N, 2) float64 offset and factor of each forecast, where items are of several series; None elsewhere.
@@ -130,11 +131,11 @@ class Task:
         fingerprint: hex digest of the data and of every choice that made the splits; a resumed run compares it.
         channels: C of an image, I of a sequence, vocabulary size of tokens.
         extent: (H, W) of an image, (T,) of a sequence or tokens: the longest.
-        outputs: number of classes, or horizon times quantiles, or vocabulary size.
-        labels: class names, forecast column names, or the vocabulary.
+        outputs: number of classes or labels, or horizon times quantiles, or vocabulary size, or 1.
+        labels: names of classes or labels, of the forecast column or the number, or the vocabulary.
         horizon: forecast steps ahead (0 where nothing is forecast).
         scale: per-channel (offset, factor) with raw = scaled * factor + offset, from the training part only;
-            for a forecast the offsets and factors of the *target* columns.
+            for a forecast or a number the offsets and factors of the *target*.
         step: the time step of a series in words, e.g. ``"1 hour"``, or "".
         metric: decides; baseline: to be beaten.
         train, valid, test: the splits.
@@ -180,7 +181,7 @@ class Task:
     decode: Callable[[Sequence[int]], str] | None = None
 
     def raw(self, values: Tensor, item: int) -> list[float]:
-        """Scaled values of a test item's forecast column in the data's own unit."""
+        """Scaled values of a test item's forecast column, or numbers, in the data's own unit."""
         offset, factor = (
             (self.scale[0][0], self.scale[1][0]) if self.test.scales is None else self.test.scales[item].tolist()
         )
@@ -209,7 +210,7 @@ class Lesson:
         count = max(1, round(share * len(self.train)))
         if count == len(self.train):
             return self
-        if self.goal == "class":
+        if self.goal in ("class", "number", "labels", "next labels"):
             rows = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:count].sort().values
         else:
             rows = torch.arange(len(self.train) - count, len(self.train))

@@ -22,9 +22,11 @@ from torch.nn import functional as F
 
 from pellucid.errors import DataError
 from pellucid.lab import team
+from pellucid.lab.goals import GOALS
 from pellucid.lab.results import Epoch
 from pellucid.lab.task import Lesson, Metric, Split
 
+SHORTEST = 16  # steps that are always computed: pooling of sounds needs some
 CLIP = 1.0  # norm that a gradient is clipped to
 
 
@@ -85,8 +87,7 @@ def train(
 ) -> Unit:
     """Train a unit until its budget ends, from its checkpoint on where there is one.
 
-    Loss: cross-entropy for classes and tokens; the quantile loss for forecasts, which for the median alone is half the
-    absolute error (Koenker and Bassett 1978).
+    The loss is the goal's (:mod:`pellucid.lab.goals`).
     Adam (Kingma and Ba 2015), gradients clipped to norm 1 (Pascanu et al. 2013); the best validation epoch is kept.
 
     Args:
@@ -99,6 +100,7 @@ def train(
     """
     torch.manual_seed(_seed(name, "start"))
     unit = Unit(name, file, build(), [], {})
+    GOALS[lesson.goal].begin(unit.model, lesson)
     optimiser = torch.optim.Adam(unit.model.parameters(), lr=learning_rate)
     if file.exists():
         _restore(unit, optimiser)
@@ -136,35 +138,31 @@ def _stop(history: list[Epoch], metric: Metric, budget: Budget) -> int | None:
 
 
 def predict(model: nn.Module, split: Split) -> Tensor:
-    """The model's raw output on every item."""
+    """The model's raw output on every item; (N, T, ...) of what is asked at every step, zero behind an item's end."""
     model.eval()
     batch = min(256, max(8, 2**21 // split.x[0].numel()))  # large items are taken a few at a time, for memory's sake
     with torch.no_grad():
-        parts = [
-            model(split.x[i : i + batch], None if split.lengths is None else split.lengths[i : i + batch])
-            for i in range(0, len(split), batch)
-        ]
-    return torch.cat(parts)
+        if split.lengths is None:
+            return torch.cat([model(x, None) for x in torch.split(split.x, batch)])
+        order = split.lengths.argsort(
+            stable=True
+        )  # items of like length together, so that few steps are computed in vain
+        parts = [_of_ragged(model, split, rows) for rows in torch.split(order, batch)]
+    return torch.cat(parts)[order.argsort()]
+
+
+def _of_ragged(model: nn.Module, split: Split, rows: Tensor) -> Tensor:
+    """Some items' outputs, computed to the longest one's end and filled up to the split's."""
+    assert split.lengths is not None
+    steps = split.x.shape[1]
+    longest = min(steps, max(SHORTEST, int(split.lengths[rows].max())))
+    said: Tensor = model(split.x[rows, :longest], split.lengths[rows])
+    return said if said.dim() < 3 else F.pad(said, (0, 0, 0, steps - said.shape[1]))
 
 
 def loss_of(prediction: Tensor, target: Tensor, lesson: Lesson) -> Tensor:
-    """What training lowers."""
-    if lesson.goal == "forecast":
-        return quantile_loss(prediction, target, lesson.quantiles).mean()
-    return F.cross_entropy(prediction.flatten(0, -2), target.flatten(), lesson.class_weights)
-
-
-def quantile_loss(prediction: Tensor, target: Tensor, quantiles: tuple[float, ...]) -> Tensor:
-    r"""The loss :math:`\max(q (y - p), (q - 1)(y - p))` of each quantile's forecast, elementwise.
-
-    Args:
-        prediction: (N, horizon, quantiles).
-        target: (N, horizon, 1).
-        quantiles: between 0 and 1.
-    """
-    levels = prediction.new_tensor(quantiles)
-    above = target - prediction
-    return torch.maximum(levels * above, (levels - 1) * above)
+    """What training lowers, as the goal has it."""
+    return GOALS[lesson.goal].loss(prediction, target, lesson)
 
 
 def _epoch(unit: Unit, optimiser: torch.optim.Optimizer, lesson: Lesson, batch: int) -> Epoch:
@@ -203,8 +201,8 @@ def _step(model: nn.Module, optimiser: torch.optim.Optimizer, lesson: Lesson, ro
 
 
 def _weight(rows: Tensor, lesson: Lesson) -> float:
-    """What items count in a mean."""
-    return float(len(rows)) if lesson.class_weights is None else float(lesson.class_weights[lesson.train.y[rows]].sum())
+    """What items count in the loss's mean."""
+    return GOALS[lesson.goal].weight(lesson.train.y[rows], lesson)
 
 
 def _seed(name: str, moment: str) -> int:

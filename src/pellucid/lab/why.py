@@ -12,8 +12,9 @@ from torch import Tensor
 
 from pellucid import inside
 from pellucid.lab.bodies import ConvolutionsFirst, Network, Recurrence, SequenceConvolutions
+from pellucid.lab.goals import GOALS, last_step
 from pellucid.lab.results import Need, Why
-from pellucid.lab.task import Lesson, Metric, Split
+from pellucid.lab.task import Lesson, Split
 from pellucid.lab.train import loss_of, predict
 from pellucid.trace import Seen, Trace, trace
 
@@ -38,8 +39,8 @@ def explain(model: Network, split: Split, lesson: Lesson) -> Why:
     with torch.set_grad_enabled(recurrence is not None), trace(model) as seen:
         prediction = model(split.x, split.lengths)
         target = split.y
-        if lesson.goal == "next":
-            prediction, target = prediction[:, -1:], target[:, -1:]
+        if GOALS[lesson.goal].every_step:
+            prediction, target = last_step(prediction, split.lengths), last_step(target, split.lengths)
         if recurrence is not None:
             loss_of(prediction, target, lesson).backward()  # type: ignore[no-untyped-call]
     model.zero_grad()
@@ -62,14 +63,14 @@ def explain(model: Network, split: Split, lesson: Lesson) -> Why:
     return why.model_copy(update={"gradient": gradient, "fades": fades, "gates": gates})
 
 
-def need(model: Network, label: str, split: Split, metric: Metric, rope: float) -> Need:
+def need(model: Network, label: str, split: Split, lesson: Lesson, rope: float) -> Need:
     """How many of the last steps a network needs to do as well as with all of them.
 
     Args:
         model: the best network.
         label: what the report calls it.
         split: the test part; its items have steps.
-        metric: the figure.
+        lesson: of the task, for its goal and figure.
         rope: the difference that is negligible.
     """
     split = split.rows(torch.arange(min(4 * MOST, len(split))))
@@ -81,11 +82,11 @@ def need(model: Network, label: str, split: Split, metric: Metric, rope: float) 
     for count in counts:
         x, lengths = last_steps(split.x, split.lengths, count)
         prediction, target = predict(model, Split(x, split.y, lengths, split.items)), split.y
-        if target.dim() == 2:  # a next token after every step: the last one's has seen them all
-            prediction, target = prediction[:, -1:], target[:, -1:]
-        figures.append((count, metric.per_item(prediction, target).mean().item()))
+        if GOALS[lesson.goal].every_step:  # the last step's answer has seen them all
+            prediction, target = last_step(prediction, lengths), last_step(target, split.lengths)
+        figures.append((count, lesson.metric.per_item(prediction, target).mean().item()))
     whole = figures[-1][1]
-    sign = 1 if metric.higher_is_better else -1
+    sign = 1 if lesson.metric.higher_is_better else -1
     enough = None
     for count, figure in reversed(figures):
         if sign * (whole - figure) > rope:

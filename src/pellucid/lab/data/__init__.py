@@ -13,6 +13,8 @@ import polars as pl
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import (
     characters,
+    event_files,
+    events,
     images,
     picture_files,
     pictures,
@@ -33,14 +35,16 @@ _LOADERS: dict[str, Callable[..., Task]] = {
     "text": text.load,
     "characters": characters.load,
     "sound": sound.load,
+    "events": events.load,
 }
 _OPTIONS: dict[str, frozenset[str]] = {
     "images": frozenset({"seed", "size", "label", "augment", "memory"}),
     "series": frozenset({"target", "id", "horizon", "window", "split", "known", "missing", "calendar", "origins"}),
-    "sequences": frozenset({"seed", "label", "id", "missing", "longest"}),
+    "sequences": frozenset({"seed", "label", "id", "missing", "longest", "regress"}),
     "text": frozenset({"seed", "text", "label", "longest", "tokens"}),
     "characters": frozenset({"window", "tokens"}),
     "sound": frozenset({"seed"}),
+    "events": frozenset({"seed", "window"}),
 }
 
 
@@ -81,8 +85,8 @@ def recognise(path: Path) -> Recognition:
         if long:
             return Recognition(
                 "sequences",
-                f"{path.name} is a long table whose column {long.label!r} is the same along each {long.id!r}: sequences to "
-                "classify",
+                f"{path.name} is a long table whose column {long.label!r} is the same along each {long.id!r}: "
+                f"{_TO_DO[long.answer]}",
             )
         words = [n for n in frame.columns if table.is_words(frame[n])]
         numeric = any(c.dtype.is_numeric() for c in frame.iter_columns())
@@ -96,13 +100,24 @@ def recognise(path: Path) -> Recognition:
             )
         return Recognition("series", f"{path.name} is a table of numbers: a series to forecast")
     if suffix == ".ts" or (suffix == ".npz" and sequence_files.holds_sequences(path)):
-        return Recognition("sequences", f"{path.name} holds numbers over time with a class each: sequences to classify")
+        answer = sequence_files.answer_of(path)
+        return Recognition("sequences", f"{path.name} holds sequences with {_EACH[answer]} each: {_TO_DO[answer]}")
+    if suffix == ".mat" or (suffix == ".npz" and event_files.holds_events(path)):
+        return Recognition("events", f"{path.name} holds matrices of 0 and 1 over time: say which events hold next")
     if suffix in (".txt", ".md", ".text", ""):
         return Recognition("characters", f"{path.name} is a plain text: say its next character")
     raise DataError(
         f"{path}: files ending in {suffix!r} are not known; give a folder of images, sounds or tables per class, a "
-        "CSV or Parquet table, images or sequences as .npz, sequences as .ts, or a plain text"
+        "CSV or Parquet table, images, sequences or events as .npz, sequences as .ts, events as .mat, or a plain text"
     )
+
+
+_EACH: dict[sequence_files.Answer, str] = {"class": "a class", "number": "a number", "labels": "several labels"}
+_TO_DO: dict[sequence_files.Answer, str] = {
+    "class": "sequences to classify",
+    "number": "say the number",
+    "labels": "say which labels hold",
+}
 
 
 def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | None = None, **options: Any) -> Task:
@@ -121,7 +136,7 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
     given = {name: value for name, value in options.items() if value is not None}
     packed = recognised == "images" and path.suffix.lower() in (".npz", *table.PARQUET)
     wants_folder = recognised in ("images", "sound") and not packed
-    if recognised != "sequences" and path.exists() and path.is_dir() != wants_folder:
+    if recognised not in ("sequences", "events") and path.exists() and path.is_dir() != wants_folder:
         needed = "a folder with a folder for each class" if wants_folder else "a file"
         needed += ", an NPZ archive or a Parquet table" * (recognised == "images")
         raise DataError(f"{path}: {recognised} needs {needed}, and this is a {'file' if wants_folder else 'folder'}")
@@ -133,7 +148,7 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
         known = ", ".join(sorted(_OPTIONS[recognised])) or "none"
         raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {known}")
     origin = Origin(path.resolve(), recognised, tuple(sorted((n, _fixed(v)) for n, v in given.items())))
-    if recognised in ("images", "sound", "sequences"):
+    if recognised in ("images", "sound", "sequences", "events"):
         given["progress"] = progress
     try:
         return replace(_LOADERS[recognised](path, **given), origin=origin)
@@ -147,10 +162,12 @@ def _fixed(value: object) -> object:
 
 
 def _recognise_folder(path: Path) -> Recognition:
-    if sequence_files.archive_pair(path):
-        return Recognition(
-            "sequences", f"{path.name} holds a training and a test file of sequences: sequences to classify"
-        )
+    pair = sequence_files.archive_pair(path)
+    if pair:
+        answer = sequence_files.answer_of(pair[0])
+        return Recognition("sequences", f"{path.name} holds a training and a test file of sequences: {_TO_DO[answer]}")
+    if event_files.folder_of_rolls(path):
+        return Recognition("events", f"{path.name} holds matrices of 0 and 1, a file each: say which events hold next")
     counts = {"images": 0, "sound": 0, "sequences": 0}
     for file in path.rglob("*"):
         suffix = file.suffix.lower()

@@ -58,7 +58,7 @@ def judgement(train: Tensor, test: Tensor, classes: Sequence[str]) -> Judgement:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a simple method says: logits (N, classes) for the validation and the test part."""
+    """What a simple method says for the validation and the test part, in the form of a network's output."""
 
     name: str
     sentence: str
@@ -80,11 +80,14 @@ def strongest(answers: Sequence[Answers], valid: Tensor, test: Tensor, metric: M
 
     Args:
         answers: to choose from.
-        valid, test: (N,) classes of these parts.
-        metric: that decides; higher is better.
+        valid, test: targets of these parts.
+        metric: that decides.
     """
     figures = [float(metric.per_item(a.valid, valid).mean()) for a in answers]
-    best = answers[int(np.argmax(figures))]
-    others = ", ".join(f"{a.name} {figure:.1f} %" for a, figure in zip(answers, figures, strict=True))
+    best = answers[int(np.argmax(figures) if metric.higher_is_better else np.argmin(figures))]
+    shown = "{:.1f}" if metric.unit == "%" else "{:.4g}"
+    others = ", ".join(
+        f"{a.name} {shown.format(figure)} {metric.unit}".strip() for a, figure in zip(answers, figures, strict=True)
+    )
     sentence = best.sentence + (f" Best on validation of: {others}." if len(answers) > 1 else "")
     return Baseline(best.name, sentence, metric.per_item(best.test, test), best.test)

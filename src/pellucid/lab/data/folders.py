@@ -95,7 +95,11 @@ def sides(
         if given is None:
             if twins:
                 cautions.append(f"{twins} items have an equal twin; twins were kept on one side of the split.")
-            return parts, cautions, _counts(parts, "70/15/15 % of each class")
+            return (
+                parts,
+                cautions,
+                _counts(parts, "70/15/15 % of each class" if len(classes) > 1 else "70/15/15 % at random"),
+            )
         parts = [np.sort(np.concatenate([parts[0], parts[2]])), parts[1]]
         parts.append(np.array([i for i, side in enumerate(given) if side == 2], dtype=np.int64))
     else:

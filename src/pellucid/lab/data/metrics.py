@@ -148,15 +148,15 @@ def bits_per_character(characters: Tensor) -> Metric:
     """
 
     def per_item(prediction: Tensor, target: Tensor) -> Tensor:
-        return per_character(_nats(prediction, target).sum(1) / math.log(2), characters.double()[target].sum(1))
+        return pooled(_nats(prediction, target).sum(1) / math.log(2), characters.double()[target].sum(1))
 
     return Metric("bits per character", "bits", False, per_item)
 
 
-def per_character(bits: Tensor, characters: Tensor) -> Tensor:
-    """A score for each window whose mean is all bits over all characters (N,); scores as in :func:`balanced_accuracy`."""
-    figure = bits.sum() / characters.sum()
-    return figure + (bits - figure * characters) / characters.mean()
+def pooled(amounts: Tensor, counts: Tensor) -> Tensor:
+    """A score for each item whose mean is all amounts over all counts (N,); scores as in :func:`balanced_accuracy`."""
+    figure = amounts.sum() / counts.sum()
+    return figure + (amounts - figure * counts) / counts.mean()
 
 
 def perplexity(token: str) -> Metric:
@@ -176,3 +176,87 @@ def perplexity(token: str) -> Metric:
 def _nats(prediction: Tensor, target: Tensor) -> Tensor:
     """-ln of the probability of every token: (N, T)."""
     return F.cross_entropy(prediction.double().movedim(-1, 1), target, reduction="none")
+
+
+def root_mean_squared_error(factor: float, unit: str) -> Metric:
+    """The root of the mean squared error of a number; scores as in :func:`balanced_accuracy`.
+
+    Args:
+        factor: what one scaled unit is in the data.
+        unit: the unit's name, or "".
+    """
+
+    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
+        squares = (factor * _difference(prediction, target)) ** 2
+        figure = squares.mean().sqrt()
+        return figure + (squares - figure**2) / (2 * figure) if figure > 0 else squares
+
+    return Metric("root mean squared error", unit, False, per_item)
+
+
+def absolute_error(factor: float, unit: str) -> Metric:
+    """The mean absolute error of a number; arguments as in :func:`root_mean_squared_error`."""
+
+    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
+        return factor * _difference(prediction, target).abs()
+
+    return Metric("mean absolute error", unit, False, per_item)
+
+
+def explained_variance() -> Metric:
+    """R^2: 1 less the squared error's share of the numbers' own variance; scores as in :func:`balanced_accuracy`."""
+
+    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
+        numbers = target[:, 0].double()
+        return 1 - pooled(_difference(prediction, target) ** 2, (numbers - numbers.mean()) ** 2)
+
+    return Metric("R²", "", True, per_item)
+
+
+def _difference(prediction: Tensor, target: Tensor) -> Tensor:
+    """(N,) said minus true."""
+    return prediction[:, 0].double() - target[:, 0].double()
+
+
+def nats_of_labels(step: str) -> Metric:
+    """-ln of the probability of all labels of an item or of a step, a mean over all items' steps (Boulanger-Lewandowski 2012).
+
+    Labels are taken as independent of each other, given what was seen.
+
+    Args:
+        step: what an answer is for, e.g. ``"step"``.
+    """
+
+    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
+        said, true, asked = _by_step(prediction, target)
+        nats = F.binary_cross_entropy_with_logits(said, true.clamp(min=0), reduction="none").sum(
+            -1, dtype=torch.float64
+        )
+        return pooled((nats * asked).sum(1), asked.sum(1).double())
+
+    return Metric(f"negative log-likelihood of a {step}", "nats", False, per_item)
+
+
+def shared_labels(name: str) -> Metric:
+    """Labels said and true, of all that were said or true, in percent (Bay, Ehmann and Downie 2009, their accuracy).
+
+    A label is said where it is more probable than not. Scores are made as in :func:`balanced_accuracy`.
+
+    Args:
+        name: e.g. ``"frame accuracy"``.
+    """
+
+    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
+        said, true, asked = _by_step(prediction, target)
+        given, wanted = (said > 0) & asked[..., None], true > 0
+        both, either = (marks.sum((1, 2)).double() for marks in (given & wanted, given | wanted))
+        return 100 * pooled(both, either) if either.sum() > 0 else torch.full_like(both, 100.0)
+
+    return Metric(name, "%", True, per_item)
+
+
+def _by_step(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Both as (N, T, labels), and (N, T) where a step is asked; items without steps have one."""
+    if target.dim() == 2:
+        prediction, target = prediction[:, None], target[:, None]
+    return prediction, target, target[..., 0] >= 0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pellucid.lab.data.metrics import per_character
+from pellucid.lab.data.metrics import pooled
 from pellucid.lab.task import Baseline
 
 HIGHEST_ORDER = 6
@@ -64,6 +64,6 @@ def ngram(codes: Sequence[list[int]], begins: Sequence[int], window: int, window
     few = min(TRIED, (len(valid) - 1) // window)
     order = min(range(1, HIGHEST_ORDER + 1), key=lambda n: float(bits(valid, n, few).sum()))
     characters = torch.tensor([begins[t] for t in test[1 : windows * window + 1]], dtype=torch.float64)
-    scores = per_character(bits(test, order, windows), characters.reshape(windows, window).sum(1))
+    scores = pooled(bits(test, order, windows), characters.reshape(windows, window).sum(1))
     sentence = f"Counts which token followed the last {order - 1} (Witten-Bell smoothing; order chosen on validation)."
     return Baseline(f"{order}-gram", sentence, scores)

@@ -1,9 +1,10 @@
-"""Sequences with classes, in the forms in which people have them.
+"""Sequences with classes, or with a number each, in the forms in which people have them.
 
-- the ``.ts`` files of the UCR and UEA archives; NAME_TRAIN.ts and NAME_TEST.ts beside each other are a given split
+- the ``.ts`` files of the UCR, UEA and TSER archives; NAME_TRAIN.ts and NAME_TEST.ts beside each other are a given split
 - a long table: a column that says which sequence, channels, and a label that is the same along a sequence
 - a folder of tables for each class, a file each sequence, perhaps below train and test
-- NPZ with arrays ``values`` (N, T, C) or (N, T), ``labels`` (N,) and, unless NaN fills up behind the ends, ``lengths`` (N,)
+- NPZ with arrays ``values`` (N, T, C) or (N, T), ``labels`` (N,) and, unless NaN fills up behind the ends, ``lengths`` (N,);
+  ``labels`` (N, K) of 0 and 1 are several labels at once, which ``names`` (K,) may name
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.data import table
+from pellucid.lab.data import numbers, table
 from pellucid.lab.data.folders import Progress, class_folders
 from pellucid.lab.data.split import shown
 
@@ -39,6 +40,7 @@ IDS = (
     "sample_id",
 )
 LABELS = ("label", "labels", "class", "category", "target", "y")
+Answer = Literal["class", "number", "labels"]  # what a sequence is labelled with
 TIMES = ("time", "date", "timestamp", "datetime", "t", "step", "index", "frame", "seconds", "ms")
 
 
@@ -48,12 +50,15 @@ class Sequences:
 
     Attributes:
         values: of each sequence (T, C); what is missing is not a number.
-        labels: of each, as text; classes: all of them, in order.
+        labels: of each, as text (a class or a number); classes: all of them, in order.
         items: a name for each.
         channels: their names.
         given: side of each (0 training, 1 validation, 2 test) where the data says so, else None.
         form: where they were, in words.
         id: the column of a long table that tells them apart; None elsewhere.
+        label: the column of the label there; None elsewhere.
+        numbers: whether the data itself says that labels are numbers, or classes; None where it says nothing of it.
+        marks: (N, K) where each has several labels at once, which are 1 then; ``classes`` names them, and ``labels`` is empty.
     """
 
     values: list[Array]
@@ -64,6 +69,9 @@ class Sequences:
     given: list[int] | None
     form: str
     id: str | None = None
+    label: str | None = None
+    numbers: bool | None = None
+    marks: NDArray[Any] | None = None
 
 
 def read(source: Path, *, label: str | None, id: str | None, progress: Progress | None) -> Sequences:
@@ -137,20 +145,29 @@ def _archive(files: Sequence[Path]) -> Sequences:
     channels = [f"dimension {k + 1}" for k in range(widths[0])]
     form = " and ".join(shown(Path(f.name)) for f in files)
     used = [c for c in classes if c in set(labels)]
-    return Sequences(values, labels, used, items, channels, given if len(files) == 2 else None, f"in {form}")
+    return Sequences(
+        values,
+        labels,
+        used,
+        items,
+        channels,
+        given if len(files) == 2 else None,
+        f"in {form}",
+        numbers=has_numbers(files[0]),
+    )
 
 
 def read_ts(file: Path, *, labelled: bool = True) -> tuple[list[Array], list[str], list[str]]:
-    """The cases (T, C), their classes, and the classes that the head lists, of one ``.ts`` file.
+    """The cases (T, C), their labels, and the classes that the head lists or that there are, of one ``.ts`` file.
 
-    Where they need not be ``labelled`` the head may say that there are no classes, and one that it says is not looked at.
+    Where they need not be ``labelled`` the head may say that there are none, and one that it says is not looked at.
 
-    A case is a line: dimensions with colons between, each of values with commas between, and the class behind the last
-    colon; ``?`` is a missing value. Dimensions of a case that are unequally long end with missing values, and steps at the
+    A case is a line: dimensions with colons between, each of values with commas between, and the class or the number behind
+    the last colon; ``?`` is a missing value. Dimensions of a case that are unequally long end with missing values, and steps at the
     end that are missing in all are none.
 
     Raises:
-        DataError: no classes, values with time stamps, or a malformed line.
+        DataError: no labels, values with time stamps, or a malformed line.
     """
     head: dict[str, list[str]] = {}
     cases: list[Array] = []
@@ -173,9 +190,10 @@ def read_ts(file: Path, *, labelled: bool = True) -> tuple[list[Array], list[str
             if inside:
                 _check_head(file, head, labelled)
             continue
-        *dimensions, name = line.split(":") if _has_classes(head) else (*line.split(":"), "")
+        *dimensions, name = line.split(":") if _has_labels(head) else (*line.split(":"), "")
         name = name.strip()
-        if not dimensions or (labelled and head["classlabel"][1:] and name not in head["classlabel"][1:]):
+        classes = head.get("classlabel", [])[1:]
+        if not dimensions or (labelled and classes and name not in classes):
             raise DataError(f"{file}, line {number}: {name[:40]!r} is none of the classes that @classLabel lists")
         cases.append(_case(file, number, dimensions))
         labels.append(name)
@@ -189,12 +207,39 @@ def _check_head(file: Path, head: dict[str, list[str]], labelled: bool) -> None:
         raise DataError(
             f"{file}: its values have time stamps (@timestamps true); write evenly spaced values without them"
         )
-    if labelled and not _has_classes(head):
-        raise DataError(f"{file}: its sequences have no classes (@classLabel true and the classes are needed)")
+    if labelled and not _has_labels(head):
+        raise DataError(
+            f"{file}: its sequences have no classes and no numbers (@classLabel true and the classes, or @targetLabel true, "
+            "is needed)"
+        )
 
 
-def _has_classes(head: dict[str, list[str]]) -> bool:
-    return head.get("classlabel", ["false"])[0].lower() == "true"
+def _has_labels(head: dict[str, list[str]], *words: str) -> bool:
+    return any((head.get(word) or ["false"])[0].lower() == "true" for word in words or ("classlabel", "targetlabel"))
+
+
+def answer_of(source: Path) -> Answer:
+    """What the labels of a ``.ts`` or an NPZ file look like, which is not read whole for it."""
+    if source.suffix.lower() == ".ts":
+        return "number" if has_numbers(source) else "class"
+    try:
+        with np.load(source, allow_pickle=False) as archive:
+            labels = archive["labels"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        return "class"  # loading says what is wrong
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return "labels"
+    return "number" if numbers.reason([str(v) for v in labels.flatten().tolist()]) else "class"
+
+
+def has_numbers(file: Path) -> bool:
+    """Whether the head of a ``.ts`` file says that its sequences have a number each."""
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            word, *rest = line.lower().split() or [""]
+            if word in ("@targetlabel", "@data"):
+                return rest[:1] == ["true"]
+    return False
 
 
 def _case(file: Path, number: int, dimensions: list[str]) -> Array:
@@ -223,31 +268,35 @@ def _without_padding(values: Array) -> Array:
 
 @dataclass(frozen=True)
 class LongColumns:
-    """Which column of a long table is what."""
+    """Which column of a long table is what, and what its labels look like."""
 
     id: str
     label: str
+    answer: Answer
 
 
 def long_columns(frame: pl.DataFrame) -> LongColumns | None:
     """The columns of a long table of sequences with classes, by their names; None where it is none.
 
-    A label counts only if it is the same along each sequence, if there are several, and fewer than sequences.
+    A label counts only if it is the same along each sequence, if there are several, and, where it is no number, fewer than
+    sequences.
     """
     for id in frame.columns:
         if id.lower() not in IDS or frame[id].null_count() or not 2 <= frame[id].n_unique() <= frame.height / 2:
             continue
         for label in frame.columns:
             if label.lower() in LABELS and label != id and _constant(frame, id, label):
-                return LongColumns(id, label)
+                labels = frame.group_by(id).agg(pl.col(label).first())[label].cast(pl.String).to_list()
+                return LongColumns(id, label, "number" if numbers.reason(labels) else "class")
     return None
 
 
 def _constant(frame: pl.DataFrame, id: str, label: str) -> bool:
-    if not table.could_be_classes(frame[label]):
+    number = frame[label].dtype.is_numeric() and not frame[label].null_count()
+    if not number and not table.could_be_classes(frame[label]):
         return False
     each = frame.group_by(id).agg(pl.col(label).n_unique().alias("different"))
-    return bool((each["different"] == 1).all()) and 2 <= frame[label].n_unique() < len(each)
+    return bool((each["different"] == 1).all()) and 2 <= frame[label].n_unique() < len(each) + number
 
 
 def _long(source: Path, label: str | None, id: str | None) -> Sequences:
@@ -259,7 +308,7 @@ def _long(source: Path, label: str | None, id: str | None) -> Sequences:
     id = id or (by_name.id if by_name else next((n for n in frame.columns if n.lower() in IDS), None))
     label = label or (by_name.label if by_name else next((n for n in frame.columns if n.lower() in LABELS), None))
     if id is None or label is None:
-        lacking = "which sequence a row is of (--id)" if id is None else "the class (--label)"
+        lacking = "which sequence a row is of (--id)" if id is None else "the class or the number (--label)"
         raise DataError(f"{source}: no column says {lacking}; its columns are {', '.join(frame.columns)}")
     for name in (id, label):
         if frame[name].null_count():
@@ -276,7 +325,7 @@ def _long(source: Path, label: str | None, id: str | None) -> Sequences:
         if other is not None:
             raise DataError(
                 f"{source}, {table.row(source, other)}: the label of {id} {name!r} changes from {classes_of[own[0]]!r} to "
-                f"{classes_of[other]!r}; a sequence has one class"
+                f"{classes_of[other]!r}; a sequence has one label"
             )
     return Sequences(
         values=[values[own] for own in rows.values()],
@@ -285,8 +334,9 @@ def _long(source: Path, label: str | None, id: str | None) -> Sequences:
         items=[f"{id} {name}" for name in rows],
         channels=channels.columns,
         given=None,
-        form=f"told apart by column {id!r}, of the classes in column {label!r}",
+        form=f"told apart by column {id!r}, with the labels in column {label!r}",
         id=id,
+        label=label,
     )
 
 
@@ -356,13 +406,30 @@ def holds_sequences(source: Path) -> bool:
 def _arrays(source: Path) -> Sequences:
     arrays = arrays_of(source, "values", "labels")
     values, labels = cut_arrays(source, arrays), arrays["labels"]
-    if labels.shape != (len(values),):
-        raise DataError(f"{source}: labels have shape {labels.shape}, and {len(values)} sequences need one label each")
-    names = [str(v) for v in labels.tolist()]
-    classes = [str(v) for v in np.unique(labels).tolist()]
     items = [f"sequence {k + 1}" for k in range(len(values))]
     channels = [f"channel {k + 1}" for k in range(values[0].shape[1])]
-    return Sequences(values, names, classes, items, channels, None, "from arrays")
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        names = _names_of_marks(source, arrays, len(values))
+        return Sequences(values, [], names, items, channels, None, "from arrays", marks=labels)
+    if labels.shape not in ((len(values),), (len(values), 1)):
+        raise DataError(f"{source}: labels have shape {labels.shape}, and {len(values)} sequences need one label each")
+    texts = [str(v) for v in labels.flatten().tolist()]
+    classes = [str(v) for v in np.unique(labels).tolist()]
+    return Sequences(values, texts, classes, items, channels, None, "from arrays")
+
+
+def _names_of_marks(source: Path, arrays: dict[str, NDArray[Any]], count: int) -> list[str]:
+    """The names of several labels at once, which are checked."""
+    labels = arrays["labels"]
+    if len(labels) != count or labels.dtype.kind not in "fiub" or not np.isin(labels, (0, 1)).all():
+        raise DataError(
+            f"{source}: labels have shape {labels.shape} ({labels.dtype}), and {count} sequences need a label each, or a row "
+            "of 0 and 1 each"
+        )
+    names = arrays.get("names", np.arange(1, labels.shape[1] + 1))
+    if names.shape != labels.shape[1:]:
+        raise DataError(f"{source}: names have shape {names.shape}, and there are {labels.shape[1]} labels to name")
+    return [str(v) for v in names.tolist()]
 
 
 def arrays_of(source: Path, *needed: str) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Sequences of numbers, of one or several channels and of unequal length, each of a class.
+"""Sequences of numbers, of one or several channels and of unequal length, each with a class, a number or several labels.
 
 How they are written is :mod:`sequence_files`' concern; here they are split, scaled and padded.
 """
@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.data import sequence_files
-from pellucid.lab.data.classes import Answers, always_the_most_frequent, judgement, strongest
+from pellucid.lab.data import numbers, sequence_files
+from pellucid.lab.data.asked import Asked
+from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import Progress, sides
 from pellucid.lab.data.inputs import Inputs, understood
+from pellucid.lab.data.labels import of_items
 from pellucid.lab.data.sequence_files import Sequences
 from pellucid.lab.data.series.gaps import Missing, filled_column
 from pellucid.lab.data.split import deviation, digest
+from pellucid.lab.data.summaries import nearest
 from pellucid.lab.data.unlabelled_sequences import find
 from pellucid.lab.task import Split, Task
 
@@ -36,6 +39,7 @@ def load(
     id: str | None = None,
     missing: str | None = None,
     longest: int | None = None,
+    regress: bool | None = None,
     progress: Progress | None = None,
 ) -> Task:
     """Read, split (as the data says, or 70/15/15 % of each class), scale by the training part, pad to the longest.
@@ -46,22 +50,24 @@ def load(
         label, id: columns of a long table; found by their names where None.
         missing: how missing values are filled, within each sequence: ``"linear"`` or ``"last"``.
         longest: steps that are kept of longer sequences; all where None.
+        regress: whether labels are numbers to say, and no classes to tell apart; as they look where None.
         progress: told of each file.
 
     Raises:
-        DataError: it cannot be read, has one class, or lacks values.
+        DataError: it cannot be read, has one class, has labels that are no numbers where they must be, or lacks values.
         ArgumentError: an option that does not fit.
     """
     found = sequence_files.read(source, label=label, id=id, progress=progress)
     facts: list[tuple[str, str]] = []
     values = [v[:longest] for v in _without_gaps(source, found, missing, facts)]
-    labels = [found.classes.index(c) for c in found.labels]
-    if len(found.classes) < 2:
-        raise DataError(f"{source}: there is one class, {found.classes[0]!r}, and telling classes apart needs two")
+    why = _why_numbers(source, found, regress)
+    kinds = found.classes if why is None and found.marks is None else ["all"]
+    if kinds is found.classes and len(kinds) < 2:
+        raise DataError(f"{source}: there is one class, {kinds[0]!r}, and telling classes apart needs two")
+    labels = [kinds.index(c) for c in found.labels] if kinds is found.classes else [0] * len(values)
     contents = [digest(str(v.shape), np.ascontiguousarray(v).tobytes()) for v in values]
-    indices, cautions, how = sides(source, found.classes, labels, contents, found.given, seed)
+    indices, cautions, how = sides(source, kinds, labels, contents, found.given, seed)
     if found.given is not None:
-        how = how.replace("as the folder gives it", "as the data gives it")
         cautions = [caution.replace("items", "sequences") for caution in cautions]
     lengths = np.array([len(v) for v in values], dtype=np.int64)
     steps = np.concatenate([values[i] for i in indices[0]])
@@ -69,60 +75,66 @@ def load(
         raise DataError(
             f"{source}: values reach {np.abs(steps).max():.3g}, which is past what networks compute with; give another unit"
         )
+    parts = [[values[k] for k in i] for i in indices]
+    if why is not None:
+        asked = numbers.asked(source, found.labels, found.label or "number", indices, parts, why)
+    elif found.marks is not None:
+        asked = of_items([torch.from_numpy(found.marks[i]).float() for i in indices], found.classes)
+    else:
+        asked = _classes([torch.tensor(labels)[torch.from_numpy(i)] for i in indices], found.classes, parts)
     mean, spread = steps.mean(0), deviation(steps, 0)
     x = _padded(values, mean, spread)
-    y = torch.tensor(labels, dtype=torch.int64)
     unequal = lengths.min() < lengths.max()
     splits = [
         Split(
             torch.from_numpy(x[i]),
-            y[torch.from_numpy(i)],
+            y,
             torch.from_numpy(lengths[i]) if unequal else None,
             [found.items[k] for k in i],
         )
-        for i in indices
+        for i, y in zip(indices, asked.targets, strict=True)
     ]
     cautions.append("If one person or machine made several sequences, they may lie on both sides of the split.")
-    judged = judgement(splits[0].y, splits[2].y, found.classes)
-    parts = [[values[k] for k in i] for i in indices]
-    answers = [
-        always_the_most_frequent(splits[0].y, len(splits[1]), len(splits[2]), found.classes),
-        nearest(parts[0], splits[0].y, parts[1], parts[2], len(found.classes)),
-    ]
     span = f"{lengths.min():,} to {lengths.max():,}" if unequal else f"{lengths.max():,}"
     count = len(found.channels)
+    marks = b"" if found.marks is None else np.ascontiguousarray(found.marks).tobytes()
     return Task(
         kind="sequences",
         form="sequence",
-        goal="class",
+        goal=asked.goal,
         source=source,
-        title=f"{len(values):,} sequences of {span} steps, {count} channel{'s' if count != 1 else ''}, {len(found.classes)} classes",
+        title=f"{len(values):,} sequences of {span} steps, {count} channel{'s' if count != 1 else ''}, {asked.words}",
         fingerprint=digest(
-            *contents, *found.items, *found.labels, *found.channels, f"sequences {seed} {longest} {how}"
+            *contents,
+            *found.items,
+            *found.labels,
+            *found.channels,
+            *((marks, asked.goal) if asked.goal != "class" else ()),
+            f"sequences {seed} {longest} {how}",
         ),
         channels=count,
         extent=(int(lengths.max()),),
-        outputs=len(found.classes),
-        labels=tuple(found.classes),
+        outputs=asked.outputs,
+        labels=asked.labels,
         horizon=0,
-        scale=(tuple(mean.tolist()), tuple(spread.tolist())),
+        scale=asked.scale or (tuple(mean.tolist()), tuple(spread.tolist())),
         step="",
-        metric=judged.metric,
-        baseline=strongest(answers, splits[1].y, splits[2].y, judged.metric),
+        metric=asked.metric,
+        baseline=asked.baseline,
         train=splits[0],
         valid=splits[1],
         test=splits[2],
         facts=(
             ("Sequences", f"{len(values):,} of {span} steps, {found.form}"),
             ("Channels", ", ".join(found.channels) if count <= 20 else f"{count}"),
-            ("Classes", str(len(found.classes))),
+            *asked.facts[:1],
             ("Split", how),
             ("Lengths", "each sequence is seen to its own end, and nothing behind it" if unequal else "all equal"),
             ("Scaling", "mean and deviation of the training part's steps, per channel"),
             *facts,
-            *judged.facts,
+            *asked.facts[1:],
         ),
-        cautions=(*cautions, *judged.cautions),
+        cautions=(*cautions, *asked.cautions),
         preprocessing={
             "kind": "sequences",
             "channels": found.channels,
@@ -131,9 +143,48 @@ def load(
             "missing": missing,
             "mean": mean.tolist(),
             "deviation": spread.tolist(),
-            "classes": found.classes,
+            "classes": list(asked.labels),
         },
+        figures=asked.figures,
+        class_weights=asked.class_weights,
+    )
+
+
+def _why_numbers(source: Path, found: Sequences, regress: bool | None) -> str | None:
+    """Why a number is asked of each sequence, in words; None where it is not."""
+    if found.marks is not None:
+        if regress:
+            raise ArgumentError(
+                f"{source}: each sequence has {found.marks.shape[1]} labels, and --regress asks for one number"
+            )
+        return None
+    if regress is not None:
+        return "--regress asks for it" if regress else None
+    if found.numbers is not None:
+        return "the file says @targetLabel" if found.numbers else None
+    why = numbers.reason(found.labels)
+    return why and f"{why} (--no-regress tells them apart as classes)"
+
+
+def _classes(targets: list[Tensor], classes: list[str], parts: Sequence[Sequence[Array]]) -> Asked:
+    """The class of each sequence."""
+    judged = judgement(targets[0], targets[2], classes)
+    answers = [
+        always_the_most_frequent(targets[0], len(targets[1]), len(targets[2]), classes),
+        nearest(parts[0], targets[0], parts[1], parts[2], len(classes)),
+    ]
+    return Asked(
+        goal="class",
+        words=f"{len(classes)} classes",
+        targets=targets,
+        outputs=len(classes),
+        labels=tuple(classes),
+        scale=(),
+        metric=judged.metric,
         figures=judged.figures,
+        baseline=strongest(answers, targets[1], targets[2], judged.metric),
+        facts=(("Classes", str(len(classes))), *judged.facts),
+        cautions=judged.cautions,
         class_weights=judged.weights,
     )
 
@@ -206,26 +257,3 @@ def _filled(column: Array, how: str) -> Array:
     begins = int((~np.isnan(column)).argmax())
     rest = filled_column(column[begins:], "linear" if how == "linear" else "last")
     return np.concatenate([np.full(begins, column[begins]), rest])
-
-
-def nearest(train: list[Array], train_y: Tensor, valid: list[Array], test: list[Array], classes: int) -> Answers:
-    """The class of the training sequence with the nearest summary; summaries are scaled by the training part's deviations."""
-    known = np.stack([summary(v) for v in train])
-    spread = deviation(known, 0)
-
-    def answers(part: list[Array]) -> Tensor:
-        asked = np.stack([summary(v) for v in part])
-        distances = torch.cdist(torch.from_numpy(asked / spread), torch.from_numpy(known / spread))
-        return torch.nn.functional.one_hot(train_y[distances.argmin(1)], classes).float()
-
-    sentence = (
-        "Says the class of the training sequence that is nearest in each channel's mean, deviation, lowest, highest, first "
-        "and last value, and in length."
-    )
-    return Answers("nearest summary", sentence, answers(valid), answers(test))
-
-
-def summary(values: Array) -> Array:
-    """(T, C) to (6 C + 1): mean, deviation, lowest, highest, first and last value of each channel, and the length."""
-    parts = [values.mean(0), values.std(0), values.min(0), values.max(0), values[0], values[-1], [len(values)]]
-    return np.concatenate(parts)

@@ -45,9 +45,14 @@ def stratified(
     for label, name in enumerate(classes):
         own = [members for members in groups.values() if labels[members[0]] == label]
         if len(own) < 3:
+            whose, remedy = (
+                (f"the class {name!r}", "items to it or remove the class")
+                if len(classes) > 1
+                else ("the data", "items")
+            )
             raise DataError(
-                f"{source}: the class {name!r} has {len(own)} different item{'s' if len(own) != 1 else ''}, and "
-                "training, validation and test need at least one each; add items to it or remove the class"
+                f"{source}: {whose} has {len(own)} different item{'s' if len(own) != 1 else ''}, and "
+                f"training, validation and test need at least one each; add {remedy}"
             )
         order = generator.permutation(len(own))
         test = max(1, round(FRACTIONS[2] * len(own)))

@@ -13,8 +13,10 @@ from pellucid.errors import DataError
 PARQUET = (".parquet", ".pq")
 
 
-def read(source: Path, nulls: tuple[str, ...] = ("", "NA", "NaN", "nan")) -> pl.DataFrame:
+def read(source: Path, nulls: tuple[str, ...] = ("", "NA", "NaN", "nan"), header: bool = True) -> pl.DataFrame:
     """The table, numbers as numbers, times as text or times; ``nulls`` are the cells that count as empty.
+
+    Columns are numbered where a CSV file has no ``header``.
 
     Raises:
         DataError: the file is no table, is empty, or is not UTF-8.
@@ -32,6 +34,7 @@ def read(source: Path, nulls: tuple[str, ...] = ("", "NA", "NaN", "nan")) -> pl.
                 separator=separator,
                 decimal_comma=decimal_comma,
                 null_values=list(nulls),
+                has_header=header,
             )
     except pl.exceptions.NoDataError:
         raise DataError(f"{source}: the file is empty; give a table with a header line") from None
@@ -43,6 +46,13 @@ def read(source: Path, nulls: tuple[str, ...] = ("", "NA", "NaN", "nan")) -> pl.
     if table.height == 0:
         raise DataError(f"{source}: the table has a header and no rows; add rows")
     return table
+
+
+def begins_with_numbers(source: Path) -> bool:
+    """Whether a CSV file's first line holds numbers alone, and so no names."""
+    with source.open(encoding="utf-8-sig", errors="replace") as handle:
+        cells = handle.readline().replace(";", ",").replace("\t", ",").split(",")
+    return all(re.fullmatch(r"[-+]?\d+(\.\d*)?", cell.strip()) for cell in cells)
 
 
 def is_words(column: pl.Series) -> bool:

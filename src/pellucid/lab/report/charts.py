@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from pellucid.lab.results import BaselineResult, Candidate, Comparison, Forecast
+from pellucid.lab.results import BaselineResult, Candidate, Comparison, Forecast, Roll
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
@@ -167,6 +167,44 @@ def forecasts(candidates: Sequence[Candidate], baseline: BaselineResult) -> list
             lines.append((baseline.name, "#888888", baseline.forecast[k]))
         plots.append(forecast(window, lines))
     return plots
+
+
+def numbers(pairs: Sequence[tuple[float, float]], name: str, colour: str) -> Markup:
+    """A point for each test item: across what is true, up what the network said; on the line the two are equal."""
+    values = [v for pair in pairs for v in pair]
+    room = (max(values) - min(values)) * 0.04 or 1
+    x = Scale(min(values) - room, max(values) + room, 56, 328)
+    y = Scale(x.low, x.high, 268, 12)
+    body = [_axis(x, 268, 12, 4), _side(y, 56, 328)]
+    body.append('<line x1="56" y1="268" x2="328" y2="12" class="base"/>')
+    body += [f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="2.6" fill="{colour}" opacity=".55"/>' for a, b in pairs]
+    body.append(_text(192, 302, "true", anchor="middle", kind="small"))
+    body.append(_text(60, 24, f"said by the {name}", kind="small"))
+    return svg(340, 308, f"What the {name} said of each number", body)
+
+
+def roll(found: Roll, name: str, colour: str) -> Markup:
+    """A row for each label, a column for each step: the fill is how probable it was said to be, the frame that it held."""
+    cell, left, top = 10, 56, 6
+    body = []
+    for row, label in enumerate(reversed(found.labels)):
+        at = len(found.labels) - 1 - row
+        y = top + row * cell
+        body.append(_text(left - 5, y + 9, _short(label, 7), anchor="end", kind="small"))
+        for step, (held, said) in enumerate(zip(found.actual[at], found.said[at], strict=True)):
+            x = left + step * cell
+            if said >= 0.02:
+                fill = f'fill="{colour}" fill-opacity="{said:.2f}"'
+                body.append(f'<rect x="{x}" y="{y}" width="{cell - 1}" height="{cell - 1}" {fill}/>')
+            if held:
+                body.append(f'<rect x="{x + 0.5}" y="{y + 0.5}" width="{cell - 2}" height="{cell - 2}" class="held"/>')
+    steps = len(found.actual[0]) if found.actual else 0
+    body.append(
+        _text(left, top + len(found.labels) * cell + 14, f"steps 2 to {steps + 1} of {found.item}", kind="small")
+    )
+    return svg(
+        left + max(steps, 20) * cell + 8, top + len(found.labels) * cell + 22, f"What the {name} expected next", body
+    )
 
 
 def reach(comparison: Comparison) -> Markup | None:

@@ -39,6 +39,8 @@ def render(comparison: Comparison) -> str:
         confusions=[
             (c, _confusion(comparison, c), _mistakes(comparison, c)) for c in comparison.candidates if c.confusion
         ],
+        numbers=[charts.numbers(c.numbers, c.label, colours[c.name]) for c in comparison.candidates if c.numbers],
+        rolls=[(c.label, charts.roll(c.roll, c.label, colours[c.name])) for c in comparison.candidates if c.roll],
         reach=charts.reach(comparison),
         need=charts.need(comparison),
         by_data=charts.by_data(comparison),

@@ -1,0 +1,76 @@
+"""Which of several labels hold, any number at once: of an item as a whole, or of the step that follows each.
+
+Logits (N, labels) or (N, T, labels) against the same of 0 and 1, and -1 behind an item's last step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pellucid.lab.data.labels import frequency
+from pellucid.lab.goals.goal import Ask, Goal, Table, last_step
+
+if TYPE_CHECKING:
+    from pellucid.lab.data.inputs import Inputs
+    from pellucid.lab.recipe import Recipe
+    from pellucid.lab.task import Lesson, Task
+
+
+def _loss(prediction: Tensor, target: Tensor, _: Lesson) -> Tensor:
+    """-ln of the probability of all labels of an item or a step, each label independent of the others."""
+    asked = target[..., 0] >= 0
+    each = F.binary_cross_entropy_with_logits(prediction, target.clamp(min=0), reduction="none")
+    return each.sum(-1)[asked].mean()
+
+
+def _begin(model: nn.Module, lesson: Lesson) -> None:
+    """Let the head say at first how often each label holds, and not one half, which Adam's even steps take long to leave."""
+    head = model.get_submodule("head")
+    assert isinstance(head, nn.Linear)
+    target = lesson.train.y
+    with torch.no_grad():
+        head.bias.copy_(frequency(target[target[..., 0] >= 0]))
+
+
+def _weight(target: Tensor, _: Lesson) -> float:
+    return float((target[..., 0] >= 0).sum())
+
+
+def _words(labels: tuple[str, ...], there: Tensor) -> str:
+    return " ".join(labels[k] for k in there.nonzero()[:, 0].tolist())
+
+
+def _said(task: Task, prediction: Tensor) -> list[str]:
+    """The labels that are more probable than not; of steps those after the last."""
+    if prediction.dim() == 3:
+        prediction = last_step(prediction, task.test.lengths)[:, 0]
+    return [_words(task.labels, row > 0) for row in prediction]
+
+
+def _table(kept: Recipe, given: Inputs, ask: Ask, _: int) -> Table:
+    outputs = ask(given)
+    if outputs[0].dim() == 3:
+        outputs = [last_step(output, given.lengths)[:, 0] for output in outputs]
+    shares = torch.stack([output.double().sigmoid() for output in outputs]).mean(0)
+    rows: list[tuple[str | int | float, ...]] = [
+        (item, _words(kept.labels, own > 0.5), *own.tolist()) for item, own in zip(given.items, shares, strict=True)
+    ]
+    return ("item", "answer", *(f"p({label})" for label in kept.labels)), rows
+
+
+WHOLE = Goal(
+    every_step=False,
+    loss=_loss,
+    weight=_weight,
+    said=_said,
+    table=_table,
+    outputs=("logits", (("probabilities", "Sigmoid"),)),
+    axes=lambda kept: [kept.outputs],
+    begin=_begin,
+)
+NEXT = replace(WHOLE, every_step=True, axes=lambda kept: ["time", kept.outputs])
