@@ -53,17 +53,15 @@ def application(opened: Opened, token: str, port: int) -> Starlette:
 
     async def item(request: Request) -> Response:
         """A file that a person gives: its number among the items."""
-        if opened.read is None:
-            return _sentence("nothing can be given here: the model was opened with its own input", 400)
-        read, data = opened.read, bytearray()
+        data = bytearray()
         async for part in request.stream():
             data += part
             if len(data) > LARGEST:
                 return _sentence(f"the file is larger than {LARGEST // 2**20} MB; give a smaller one", 413)
 
         def add() -> dict[str, int]:
-            opened.items.append(read(request.query_params.get("name", "given"), bytes(data)))
-            return {"item": len(opened.items) - 1}
+            first, count = opened.give(request.query_params.get("name", ""), bytes(data))
+            return {"item": first, "count": count}
 
         return await _answered(add)
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Opened
+from pellucid.web.questions.answering import Answering
 from pellucid.web.questions.overview import Input, Layers, Overview
 from pellucid.web.questions.question import Answer, Question, key
 
@@ -15,6 +16,7 @@ QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
     "input": Input,
     "layers": Layers,
+    "answer": Answering,
 }
 
 
