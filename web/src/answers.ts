@@ -15,9 +15,15 @@ export interface Overview {
   form: 'image' | 'sequence' | 'tokens';
   labels: string[];
   columns: string[];
-  takes: boolean;
+  takes: Takes | null;
   items: { name: string; answer: string }[];
   networks: Network[];
+}
+
+export interface Takes {
+  suffixes: string[];
+  text: boolean; // may be typed
+  board: { height: number; width: number; ground: number } | null; // to draw on, and how bright it is before
 }
 
 export interface Input {
@@ -28,6 +34,7 @@ export interface Input {
   image?: Tile; // (C, H, W)
   tokens?: string[];
   values?: number[][] | null; // (T, I), null where there are too many
+  own?: number[][] | null; // the same in their own unit
   tile?: Tile; // (T, I)
 }
 

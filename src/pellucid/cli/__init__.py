@@ -24,6 +24,7 @@ from pellucid.cli.export import export
 from pellucid.cli.predict import predict
 from pellucid.cli.runs import runs
 from pellucid.cli.sample import sample
+from pellucid.cli.see import see
 from pellucid.cli.size import size
 
 app = App(
@@ -31,7 +32,7 @@ app = App(
     help="The classic deep networks, open: compare a CNN, an RNN, an LSTM and a GRU on your own data.",
     help_format="plaintext",
 )
-for command in (compare, predict, export, runs, claims, size, sample, cell, doctor):
+for command in (compare, see, predict, export, runs, claims, size, sample, cell, doctor):
     app.command(command)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -24,6 +22,7 @@ from pellucid.lab.bodies import (
     SpectrogramConvolutions,
 )
 from pellucid.lab.goals import GOALS
+from pellucid.lab.named import run_named, said
 from pellucid.lab.task import Described, Task
 
 NAMES = ("cnn", "rnn", "lstm", "gru")
@@ -155,18 +154,8 @@ def blueprint(wanted: str) -> Blueprint:
 
 def load_cell(wanted: str) -> Cell:
     """A person's own cell; the file is run, because the person named it."""
-    file, _, name = wanted.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise DataError(f"{file}: there is no such file; give a cell as my_cell.py:MyCell")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise DataError(f"{file}: not a Python file; give a cell as my_cell.py:MyCell")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise DataError(f"{file}: running the file failed with {_said(error)}") from error
+    module, name = run_named(wanted, "a cell as my_cell.py:MyCell")
+    file = wanted.rpartition(":")[0]
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, Cell)):
         cells = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Cell) and v is not Cell]
@@ -177,15 +166,10 @@ def load_cell(wanted: str) -> Cell:
         cell = found()
     except (Exception, SystemExit) as error:
         raise DataError(
-            f"{file}: making a {name}() failed with {_said(error)}; a cell that is compared needs no arguments"
+            f"{file}: making a {name}() failed with {said(error)}; a cell that is compared needs no arguments"
         ) from error
     cell.derivative()
     return cell
-
-
-def _said(error: BaseException) -> str:
-    first = (str(error).splitlines() or [""])[0]
-    return type(error).__name__ + (f": {first}" if first else "")
 
 
 def solve_width(size: Size, wanted: int) -> int:

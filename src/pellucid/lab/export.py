@@ -58,7 +58,8 @@ def export(
     run = Run(folder)
     kept = recipe.read(run)
     model = kept.network(run, network, seed, cell)
-    x, lengths = recipe.items(run)
+    kept_items, _ = recipe.items(run)
+    x, lengths = kept_items.x, kept_items.lengths
     made = _model(kept, model, kept.member(network).name, seed, lengths is not None)
     worst = max(_difference(made, model, *case) for case in _cases(kept, x, lengths, model.body.least))
     if not worst <= TOLERANCE:

@@ -87,7 +87,7 @@ def predict(
     """
     run = Run(folder)
     kept = recipe.read(run)
-    given = _inputs(kept, data, column, prompt)
+    given = prepare(kept, data, column, prompt)
     if length < 1:
         raise ArgumentError(f"length is {length}; give 1 or more characters to write")
     name = kept.member(network).name if network is not None else _chosen(run)
@@ -109,7 +109,13 @@ def _chosen(run: Run) -> str:
     return found.verdict.choice
 
 
-def _inputs(kept: Recipe, data: Path | None, column: str | None, prompt: str | None) -> Inputs:
+def prepare(kept: Recipe, data: Path | None, column: str | None = None, prompt: str | None = None) -> Inputs:
+    """New data as a run's networks see it. The arguments are those of :func:`predict`.
+
+    Raises:
+        DataError: the data cannot be used.
+        ArgumentError: there is none, or an option that says nothing for this kind of data.
+    """
     if column is not None and kept.kind != "text":
         raise ArgumentError(f"--text names a column of texts, and this run is of {kept.kind}; leave it out")
     if prompt is not None and (kept.kind != "characters" or data is not None):

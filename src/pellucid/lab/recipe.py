@@ -1,14 +1,18 @@
 """What a run keeps beside its models so that they can be made and fed again without the data they came from.
 
 task.json            sizes, labels and preprocessing of the task, and how wide each network is
-items.safetensors    the first few test items as the networks see them: an exported model is checked on these
+items.safetensors    a few test items as the networks see them, their right answers and names: an exported model is checked on
+                     these, and a page shows what the networks do with them
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -17,12 +21,14 @@ from torch import Tensor
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.bodies import Network
 from pellucid.lab.candidates import Blueprint, blueprint
+from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.plan import Plan
 from pellucid.lab.results import Record
 from pellucid.lab.runs import Run, safe, write, write_bytes
-from pellucid.lab.task import Form, Goal, Kind
+from pellucid.lab.task import Form, Goal, Kind, Split
 
-ITEMS = 8  # test items that are kept
+ITEMS = (8, 32)  # test items that are kept: the fewest, and the most where they are small
+NUMBERS = 2**20  # of their input that are kept, if that is more than the fewest items have
 
 
 class Member(Record):
@@ -121,10 +127,10 @@ def keep(made: Plan, run: Run) -> None:
         write(path, _recipe(made).model_dump_json(indent=1))
     path = run.file("items.safetensors")
     if not path.exists():
-        tensors = {"x": task.test.x[:ITEMS].contiguous()}
-        if task.test.lengths is not None:
-            tensors["lengths"] = task.test.lengths[:ITEMS].contiguous()
-        write_bytes(path, save(tensors))
+        some = _some(task.test)
+        tensors = {"x": some.x, "y": some.y, "lengths": some.lengths, "scales": some.scales}
+        given = {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}
+        write_bytes(path, save(given, {"pellucid": json.dumps({"items": some.items}, ensure_ascii=False)}))
 
 
 def read(run: Run) -> Recipe:
@@ -147,8 +153,8 @@ def read(run: Run) -> Recipe:
         ) from None
 
 
-def items(run: Run) -> tuple[Tensor, Tensor | None]:
-    """The kept test items: ``x`` and ``lengths`` of a split.
+def items(run: Run) -> tuple[Inputs, Tensor | None]:
+    """The kept test items, and their right answers as a split has them; older runs kept neither answers nor names.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -156,12 +162,23 @@ def items(run: Run) -> tuple[Tensor, Tensor | None]:
     path = run.folder / "items.safetensors"
     try:
         with safe_open(path, "pt") as f:
-            return f.get_tensor("x"), f.get_tensor("lengths") if "lengths" in f.keys() else None  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+            found = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+            about = json.loads((f.metadata() or {}).get("pellucid", "{}"))
+        x, names = found["x"], about.get("items")
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise DataError(
             f"{path}: cannot be read ({str(error).splitlines()[0]}); remove this file, and the same compare command "
             "writes it again"
         ) from None
+    names = names or [f"test item {k + 1}" for k in range(len(x))]
+    return Inputs(x, found.get("lengths"), names, found.get("scales")), found.get("y")
+
+
+def _some(test: Split) -> Split:
+    """Items evenly spread over the test part, which is often in order of classes, or of time."""
+    count = int(np.clip(NUMBERS // max(1, test.x[0].numel()), *ITEMS))
+    rows = np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(np.int64)
+    return test.rows(torch.from_numpy(rows))
 
 
 def _recipe(made: Plan) -> Recipe:

@@ -2,7 +2,7 @@
 
 config.json            what was asked
 task.json              sizes, labels and preprocessing, for prediction and export
-items.safetensors      a few test items, for the check of an export
+items.safetensors      a few test items, for the check of an export and the page
 units/*.safetensors    a checkpoint for each unit of work
 models/*.safetensors   the trained networks, one for each seed
 metrics.csv            every epoch of every unit

@@ -4,6 +4,15 @@
 page ask, and ``page/`` is the page, built from ``web/`` at the project's root.
 """
 
-from pellucid.web.see import Page, see
+from pellucid.errors import ArgumentError
+
+try:
+    from pellucid.web.see import Page, see
+except ModuleNotFoundError as error:  # the light install has the layers only
+    if error.name not in ("anyio", "pydantic", "starlette", "uvicorn"):
+        raise
+    raise ArgumentError(
+        f"the page needs {error.name}, which is not installed; install it with: pip install 'pellucid[see]'"
+    ) from None
 
 __all__ = ["Page", "see"]

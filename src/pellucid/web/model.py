@@ -1,4 +1,4 @@
-"""Opening modules that a person has in memory."""
+"""Opening modules that a person has in memory, or none."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from pellucid.errors import ArgumentError
 from pellucid.web.opened import Form, Item, Opened, Opening
 
 MOST_ITEMS = 64
+
+
+def of_nothing() -> Opened:
+    """The guide alone."""
+    return Opened(title="Pellucid", form="image", networks=[], items=[])
 
 
 def of_models(models: Mapping[str, nn.Module], batch: Tensor, *rest: Tensor) -> Opened:

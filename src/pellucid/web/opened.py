@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
 from pellucid.trace import Trace, trace
+from pellucid.web.reading import Numbers, Reading
 
 Form = Literal["image", "sequence", "tokens"]
 REMEMBERED = 8  # passes kept, the least recently asked for dropped first
+MOST_ITEMS = 512  # that are open at a time
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Item:
         args: what the model is called with: the input as a batch of one, and lengths where it takes them.
         tokens: of a text, what each step's token says; empty elsewhere.
         answer: the right answer in words, where it is known.
+        truth: the right answer as the networks are trained on it: a class (), next tokens (T,) with -1 for what nobody knows,
+            a forecast (horizon, 1) scaled like ``x``; None where it is not known.
+        scale: (2, C) offset and factor of each channel: a value in its own unit is scaled * factor + offset; None where
+            values are their own.
+        ahead: the times that are forecast, as text.
     """
 
     name: str
@@ -35,6 +42,35 @@ class Item:
     args: tuple[Tensor | None, ...]
     tokens: tuple[str, ...] = ()
     answer: str = ""
+    truth: Tensor | None = None
+    scale: Tensor | None = None
+    ahead: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> Tensor:
+        """``x`` in its own unit: an image's channels 0 to 1, a series' columns as the table has them."""
+        if self.scale is None:
+            return self.x
+        offset, factor = (s[:, None, None] if self.x.ndim == 3 else s for s in self.scale)
+        own: Tensor = self.x * factor + offset
+        return own
+
+
+@dataclass(frozen=True)
+class Taking:
+    """What a person may give while the page is open.
+
+    Attributes:
+        read: makes items of a file's name and its bytes; what cannot be read is an error of :mod:`pellucid.errors`.
+        suffixes: of files that can be read.
+        text: whether a text may be typed; it comes as the file ``typed.txt``.
+        drawn: whether a small grey picture may be drawn; it comes as the file ``drawn.png``.
+    """
+
+    read: Callable[[str, bytes], Sequence[Item]]
+    suffixes: tuple[str, ...]
+    text: bool = False
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +112,8 @@ class Opened:
         networks, items: see there. New items may be added at the end while the page is open.
         labels: the classes, or the names of what is forecast; empty where nobody said.
         columns: the names of a sequence's channels; empty where nobody said.
-        read: makes an item of what a person gave: a file's name and its bytes. None where nothing can be given.
+        reading: how outputs are read.
+        takes: what a person may give; None where nothing can be given.
     """
 
     title: str
@@ -85,7 +122,8 @@ class Opened:
     items: list[Item]
     labels: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
-    read: Callable[[str, bytes], Item] | None = None
+    reading: Reading = field(default_factory=Numbers)
+    takes: Taking | None = None
     _passes: OrderedDict[tuple[object, ...], Pass] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -109,6 +147,24 @@ class Opened:
         if not 0 <= number < len(self.items):
             raise ArgumentError(f"item {number} does not exist; there are {len(self.items)}, counted from 0")
         return self.items[number]
+
+    def give(self, name: str, data: bytes) -> tuple[int, int]:
+        """Read what a person gave, and add it to the items; the number of the first new one, and how many are new.
+
+        Raises:
+            DataError: it cannot be read.
+            ArgumentError: nothing can be given here, or no more.
+        """
+        if self.takes is None:
+            raise ArgumentError("nothing can be given here: the model was opened with its own input")
+        items = self.takes.read(name, data)
+        with self._lock:
+            if len(self.items) + len(items) > MOST_ITEMS:
+                raise ArgumentError(
+                    f"{len(self.items)} inputs are open, and there is room for {MOST_ITEMS}; open the page anew"
+                )
+            self.items.extend(items)
+            return len(self.items) - len(items), len(items)
 
     def seen(self, name: str, number: int) -> Pass:
         """What a network computes on an item, without gradients; computed once and kept for the next questions."""

@@ -13,7 +13,7 @@ import uvicorn
 from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
-from pellucid.web.model import of_models
+from pellucid.web.model import of_models, of_nothing
 from pellucid.web.opened import Opened
 from pellucid.web.server import application
 
@@ -47,8 +47,10 @@ class Page:
         return f'<iframe src="{escape(self.url)}" width="100%" height="720" style="border:0"></iframe>'
 
 
-def see(model: nn.Module | Mapping[str, nn.Module], batch: Tensor, *lengths: Tensor) -> Page:
-    """Open a page on a model, or on several side by side, and what they compute on a batch.
+def see(
+    model: nn.Module | Mapping[str, nn.Module] | None = None, batch: Tensor | None = None, *lengths: Tensor
+) -> Page:
+    """Open a page on a model, or on several side by side, and what they compute on a batch; the guide, without arguments.
 
     Args:
         model: any module built from layers of ``pellucid.nn`` or ``torch.nn``'s convolutions; or several by name.
@@ -59,8 +61,12 @@ def see(model: nn.Module | Mapping[str, nn.Module], batch: Tensor, *lengths: Ten
         The page; it is served from a thread of this process.
 
     Raises:
-        ArgumentError: the model cannot be called with the batch, or it has no layer that can be looked into.
+        ArgumentError: the model cannot be called with the batch, or there is no batch.
     """
+    if model is None:
+        return serve(of_nothing())
+    if batch is None:
+        raise ArgumentError("see shows what a model computes on something; give a batch after the model")
     return serve(of_models(model if isinstance(model, Mapping) else {"model": model}, batch, *lengths))
 
 
@@ -74,15 +80,19 @@ def serve(opened: Opened, port: int = 0) -> Page:
     Raises:
         ArgumentError: the port is taken.
     """
+    if not 0 <= port < 2**16:
+        raise ArgumentError(f"port is {port}; give one from 1024 to 65535, or 0 for a free one")
     listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a page that was just closed may be opened anew
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen()  # who is quicker than the server waits for it
     except OSError as error:
         raise ArgumentError(
             f"port {port} cannot be used ({error.strerror}); give another, or 0 for a free one"
         ) from None
     port, token = listener.getsockname()[1], secrets.token_urlsafe(24)
-    config = uvicorn.Config(application(opened, token, port), log_level="error", lifespan="off")
+    config = uvicorn.Config(application(opened, token), log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), name="pellucid page", daemon=True)
     thread.start()

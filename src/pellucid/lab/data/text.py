@@ -147,11 +147,17 @@ def prepare(source: Path, how: Mapping[str, Any], column: str | None = None) -> 
             f"{', '.join(frame.columns)}); name their column with --text"
         )
     _complete(source, frame, name)
-    texts, longest = _texts(source, frame, name), how["longest"]
+    texts = _texts(source, frame, name)
+    return prepare_texts(texts, how, [f"row {k + 1}" for k in range(len(texts))])
+
+
+def prepare_texts(texts: Sequence[str], how: Mapping[str, Any], items: list[str]) -> Inputs:
+    """The same for texts that stand in no table; ``items`` are their names."""
+    longest = how["longest"]
     x, kept = _padded([t[:longest] for t in texts], cutting.again(how))
     longer = sum(len(t) > longest for t in texts)
     notes = (f"{longer:,} of {len(texts):,} texts are longer than {longest} characters and were cut there.",)
-    return Inputs(x, kept, [f"row {k + 1}" for k in range(len(texts))], notes=notes if longer else ())
+    return Inputs(x, kept, items, notes=notes if longer else ())
 
 
 def _complete(source: Path, frame: pl.DataFrame, name: str) -> None:

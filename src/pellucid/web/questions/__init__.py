@@ -8,13 +8,17 @@ from pydantic import ValidationError
 
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Opened
+from pellucid.web.questions.answering import Answering
 from pellucid.web.questions.overview import Input, Layers, Overview
 from pellucid.web.questions.question import Answer, Question, key
+from pellucid.web.questions.thumbnails import Thumbnails
 
 QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
     "input": Input,
     "layers": Layers,
+    "answer": Answering,
+    "thumbnails": Thumbnails,
 }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import pellucid.nn as layers
 from pellucid.cells.cell import Cell
 from pellucid.trace import Seen
-from pellucid.web.opened import Opened
+from pellucid.web.opened import Opened, Taking
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import numbers, tile
 
@@ -26,7 +27,7 @@ class Overview(Question):
             "form": opened.form,
             "labels": list(opened.labels),
             "columns": list(opened.columns),
-            "takes": opened.read is not None,
+            "takes": None if opened.takes is None else _takes(opened, opened.takes),
             "items": [{"name": item.name, "answer": item.answer} for item in opened.items],
             "networks": [
                 {
@@ -47,7 +48,7 @@ class Input(Question):
     item: int
 
     def answer(self, opened: Opened) -> Answer:
-        """An image's channels as a tile (C, H, W); a sequence's numbers (T, I); a text's tokens."""
+        """An image's channels as a tile (C, H, W); a sequence's numbers (T, I), scaled and in their own unit; a text's tokens."""
         item = opened.item(self.item)
         x = item.x
         about: Answer = {"name": item.name, "answer": item.answer, "form": opened.form, "shape": list(x.shape)}
@@ -55,7 +56,12 @@ class Input(Question):
             return about | {"image": tile(x)}
         if opened.form == "tokens":
             return about | {"tokens": list(item.tokens) or [str(int(number)) for number in x]}
-        return about | {"values": numbers(x) if x.numel() <= SHOWN else None, "tile": tile(x)}
+        few = x.numel() <= SHOWN
+        return about | {
+            "values": numbers(x) if few else None,
+            "own": numbers(item.own) if few else None,
+            "tile": tile(x),
+        }
 
 
 class Layers(Question):
@@ -86,6 +92,16 @@ class Layers(Question):
             )
             layer["values"].append({"name": name, "axes": value.axes.split(), "shape": list(value.values.shape)})
         return {"layers": list(found.values())}
+
+
+def _takes(opened: Opened, takes: Taking) -> Answer:
+    """What may be given; of a drawing board its sides, and how bright its ground is, as the items' edges are."""
+    board = None
+    if takes.drawn:
+        height, width = opened.items[0].x.shape[1:]
+        edges = [torch.cat([i.own[0, [0, -1]].flatten(), i.own[0, :, [0, -1]].flatten()]) for i in opened.items[:16]]
+        board = {"height": height, "width": width, "ground": round(float(torch.cat(edges).median()))}
+    return {"suffixes": list(takes.suffixes), "text": takes.text, "board": board}
 
 
 def alone(seen: Seen) -> Tensor:
