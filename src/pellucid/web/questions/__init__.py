@@ -8,13 +8,21 @@ from pydantic import ValidationError
 
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Opened
+from pellucid.web.questions.convolution import Maps, Stages
 from pellucid.web.questions.overview import Input, Layers, Overview
+from pellucid.web.questions.pixel import Leaning, Pixel
 from pellucid.web.questions.question import Answer, Question, key
+from pellucid.web.questions.variant import Variant
 
 QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
     "input": Input,
     "layers": Layers,
+    "stages": Stages,
+    "maps": Maps,
+    "pixel": Pixel,
+    "leaning": Leaning,
+    "variant": Variant,
 }
 
 
