@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -96,10 +97,14 @@ class Pass:
     Attributes:
         seen: by name, as in :class:`pellucid.trace`, of a batch of one.
         output: of the model.
+        runs: the layers in the order in which they ran, each with the tensor that it was called with.
+        leaf: the model's input, where it has numbers and the pass keeps its graph.
     """
 
     seen: Trace
     output: Tensor
+    runs: Sequence[tuple[nn.Module, Tensor]]
+    leaf: Tensor | None = None
 
 
 @dataclass
@@ -181,12 +186,27 @@ class Opened:
         """
         return self._pass(("gradients", name, number, key), name, number, loss)
 
-    def _pass(self, key: tuple[object, ...], name: str, number: int, loss: Callable[[Pass], Tensor] | None) -> Pass:
+    def graph(self, name: str, number: int) -> Pass:
+        """The same pass, whose values keep torch's graph: ask ``torch.autograd.grad`` of any of them, with ``retain_graph``."""
+        return self._pass(("graph", name, number), name, number, None, graph=True)
+
+    def _pass(
+        self,
+        key: tuple[object, ...],
+        name: str,
+        number: int,
+        loss: Callable[[Pass], Tensor] | None,
+        *,
+        graph: bool = False,
+    ) -> Pass:
         item, model = self.item(number), self.network(name).model
         with self._lock:
             if key not in self._passes:
-                with torch.enable_grad(), trace(model, grad=loss is not None) as seen:
-                    done = Pass(seen, model(*item.args))
+                x, *rest = item.args
+                leaf = x.detach().requires_grad_() if graph and x is not None and x.is_floating_point() else None
+                grad = () if graph else loss is not None
+                with torch.enable_grad(), trace(model, grad=grad) as seen, _runs(model) as runs, _out_of_place(model):
+                    done = Pass(seen, model(x if leaf is None else leaf, *rest), runs, leaf)
                     if loss is not None:
                         loss(done).backward()  # type: ignore[no-untyped-call]
                         model.zero_grad(set_to_none=True)
@@ -195,3 +215,31 @@ class Opened:
                     self._passes.popitem(last=False)
             self._passes.move_to_end(key)
             return self._passes[key]
+
+
+@contextmanager
+def _runs(model: nn.Module) -> Iterator[list[tuple[nn.Module, Tensor]]]:
+    """Every layer that is called inside the block, and the first of what it is called with, in order."""
+    runs: list[tuple[nn.Module, Tensor]] = []
+
+    def note(layer: nn.Module, args: tuple[object, ...]) -> None:
+        if args and isinstance(args[0], Tensor):
+            runs.append((layer, args[0]))
+
+    with ExitStack() as undo:
+        for layer in model.modules():
+            undo.callback(layer.register_forward_pre_hook(note).remove)
+        yield runs
+
+
+@contextmanager
+def _out_of_place(model: nn.Module) -> Iterator[None]:
+    """Activations that write over what they are given write elsewhere inside the block: else that could not be seen."""
+    layers = [layer for layer in model.modules() if getattr(layer, "inplace", False) is True]
+    for layer in layers:
+        layer.inplace = False  # type: ignore[assignment]  # torch types a module's attributes as its tensors
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.inplace = True  # type: ignore[assignment]

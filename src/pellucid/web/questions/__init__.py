@@ -9,9 +9,12 @@ from pydantic import ValidationError
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Opened
 from pellucid.web.questions.answering import Answering
+from pellucid.web.questions.convolution import Maps, Stages
 from pellucid.web.questions.overview import Input, Layers, Overview
+from pellucid.web.questions.pixel import Leaning, Pixel
 from pellucid.web.questions.question import Answer, Question, key
 from pellucid.web.questions.thumbnails import Thumbnails
+from pellucid.web.questions.variant import Variant
 
 QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
@@ -19,6 +22,11 @@ QUESTIONS: dict[str, type[Question]] = {
     "layers": Layers,
     "answer": Answering,
     "thumbnails": Thumbnails,
+    "stages": Stages,
+    "maps": Maps,
+    "pixel": Pixel,
+    "leaning": Leaning,
+    "variant": Variant,
 }
 
 
