@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
+from pellucid.nn import Recurrent
 from pellucid.trace import Trace, trace
 from pellucid.web.reading import Numbers, Reading
 
@@ -89,6 +91,9 @@ class Opening:
     sentence: str = ""
 
 
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Pass:
     """One forward pass, and where it was asked for, with the gradient of a number.
@@ -96,10 +101,12 @@ class Pass:
     Attributes:
         seen: by name, as in :class:`pellucid.trace`, of a batch of one.
         output: of the model.
+        given: by the path of each recurrent layer, what it was called with: arguments, and those by name.
     """
 
     seen: Trace
     output: Tensor
+    given: Mapping[str, Given]
 
 
 @dataclass
@@ -185,8 +192,8 @@ class Opened:
         item, model = self.item(number), self.network(name).model
         with self._lock:
             if key not in self._passes:
-                with torch.enable_grad(), trace(model, grad=loss is not None) as seen:
-                    done = Pass(seen, model(*item.args))
+                with torch.enable_grad(), listening(model) as given, trace(model, grad=loss is not None) as seen:
+                    done = Pass(seen, model(*item.args), given)
                     if loss is not None:
                         loss(done).backward()  # type: ignore[no-untyped-call]
                         model.zero_grad(set_to_none=True)
@@ -195,3 +202,20 @@ class Opened:
                     self._passes.popitem(last=False)
             self._passes.move_to_end(key)
             return self._passes[key]
+
+
+@contextmanager
+def listening(model: nn.Module) -> Iterator[dict[str, Given]]:
+    """By path, what each recurrent layer is called with inside the block; of the last call where there are several."""
+    given: dict[str, Given] = {}
+
+    def note(path: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+        return lambda _, args, kwargs: given.update({path: (args, kwargs)})
+
+    layers = [(path, module) for path, module in model.named_modules() if isinstance(module, Recurrent)]
+    handles = [module.register_forward_pre_hook(note(path), with_kwargs=True) for path, module in layers]
+    try:
+        yield given
+    finally:
+        for handle in handles:
+            handle.remove()

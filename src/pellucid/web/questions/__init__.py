@@ -11,12 +11,22 @@ from pellucid.web.opened import Opened
 from pellucid.web.questions.answering import Answering
 from pellucid.web.questions.overview import Input, Layers, Overview
 from pellucid.web.questions.question import Answer, Question, key
+from pellucid.web.questions.recurrence import CellOf, Places
+from pellucid.web.questions.sequence import Line, Sequence
+from pellucid.web.questions.step import Step
+from pellucid.web.questions.telling import Telling
 
 QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
     "input": Input,
     "layers": Layers,
     "answer": Answering,
+    "places": Places,
+    "cell": CellOf,
+    "step": Step,
+    "sequence": Sequence,
+    "line": Line,
+    "telling": Telling,
 }
 
 
