@@ -1,11 +1,13 @@
 // Light or dark: as the system has it, unless the person chose.
 
+import { keep, kept } from './kept';
+
 const KEPT = 'pellucid-theme';
 
 class Dark {
   private query = matchMedia('(prefers-color-scheme: dark)');
   private system = $state(this.query.matches);
-  private chosen = $state(localStorage.getItem(KEPT));
+  private chosen = $state(kept(KEPT));
   on = $derived(this.chosen ? this.chosen === 'dark' : this.system);
 
   constructor() {
@@ -14,7 +16,7 @@ class Dark {
 
   toggle(): void {
     this.chosen = this.on ? 'light' : 'dark';
-    localStorage.setItem(KEPT, this.chosen);
+    keep(KEPT, this.chosen);
   }
 }
 

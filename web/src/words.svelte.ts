@@ -1,13 +1,15 @@
 // The page's languages. Every text of the frame stands here or in the `words.ts` of its view, in both.
 
+import { keep, kept } from './kept';
+
 export type Language = 'en' | 'ko';
 export type Words = Record<string, { en: string; ko: string }>;
 
 const KEPT = 'pellucid-language';
 
 function first(): Language {
-  const kept = localStorage.getItem(KEPT);
-  if (kept === 'en' || kept === 'ko') return kept;
+  const chosen = kept(KEPT);
+  if (chosen === 'en' || chosen === 'ko') return chosen;
   return navigator.language.startsWith('ko') ? 'ko' : 'en';
 }
 
@@ -16,7 +18,7 @@ class Spoken {
 
   choose(language: Language): void {
     this.language = language;
-    localStorage.setItem(KEPT, language);
+    keep(KEPT, language);
     document.documentElement.lang = language;
   }
 }

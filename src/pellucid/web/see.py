@@ -92,7 +92,7 @@ def serve(opened: Opened, port: int = 0) -> Page:
             f"port {port} cannot be used ({error.strerror}); give another, or 0 for a free one"
         ) from None
     port, token = listener.getsockname()[1], secrets.token_urlsafe(24)
-    config = uvicorn.Config(application(opened, token, port), log_level="error", lifespan="off")
+    config = uvicorn.Config(application(opened, token), log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), name="pellucid page", daemon=True)
     thread.start()

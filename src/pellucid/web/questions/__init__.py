@@ -20,6 +20,7 @@ from pellucid.web.questions.sofar import SoFar
 from pellucid.web.questions.step import Step
 from pellucid.web.questions.telling import Telling
 from pellucid.web.questions.unit import Attribution, Unit
+from pellucid.web.questions.thumbnails import Thumbnails
 
 QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
@@ -39,6 +40,7 @@ QUESTIONS: dict[str, type[Question]] = {
     "drivers": Drivers,
     "forced": Forced,
     "sofar": SoFar,
+    "thumbnails": Thumbnails,
 }
 
 
