@@ -103,11 +103,13 @@ class Pass:
         seen: by name, as in :class:`pellucid.trace`, of a batch of one.
         output: of the model.
         given: by the path of each recurrent layer, what it was called with: arguments, and those by name.
+        derived: what questions made of the pass and will need again, by names of their own; it goes with the pass.
     """
 
     seen: Trace
     output: Tensor
     given: Mapping[str, Given]
+    derived: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

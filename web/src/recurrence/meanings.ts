@@ -2,7 +2,7 @@
 
 import type { Element } from './answers';
 import { percent, shown } from '../numbers';
-import { say, type Words } from '../words.svelte';
+import { say, spoken, type Words } from '../words.svelte';
 
 const INPUT = { en: 'What the layer reads at this step.', ko: '이 단계에서 층이 읽는 입력입니다.' };
 
@@ -83,7 +83,7 @@ const general = {
 
 /** A sentence on what an element's value does at this step. */
 export function meaning(cell: string, element: Element, value: number | null): string {
-  const values = { percent: value === null ? '–' : percent(value), value: shown(value) };
+  const values = { percent: value === null ? '–' : percent(value).replace(' ', spoken.language === 'ko' ? '' : ' '), value: shown(value) };
   const own = known[cell];
   if (own?.[element.symbol]) return say(own, element.symbol, values);
   const kind = element.gate ? 'gate' : element.kind === 'state' && element.before ? 'before' : element.kind;

@@ -4,6 +4,7 @@ import type { Words } from '../words.svelte';
 
 export const words = {
   diagram: { en: 'One time step of the {cell}', ko: '{cell}의 한 시간 단계' },
+  drawing: { en: 'Drawing the cell', ko: '셀을 그리는 중' },
   tokens: { en: 'Tokens in order of time', ko: '시간 순서의 토큰' },
   token: { en: 'Step {step}: {token}', ko: '{step}단계: {token}' },
   frames: { en: 'The input: {steps} steps of {numbers} numbers', ko: '입력: {steps}단계, 단계마다 수 {numbers}개' },
@@ -63,6 +64,7 @@ export const words = {
   compare: { en: 'Compare', ko: '비교' },
   drop: { en: 'Drop unit {unit}', ko: '{unit}번 유닛 빼기' },
   gatesOf: { en: 'The gates of unit {unit} over time', ko: '시간에 따른 {unit}번 유닛의 게이트' },
-  statesOf: { en: 'The states of unit {unit} over time', ko: '시간에 따른 {unit}번 유닛의 상태' },
+  memoryOf: { en: 'The memory of unit {unit} over time', ko: '시간에 따른 {unit}번 유닛의 기억' },
+  othersOf: { en: 'Other values of unit {unit} over time', ko: '시간에 따른 {unit}번 유닛의 다른 값' },
   valueOf: { en: '{name} of the units {units} over time', ko: '시간에 따른 유닛 {units}의 {name}' },
 } satisfies Words;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from inspect import signature
 
 from torch import Tensor
@@ -16,11 +16,13 @@ from pellucid.cells.graph import Node
 from pellucid.cells.text import Text
 from pellucid.errors import ArgumentError
 from pellucid.inside.along import Along, along
+from pellucid.inside.saturation import is_gate as in_range
 from pellucid.nn import Recurrent
 from pellucid.web.opened import Opened, Pass
 from pellucid.web.questions.question import Answer, Question
 
 ROOM = 34.0  # below every row of a drawing, for numbers
+drawn = lru_cache(maxsize=32)(diagram)  # a large cell takes a second or two to arrange
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Run:
         x = called.pop("input")
         return along(self.layer, self.done.seen, x, place=self.place, path=self.path, **called)
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """The steps that exist."""
         return int(self.along.ends[0])
@@ -73,15 +75,25 @@ class Run:
         """Every value that a trace shows, in the order of the equations."""
         return {name: node for name, node in self.along.graph.named.items() if node.varies}
 
-    @property
+    @cached_property
     def memory(self) -> tuple[str, str]:
         """The state that is carried longest (the first whose equation keeps a part of it, else the output), and the gate that keeps it or ""."""
         graph = self.along.graph
         for name, before in graph.states.items():
             gate = patterns.keeper(graph.after[name], before)
-            if gate is not None and is_gate(gate) and gate.name:
+            if gate is not None and gate.name and in_range(self.done.seen[f"{self.name}.{gate.name}"]):
                 return name, gate.name
         return next(iter(graph.states)), ""
+
+    @cached_property
+    def most(self) -> float:
+        """The largest size that the memory reaches: the range on which values without bounds are shown."""
+        return float(self.values(self.memory[0]).abs().max())
+
+    @cached_property
+    def most_read(self) -> float:
+        """The largest size of what the layer reads."""
+        return float(self.values("x").abs().max())
 
     def check_step(self, step: int) -> None:
         """Raise an ArgumentError where there is no such step."""
@@ -97,13 +109,16 @@ class Run:
 def runs(opened: Opened, network: str, item: int) -> list[Run]:
     """Every direction of every recurrent layer that ran, in the order in which they ran."""
     done = opened.seen(network, item)
+    if "runs" in done.derived:
+        return done.derived["runs"]  # type: ignore[no-any-return]
     modules = dict(opened.network(network).model.named_modules())
-    found = []
+    found: list[Run] = []
     for path in done.given:
         layer = modules[path]
         assert isinstance(layer, Recurrent)
         places = [f"l{number}{direction}" for number in range(layer.num_layers) for direction in layer.directions]
         found += [Run(done, path, place, layer) for place in places]
+    done.derived["runs"] = found
     return found
 
 
@@ -168,30 +183,31 @@ class CellOf(OfLayer):
     def answer(self, opened: Opened) -> Answer:
         """The SVG text and its size; of each element where it is, what it is called, its equation, and that with places for numbers."""
         run = self.run(opened)
-        drawing = diagram(run.layer.cell, run.along.variant, ROOM)
-        text = Text({drawn.element.node for drawn in drawing.elements if drawn.element.node is not None})
+        drawing = drawn(run.layer.cell, run.along.variant, ROOM)
+        text = Text({e.element.node for e in drawing.elements if e.element.node is not None})
         return {
             "name": run.layer.cell.name,
             "svg": drawing.svg,
             "width": round(drawing.width, 1),
             "height": round(drawing.height, 1),
-            "elements": [_element(drawn, text) for drawn in drawing.elements],
+            "elements": [_element(e, text) for e in drawing.elements],
         }
 
 
-def _element(drawn: Drawn, text: Text) -> Answer:
-    node = drawn.element.node
+def _element(placed: Drawn, text: Text) -> Answer:
+    element = placed.element
+    node = element.node
     low, high = (-math.inf, math.inf) if node is None else bounds(node)
     return {
-        "value": drawn.element.value,
-        "kind": drawn.element.kind,
-        "text": drawn.element.text,
-        "name": drawn.element.name or (node.name if node is not None else ""),
-        "before": drawn.element.time == "t−1",
-        "x": round(drawn.x, 1),
-        "y": round(drawn.y, 1),
-        "half": round(drawn.half, 1),
-        "tall": round(drawn.tall, 1),
+        "value": element.value,
+        "kind": element.kind,
+        "text": element.text,
+        "name": element.name or (node.name if node is not None else ""),
+        "before": element.time == "t−1",
+        "x": round(placed.x, 1),
+        "y": round(placed.y, 1),
+        "half": round(placed.half, 1),
+        "tall": round(placed.tall, 1),
         "symbol": "x_t" if node is None else text.called(node),
         "equation": "" if node is None or node.is_leaf else text.equation(node),
         "filled": [] if node is None else [[_piece(p) for p in line] for line in text.filled(node)],

@@ -31,12 +31,11 @@ class Step(OfLayer):
             run.check_unit(self.unit)
         values = {node: value for node, value in run.along.values(self.step).items() if value.dim() < 2}
         x = run.along.inputs[self.step, 0]
-        most = float(run.values(run.memory[0]).abs().max())
         return {
             "numbers": {str(node.index): self._number(node, value) for node, value in values.items()}
             | {"x": rounded(float(x[0])) if len(x) == 1 else None},
-            "tiles": {str(node.index): _tile(node, value, most) for node, value in values.items() if node.varies}
-            | {"x": _around(x, float(run.values("x").abs().max()))},
+            "tiles": {str(node.index): _tile(node, value, run.most) for node, value in values.items() if node.varies}
+            | {"x": _around(x, run.most_read)},
         }
 
     def _number(self, node: Node, value: Tensor) -> float | None:

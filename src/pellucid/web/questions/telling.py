@@ -11,6 +11,7 @@ from pellucid.web.questions.recurrence import OfLayer
 from pellucid.web.questions.step import rounded
 
 LEAST = 0.05  # of the memory's largest value: what is lost below it is not called forgotten
+FALL = 0.2  # of a gate: a lesser one is not called forgetting
 WHILE = 8  # steps for which a gate should have kept what it then drops
 
 
@@ -46,7 +47,8 @@ class Telling(OfLayer):
 def forgotten(keeps: Tensor, before: Tensor) -> Tensor:
     """(T, H): how far the gate falls at each step, times what there was to forget, times how well it was kept until then."""
     fall = torch.zeros_like(keeps)
-    fall[1:] = (keeps[:-1] - keeps[1:]).clamp(min=0)
+    fall[1:] = keeps[:-1] - keeps[1:]
+    fall = torch.where(fall < FALL, 0.0, fall)
     sums = torch.cat([torch.zeros_like(keeps[:1]), keeps.cumsum(0)])
     first = (torch.arange(len(keeps)) - WHILE).clamp(min=0)
     count = (torch.arange(len(keeps)) - first).clamp(min=1)
