@@ -32,7 +32,7 @@ class Text(Writer):
         "abs": "|{0}|",
         "sigmoid": "σ({0})",
         "sqrt": "√({0})",
-        "select": "({1} if {0}, else {2})",
+        "select": "({1} if {0} else {2})",
         "greater": "{0} > {1}",
         "greater_equal": "{0} ≥ {1}",
         "maximum": "max({0}, {1})",
@@ -63,8 +63,9 @@ class Text(Writer):
         head, inside = function(node)
         if inside is not None:
             terms = self._terms(inside)
-            last: Pieces = [f"{head}(", inside, ")"]
-            return [[f"{head}(", *_sum(terms), ")"], last] if len(terms) > 1 else [last]
+            before, after = ("|", "|") if node.op == "abs" else (f"{head}(", ")")
+            last: Pieces = [before, inside, after]
+            return [[before, *_sum(terms), after], last] if len(terms) > 1 else [last]
         if node.op not in ("add", "sub", "neg"):
             return [_operation(node)]
         terms = self._terms(node, top=True)

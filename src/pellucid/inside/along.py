@@ -140,7 +140,7 @@ def along(
         if reverse:  # a segment that begins at t ends, for the sweep back, before t - 1
             anew = torch.cat([anew[1:], torch.zeros_like(anew[:1])])
         fresh = layer._fresh(place)
-        before = {n: torch.where(anew[..., None], fresh[n].detach(), v) for n, v in before.items()}
+        before = {n: torch.where(anew[..., None], fresh[f"initial.{n}"].detach(), v) for n, v in before.items()}
     own = {n: in_order(v[index] if layer._places > 1 else v) for n, v in step_inputs.items()}
     variant = layer._variant(step_inputs, resets=False, ragged=False, training=False)
     return Along(layer, place, variant, inputs, before, start, own, ends)
