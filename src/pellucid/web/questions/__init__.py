@@ -19,8 +19,8 @@ from pellucid.web.questions.sequence import Line, Sequence
 from pellucid.web.questions.sofar import SoFar
 from pellucid.web.questions.step import Step
 from pellucid.web.questions.telling import Telling
-from pellucid.web.questions.unit import Attribution, Unit
 from pellucid.web.questions.thumbnails import Thumbnails
+from pellucid.web.questions.unit import Attribution, Unit
 
 QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
