@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
-from pellucid.trace import Trace, trace
+from pellucid.web import passes
+from pellucid.web.passes import Pass
 from pellucid.web.reading import Numbers, Reading
 
 Form = Literal["image", "sequence", "tokens"]
+T = TypeVar("T")
 REMEMBERED = 8  # passes kept, the least recently asked for dropped first
 MOST_ITEMS = 512  # that are open at a time
 
@@ -90,23 +91,6 @@ class Opening:
     sentence: str = ""
 
 
-@dataclass(frozen=True)
-class Pass:
-    """One forward pass, and where it was asked for, with the gradient of a number.
-
-    Attributes:
-        seen: by name, as in :class:`pellucid.trace`, of a batch of one.
-        output: of the model.
-        runs: the layers in the order in which they ran, each with the tensor that it was called with.
-        leaf: the model's input, where it has numbers and the pass keeps its graph.
-    """
-
-    seen: Trace
-    output: Tensor
-    runs: Sequence[tuple[nn.Module, Tensor]]
-    leaf: Tensor | None = None
-
-
 @dataclass
 class Opened:
     """All that a page can be asked about.
@@ -130,6 +114,7 @@ class Opened:
     reading: Reading = field(default_factory=Numbers)
     takes: Taking | None = None
     _passes: OrderedDict[tuple[object, ...], Pass] = field(default_factory=OrderedDict)
+    _known: OrderedDict[tuple[object, ...], object] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def network(self, name: str) -> Opening:
@@ -171,9 +156,34 @@ class Opened:
             self.items.extend(items)
             return len(self.items) - len(items), len(items)
 
-    def seen(self, name: str, number: int) -> Pass:
-        """What a network computes on an item, without gradients; computed once and kept for the next questions."""
-        return self._pass(("values", name, number), name, number, None)
+    def alone(self) -> AbstractContextManager[object]:
+        """While the block runs, no other question runs a model: for those that run one in a way of their own."""
+        return self._lock
+
+    def once(self, about: tuple[object, ...], compute: Callable[[], T]) -> T:
+        """What takes longer than a person waits, and is asked for again: kept for the same key."""
+        with self._lock:
+            if about in self._known:
+                self._known.move_to_end(about)
+                return cast("T", self._known[about])
+        found = compute()  # in the meantime other questions are answered
+        with self._lock:
+            self._known[about] = found
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    def seen(self, name: str, number: int, *, keep: bool = True) -> Pass:
+        """What a network computes on an item, without gradients; computed once and kept for the next questions.
+
+        Args:
+            name: of the network.
+            number: of the item.
+            keep: if not, it is computed as the model is now.
+        """
+        if not keep:
+            return self._run(name, number)
+        return self._kept(("values", name, number), lambda: self._run(name, number))
 
     def gradients(self, name: str, number: int, key: str, loss: Callable[[Pass], Tensor]) -> Pass:
         """The same pass, with the gradient of a number in every value's ``grad``.
@@ -184,62 +194,24 @@ class Opened:
             key: says which number it is: the same key is computed once.
             loss: from the pass to the number; it may take any value seen, or the output.
         """
-        return self._pass(("gradients", name, number, key), name, number, loss)
+        return self._kept(("gradients", name, number, key), lambda: self._run(name, number, loss))
 
     def graph(self, name: str, number: int) -> Pass:
         """The same pass, whose values keep torch's graph: ask ``torch.autograd.grad`` of any of them, with ``retain_graph``."""
-        return self._pass(("graph", name, number), name, number, None, graph=True)
+        return self._kept(("graph", name, number), lambda: self._run(name, number, graph=True))
 
-    def _pass(
-        self,
-        key: tuple[object, ...],
-        name: str,
-        number: int,
-        loss: Callable[[Pass], Tensor] | None,
-        *,
-        graph: bool = False,
-    ) -> Pass:
-        item, model = self.item(number), self.network(name).model
+    def _kept(self, key: tuple[object, ...], compute: Callable[[], Pass]) -> Pass:
         with self._lock:
             if key not in self._passes:
-                x, *rest = item.args
-                leaf = x.detach().requires_grad_() if graph and x is not None and x.is_floating_point() else None
-                grad = () if graph else loss is not None
-                with torch.enable_grad(), trace(model, grad=grad) as seen, _runs(model) as runs, _out_of_place(model):
-                    done = Pass(seen, model(x if leaf is None else leaf, *rest), runs, leaf)
-                    if loss is not None:
-                        loss(done).backward()  # type: ignore[no-untyped-call]
-                        model.zero_grad(set_to_none=True)
-                self._passes[key] = done
+                self._passes[key] = compute()
                 while len(self._passes) > REMEMBERED:
                     self._passes.popitem(last=False)
             self._passes.move_to_end(key)
             return self._passes[key]
 
-
-@contextmanager
-def _runs(model: nn.Module) -> Iterator[list[tuple[nn.Module, Tensor]]]:
-    """Every layer that is called inside the block, and the first of what it is called with, in order."""
-    runs: list[tuple[nn.Module, Tensor]] = []
-
-    def note(layer: nn.Module, args: tuple[object, ...]) -> None:
-        if args and isinstance(args[0], Tensor):
-            runs.append((layer, args[0]))
-
-    with ExitStack() as undo:
-        for layer in model.modules():
-            undo.callback(layer.register_forward_pre_hook(note).remove)
-        yield runs
-
-
-@contextmanager
-def _out_of_place(model: nn.Module) -> Iterator[None]:
-    """Activations that write over what they are given write elsewhere inside the block: else that could not be seen."""
-    layers = [layer for layer in model.modules() if getattr(layer, "inplace", False) is True]
-    for layer in layers:
-        layer.inplace = False  # type: ignore[assignment]  # torch types a module's attributes as its tensors
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.inplace = True  # type: ignore[assignment]
+    def _run(
+        self, name: str, number: int, loss: Callable[[Pass], Tensor] | None = None, *, graph: bool = False
+    ) -> Pass:
+        item, model = self.item(number), self.network(name).model
+        with self._lock:
+            return passes.run(model, item.args, loss=loss, graph=graph)

@@ -92,7 +92,10 @@ def stages_of(opened: Opened, network: str, item: int) -> list[Stage]:
     paths = {module: path for path, module in opened.network(network).model.named_modules()}
     found: list[Stage] = []
     ran: Counter[nn.Module] = Counter()
-    for layer, given in done.runs:
+    for one in done.ran:
+        layer, given = one.layer, next((arg for arg in one.given[0] if isinstance(arg, Tensor)), None)
+        if given is None:
+            continue
         ran[layer] += 1
         for value, kind in _values(layer):
             name = f"{paths[layer]}.{value}" if paths[layer] else value
