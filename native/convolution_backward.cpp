@@ -97,7 +97,8 @@ public:
         together_ = std::clamp<long>(bytes / (long)sizeof(T) / (input_size_ + map_size_), 1, block.batch);
         input_ = arena.take<T>(input_size_ * together_);
         maps_ = arena.take<T>(map_size_ * together_);
-        std::fill_n(input_, input_size_ * together_, T(0));
+        if (gradients.weight)
+            for (long i = 0; i < together_; ++i) frame(tile, block, input_ + i * input_size_, kernels);
         std::fill_n(maps_, map_size_ * together_, T(0));
         const long grid = tile.phase_step + kernels.lanes;
         found_ = arena.take<T>(grid * most_channels);
@@ -124,7 +125,7 @@ public:
                 T* map = maps_ + i * map_size_ + layout_.margin;
                 for (long f = 0; f < b_.filters; ++f) map_gradient(first + i, group * b_.filters + f, map + f * layout_.filter_step);
                 if (g_.in) input_gradient(first + i, group, map);
-                if (weight) bring(t_, b_.axis[2], in, in.at(first + i, group * b_.channels), b_.channels, b_.border_value, input_ + i * input_size_, kernels_);
+                if (weight) bring(t_, b_, in, first + i, group, input_ + i * input_size_, kernels_);
             }
             if (weight) weight_gradient(count, weight);
             if (!bias) continue;
@@ -198,7 +199,7 @@ private:
             const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
             for (long c = 0; c < b_.channels; c += shape.filters) {
                 const int channels = (int)std::min<long>(shape.filters, b_.channels - c);
-                TapsCall<T> call{phase.weights.data() + (group * b_.channels + c) * depth, depth, phase.taps.data(), depth, {}, {}, row, nullptr};
+                TapsCall<T> call{{phase.weights.data() + (group * b_.channels + c) * depth, depth, phase.taps.data(), depth, nullptr}, {}, {}, row};
                 for (long s = 0; s < starts; s += shape.vectors) {
                     const int count = (int)std::min<long>(shape.vectors, starts - s);
                     for (int j = 0; j < count; ++j) {
@@ -229,9 +230,8 @@ private:
         const Axis(&a)[3] = target_.axis;
         const auto place = [&](int i, long q) { return (phase.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
         for (long z = 0; z < phase.range[0].count(); ++z)
-            for (long y = 0; y < phase.range[1].count(); ++y)
-                copy_row(from + z * t_.z_step + y * t_.y_step, phase.range[2].count(), to + (place(0, z) * a[1].in + place(1, y)) * a[2].in + place(2, 0),
-                         a[2].stride);
+            copy_rows(from + z * t_.z_step, t_.y_step, phase.range[1].count(), phase.range[2].count(),
+                      to + (place(0, z) * a[1].in + place(1, 0)) * a[2].in + place(2, 0), a[1].stride * a[2].in, a[2].stride, kernels_);
     }
 
     void weight_gradient(long images, T* weight) {
