@@ -21,6 +21,20 @@ struct Phase {
 // The layout of one image's map gradient: as the results in the tile, with a margin of zeros before each filter.
 struct Gradient {
     long margin, filter_step;
+    std::vector<std::int32_t> starts;       // of vectors that have each number once, and beside them zeros
+
+    Gradient(const Tile& t, int lanes) {
+        margin = t.axis[0].reach * t.z_step + t.axis[1].reach * t.y_step + t.axis[2].reach;
+        filter_step = margin + t.phase_step + 2 * lanes;
+        const long width = t.out(2).count(), a_row = (width + lanes - 1) / lanes, all = (t.length + lanes - 1) / lanes;
+        const long planes = t.out(0).count(), rows = t.out(1).count();
+        if (a_row * lanes <= t.y_step && planes * rows * a_row < all) {
+            for (long z = 0; z < planes; ++z)
+                for (long y = 0; y < rows; ++y)
+                    for (long x = 0; x < width; x += lanes) starts.push_back((std::int32_t)(z * t.z_step + y * t.y_step + x));
+        } else
+            for (long v = 0; v < all; ++v) starts.push_back((std::int32_t)(v * lanes));
+    }
 };
 
 // What the gradient is first made of: the input, or, where the padding borrows from it, the padded input, as far as windows see
@@ -236,14 +250,13 @@ private:
 
     void weight_gradient(long images, T* weight) {
         const Spatial<T>& s = kernels_.spatial;
-        const int lanes = kernels_.lanes;
-        const long depth = (long)t_.taps.size(), count = (t_.length + lanes - 1) / lanes * lanes;
+        const long depth = (long)t_.taps.size();
         for (long f = 0; f < b_.filters; f += s.filters) {
             const int filters = (int)std::min<long>(s.filters, b_.filters - f);
             for (long k = 0; k < depth; k += s.taps_at_once) {
                 const int taps = (int)std::min<long>(s.taps_at_once, depth - k);
                 const CorrelateCall<T> call{maps_ + layout_.margin + f * layout_.filter_step, layout_.filter_step, map_size_, input_, input_size_,
-                                            t_.taps.data() + k, images, count, weight + f * depth + k, depth};
+                                            t_.taps.data() + k, images, layout_.starts.data(), (long)layout_.starts.size(), weight + f * depth + k, depth};
                 s.correlate[filters - 1][taps - 1](call);
             }
         }
@@ -262,8 +275,7 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     Range windows[3], out[3];
     for (int a = 0; a < 3; ++a) windows[a] = {0, block.pool.axis[a].out}, out[a] = {0, block.axis[a].out};
     const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
-    const long margin = tile.axis[0].reach * tile.z_step + tile.axis[1].reach * tile.y_step + tile.axis[2].reach;
-    const Gradient layout{margin, margin + tile.phase_step + 2 * kernels.lanes};
+    const Gradient layout(tile, kernels.lanes);
     const Target target(block);
     const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, target.axis, tile, layout, kernels.lanes) : std::vector<Phase<T>>();
 

@@ -67,7 +67,8 @@ void correlate(const CorrelateCall<T>& c) {
         for (int r = 0; r < Filters; ++r) maps[r] = c.map + image * c.map_image + r * c.map_row;
         PELLUCID_UNROLL
         for (int k = 0; k < Taps; ++k) pixels[k] = c.pixels + image * c.pixels_image + c.taps[k];
-        for (long i = 0; i < c.count; i += lanes<T>) {
+        for (long v = 0; v < c.vectors; ++v) {
+            const long i = c.starts[v];
             Vec<T> x[Taps];
             PELLUCID_UNROLL
             for (int k = 0; k < Taps; ++k) x[k] = load(pixels[k] + i);

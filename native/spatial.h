@@ -52,7 +52,7 @@ struct HalvedTapsCall {
     Spot<T> spot[2], width;             // of a half's first number, and from a row of the map to the next
 };
 
-// Gradients of weights: to[r][k] += sum over images and i of map[r][i] * pixels[taps[k] + i].
+// Gradients of weights: to[r][k] += sum over images and over i in the vectors of map[r][i] * pixels[taps[k] + i].
 template <class T>
 struct CorrelateCall {
     const T* map;
@@ -60,7 +60,9 @@ struct CorrelateCall {
     const T* pixels;
     long pixels_image;
     const std::int32_t* taps;
-    long images, count;                 // count: a multiple of the lanes
+    long images;
+    const std::int32_t* starts;         // of the vectors
+    long vectors;
     T* to;
     long to_row;                        // distance between filters; taps lie side by side
 };
