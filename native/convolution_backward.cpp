@@ -99,7 +99,7 @@ std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3]
 template <class T>
 class Backward {
 public:
-    static constexpr long bytes = 2048 * 1024;       // of the images that are in work at a time
+    static constexpr long bytes = 1024 * 1024;       // of the images that are in work at a time
 
     Backward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const Gradient& layout,
              const Target& target, const std::vector<Phase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
@@ -170,13 +170,14 @@ private:
         const T* out = g_.out + (image * all + filter) * windows_;
         const bool pools = !b_.pool.trivial();
         if (pools) pool_gradient(map, (image * all + filter) * windows_, out, to);
+        if (b_.pooled_first) return;
         for (long z = 0; z < b_.axis[0].out; ++z)
             for (long y = 0; y < height; ++y) {
                 const long at = (z * height + y) * width;
                 T* row = to + z * t_.z_step + y * t_.y_step;
                 if (!b_.activation && !pools) std::copy_n(out + at, width, row);
                 else if (b_.activation && !pools) derivative_[0].run({map + at, out + at}, {0, 0}, row, 0, 1, width);
-                else if (b_.activation && !b_.pooled_first) derivative_[0].run({map + at, row}, {0, 0}, row, 0, 1, width);
+                else if (b_.activation) derivative_[0].run({map + at, row}, {0, 0}, row, 0, 1, width);
             }
     }
 
