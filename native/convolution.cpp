@@ -11,6 +11,22 @@ namespace {
 // Bytes of a tile's input and of some filters' maps of it: they are read again and again, from the second cache.
 constexpr long input_bytes = 384 * 1024, map_bytes = 64 * 1024;
 
+// Whether the maximum is taken in windows two by two, side by side, with nothing done to the map before.
+template <class T>
+bool halves(const ConvolutionBlock<T>& b) {
+    const auto side_by_side = [](const Axis& a) {
+        return a.kernel == 2 && a.stride == 2 && a.dilation == 1 && a.before == 0 && 2 * a.out <= a.in;
+    };
+    return b.pooled_first && b.pool.axis[0].trivial() && side_by_side(b.pool.axis[1]) && side_by_side(b.pool.axis[2]);
+}
+
+// Whether it is taken while the sums are in registers: rows are then taken one by one, and their last vectors may be emptier
+// than those of a whole plane; but the map is not written and read again, which costs as much as some ten multiply-adds.
+bool pays(const Tile& t, long halves) {
+    const double depth = (double)t.taps.size();
+    return 2 * (double)((halves + 1) / 2 * 2) * (depth + 4) < (double)t.starts.size() * (depth + 12);
+}
+
 // The tiles of an image. `whole`: they make all of the map, also what no window of the pooling sees.
 template <class T>
 std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, int lanes, int threads) {
@@ -54,7 +70,12 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, int lanes, 
                 const long at[3] = {z, y, x};
                 Range windows[3], out[3];
                 for (int a = 0; a < 3; ++a) windows[a] = windows_of(a, at[a]), out[a] = out_of(a, at[a]);
-                tiles.push_back(tile_of(b.axis, b.border, windows, out, b.channels, lanes));
+                Tile tile = tile_of(b.axis, b.border, windows, out, b.channels, lanes);
+                if (halves(b)) {
+                    std::vector<Half> found = halves_of(tile, lanes);
+                    if (pays(tile, (long)found.size())) tile.halves = std::move(found);
+                }
+                tiles.push_back(std::move(tile));
             }
     return tiles;
 }
@@ -69,11 +90,10 @@ public:
         for (const Tile& t : tiles) {
             input = std::max(input, block.channels * t.channel_step);
             map = std::max(map, t.length);
-            windows = std::max(windows, t.windows[0].count() * t.windows[1].count() * t.windows[2].count());
+            windows = std::max(windows, t.window_count());
         }
         const long past = 2 * kernels.lanes;    // what a vector reads beyond the last number
         input_ = arena.take<T>(input + past);
-        std::fill_n(input_ + input, past, T(0));
         map_ = arena.take<T>(map * most_channels);
         pools_ = !block.pool.trivial();
         pooled_ = arena.take<T>(pools_ ? windows * most_channels : 0);
@@ -83,15 +103,24 @@ public:
 
     void tile(const Tile& t, long image, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
         const ConvolutionBlock<T>& b = block_;
-        const Shape shape = Shape::of(kernels_.spatial, b.filters, (long)t.starts.size());
+        const bool halves = !t.halves.empty();
+        const Shape shape = halves ? Shape{evenly(b.filters, kernels_.spatial.channels[most_pixels - 1]), 0}
+                                   : Shape::of(kernels_.spatial, b.filters, (long)t.starts.size());
+        if (framed_ != &t) frame(t, b, input_, kernels_), framed_ = &t;
         for (long g = 0; g < b.groups; ++g) {
-            bring(t, b.axis[2], in, in.at(image, g * b.channels), b.channels, b.border_value, input_, kernels_);
-            const long past = b.channels * t.channel_step;
-            std::fill_n(input_ + past, 2 * kernels_.lanes, T(0));
+            bring(t, b, in, image, g, input_, kernels_);
             for (long f = 0; f < b.filters; f += shape.filters) {
                 const int filters = (int)std::min<long>(shape.filters, b.filters - f);
-                multiply(t, g * b.filters + f, filters, shape.vectors);
-                finish(t, image, g * b.filters + f, filters, out, keep);
+                const long filter = g * b.filters + f;
+                if (halves) {
+                    halve(t, filter, filters, keep.places != nullptr);
+                } else {
+                    multiply(t, filter, filters, shape.vectors);
+                    give_map(t, image, filter, filters, out, keep);
+                    if (!pools_) continue;
+                    pool(t, filters, keep.places != nullptr);
+                }
+                give_windows(t, image, filter, filters, out, keep);
             }
         }
     }
@@ -103,11 +132,16 @@ private:
     T *input_, *map_, *pooled_;
     Spot<T>* places_;
     bool pools_;
+    const Tile* framed_ = nullptr;                  // whose frame is around the input
     std::vector<PointwiseRun<T>> activation_;       // none or one
 
-    void multiply(const Tile& t, long filter, int filters, int vectors) {
+    FilterSums<T> sums(const Tile& t, long filter) const {
         const long depth = (long)t.taps.size();
-        TapsCall<T> call{block_.weight + filter * depth, depth, t.taps.data(), depth, {}, {}, t.length, block_.bias ? block_.bias + filter : nullptr};
+        return {block_.weight + filter * depth, depth, t.taps.data(), depth, block_.bias ? block_.bias + filter : nullptr};
+    }
+
+    void multiply(const Tile& t, long filter, int filters, int vectors) {
+        TapsCall<T> call{sums(t, filter), {}, {}, t.length};
         for (size_t s = 0; s < t.starts.size(); s += vectors) {
             const int count = (int)std::min<size_t>(vectors, t.starts.size() - s);
             for (int j = 0; j < count; ++j) call.pixels[j] = input_ + t.starts[s + j], call.out[j] = map_ + t.starts[s + j];
@@ -121,14 +155,14 @@ private:
 
     // Rows of a range, from a plane to their places in a tensor.
     template <class N>
-    static void write(const Plane<const N>& from, const Range (&ranges)[3], N* to, const Maps<N>& maps) {
+    void write(const Plane<const N>& from, const Range (&ranges)[3], N* to, const Maps<N>& maps) const {
         const long width = ranges[2].count();
         const bool whole = from.y_step == width && maps.y == width && maps.x == 1;      // rows follow each other on both sides
         for (long z = ranges[0].begin; z < ranges[0].end; ++z) {
-            N* plane = to + z * maps.z;
-            if (whole) std::copy_n(from.row(z, ranges[1].begin, ranges[2].begin), ranges[1].count() * width, plane + ranges[1].begin * maps.y);
-            else for (long y = ranges[1].begin; y < ranges[1].end; ++y)
-                copy_row(from.row(z, y, ranges[2].begin), width, plane + y * maps.y + ranges[2].begin * maps.x, maps.x);
+            const N* first = from.row(z, ranges[1].begin, ranges[2].begin);
+            N* place = to + z * maps.z + ranges[1].begin * maps.y + ranges[2].begin * maps.x;
+            if (whole) std::copy_n(first, ranges[1].count() * width, place);
+            else copy_rows(first, from.y_step, ranges[1].count(), width, place, maps.y, maps.x, kernels_);
         }
     }
 
@@ -140,37 +174,68 @@ private:
         return {data, block_.groups * block_.filters * volume, volume, area, size(2), 1};
     }
 
-    void finish(const Tile& t, long image, long filter, int filters, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
+    // The map: to where it is kept, and on if nothing is pooled; activated, unless the windows are first.
+    void give_map(const Tile& t, long image, long filter, int filters, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
         const Range made[3] = {t.out(0), t.out(1), t.out(2)};
-        const auto plane = [&](int f) { return Plane<const T>{map_ + f * t.length, t.z_step, t.y_step, made[0].begin, made[1].begin, made[2].begin}; };
         if (keep.map) {
             const Maps<T> map = whole(keep.map, false);
-            for (int f = 0; f < filters; ++f) write(plane(f), made, map.at(image, filter + f), map);
+            for (int f = 0; f < filters; ++f) write(plane(t, f), made, map.at(image, filter + f), map);
         }
         if (!pools_ || !block_.pooled_first) activate(map_, filters * t.length);
-        if (!pools_) {
-            for (int f = 0; f < filters; ++f) write(plane(f), made, out.at(image, filter + f), out);
-            return;
-        }
-        const Range(&windows)[3] = t.windows;
-        const long width = windows[2].count(), area = windows[1].count() * width, volume = windows[0].count() * area;
-        const auto pooled = [&](auto* data, int f) {
-            return Plane<std::remove_reference_t<decltype(*data)>>{data + f * volume, area, width, windows[0].begin, windows[1].begin, windows[2].begin};
-        };
+        if (pools_) return;
+        for (int f = 0; f < filters; ++f) write(plane(t, f), made, out.at(image, filter + f), out);
+    }
+
+    Plane<const T> plane(const Tile& t, int f) const {
+        return {map_ + f * t.length, t.z_step, t.y_step, t.out(0).begin, t.out(1).begin, t.out(2).begin};
+    }
+
+    // The tile's windows of a filter, side by side.
+    template <class N>
+    static Plane<N> windows_of(const Tile& t, N* data, int f) {
+        const long width = t.windows[2].count(), area = t.windows[1].count() * width;
+        return {data + f * t.window_count(), area, width, t.windows[0].begin, t.windows[1].begin, t.windows[2].begin};
+    }
+
+    void pool(const Tile& t, int filters, bool with_places) {
         for (int f = 0; f < filters; ++f)
-            pooler_.run(plane(f), windows, pooled(pooled_, f), keep.places ? places_ + f * volume : nullptr);
+            pooler_.run(plane(t, f), t.windows, windows_of(t, pooled_, f), with_places ? places_ + f * t.window_count() : nullptr);
+    }
+
+    // The windows without a map: half vectors of them, two at a time.
+    void halve(const Tile& t, long filter, int filters, bool with_places) {
+        const long volume = t.window_count();
+        const Plane<T> values = windows_of(t, pooled_, 0);
+        HalvedTapsCall<T> call{sums(t, filter), {}, {}, {}, {}, volume, {}, (Spot<T>)block_.axis[2].out};
+        for (size_t h = 0; h < t.halves.size(); h += 2) {
+            const int count = (int)std::min<size_t>(2, t.halves.size() - h);
+            call.count[1] = 0;
+            for (int i = 0; i < count; ++i) {
+                const Half& half = t.halves[h + i];
+                call.pixels[2 * i] = input_ + half.start, call.pixels[2 * i + 1] = input_ + half.start + t.y_step;
+                call.count[i] = half.count;
+                call.to[i] = values.row(t.windows[0].begin, half.line, half.column);
+                call.place[i] = places_ + (call.to[i] - pooled_);
+                call.spot[i] = (Spot<T>)(2 * (half.line * call.width + half.column));
+            }
+            kernels_.spatial.halved[filters - 1][count - 1][with_places](call);
+        }
+    }
+
+    // What is pooled: to where it is kept, activated if that is still to be done, and on.
+    void give_windows(const Tile& t, long image, long filter, int filters, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
         for (int f = 0; f < filters; ++f) {
             if (keep.places) {
                 const Maps<Spot<T>> places = whole(keep.places, true);
-                write(pooled((const Spot<T>*)places_, f), windows, places.at(image, filter + f), places);
+                write(windows_of(t, (const Spot<T>*)places_, f), t.windows, places.at(image, filter + f), places);
             }
             if (keep.largest) {
                 const Maps<T> largest = whole(keep.largest, true);
-                write(pooled((const T*)pooled_, f), windows, largest.at(image, filter + f), largest);
+                write(windows_of(t, (const T*)pooled_, f), t.windows, largest.at(image, filter + f), largest);
             }
         }
-        if (block_.pooled_first) activate(pooled_, filters * volume);
-        for (int f = 0; f < filters; ++f) write(pooled((const T*)pooled_, f), windows, out.at(image, filter + f), out);
+        if (block_.pooled_first) activate(pooled_, filters * t.window_count());
+        for (int f = 0; f < filters; ++f) write(windows_of(t, (const T*)pooled_, f), t.windows, out.at(image, filter + f), out);
     }
 };
 

@@ -21,6 +21,20 @@ struct Phase {
 // The layout of one image's map gradient: as the results in the tile, with a margin of zeros before each filter.
 struct Gradient {
     long margin, filter_step;
+    std::vector<std::int32_t> starts;       // of vectors that have each number once, and beside them zeros
+
+    Gradient(const Tile& t, int lanes) {
+        margin = t.axis[0].reach * t.z_step + t.axis[1].reach * t.y_step + t.axis[2].reach;
+        filter_step = margin + t.phase_step + 2 * lanes;
+        const long width = t.out(2).count(), a_row = (width + lanes - 1) / lanes, all = (t.length + lanes - 1) / lanes;
+        const long planes = t.out(0).count(), rows = t.out(1).count();
+        if (a_row * lanes <= t.y_step && planes * rows * a_row < all) {
+            for (long z = 0; z < planes; ++z)
+                for (long y = 0; y < rows; ++y)
+                    for (long x = 0; x < width; x += lanes) starts.push_back((std::int32_t)(z * t.z_step + y * t.y_step + x));
+        } else
+            for (long v = 0; v < all; ++v) starts.push_back((std::int32_t)(v * lanes));
+    }
 };
 
 // What the gradient is first made of: the input, or, where the padding borrows from it, the padded input, as far as windows see
@@ -85,7 +99,7 @@ std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3]
 template <class T>
 class Backward {
 public:
-    static constexpr long bytes = 2048 * 1024;       // of the images that are in work at a time
+    static constexpr long bytes = 1024 * 1024;       // of the images that are in work at a time
 
     Backward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const Gradient& layout,
              const Target& target, const std::vector<Phase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
@@ -97,7 +111,8 @@ public:
         together_ = std::clamp<long>(bytes / (long)sizeof(T) / (input_size_ + map_size_), 1, block.batch);
         input_ = arena.take<T>(input_size_ * together_);
         maps_ = arena.take<T>(map_size_ * together_);
-        std::fill_n(input_, input_size_ * together_, T(0));
+        if (gradients.weight)
+            for (long i = 0; i < together_; ++i) frame(tile, block, input_ + i * input_size_, kernels);
         std::fill_n(maps_, map_size_ * together_, T(0));
         const long grid = tile.phase_step + kernels.lanes;
         found_ = arena.take<T>(grid * most_channels);
@@ -124,7 +139,7 @@ public:
                 T* map = maps_ + i * map_size_ + layout_.margin;
                 for (long f = 0; f < b_.filters; ++f) map_gradient(first + i, group * b_.filters + f, map + f * layout_.filter_step);
                 if (g_.in) input_gradient(first + i, group, map);
-                if (weight) bring(t_, b_.axis[2], in, in.at(first + i, group * b_.channels), b_.channels, b_.border_value, input_ + i * input_size_, kernels_);
+                if (weight) bring(t_, b_, in, first + i, group, input_ + i * input_size_, kernels_);
             }
             if (weight) weight_gradient(count, weight);
             if (!bias) continue;
@@ -155,13 +170,14 @@ private:
         const T* out = g_.out + (image * all + filter) * windows_;
         const bool pools = !b_.pool.trivial();
         if (pools) pool_gradient(map, (image * all + filter) * windows_, out, to);
+        if (b_.pooled_first) return;
         for (long z = 0; z < b_.axis[0].out; ++z)
             for (long y = 0; y < height; ++y) {
                 const long at = (z * height + y) * width;
                 T* row = to + z * t_.z_step + y * t_.y_step;
                 if (!b_.activation && !pools) std::copy_n(out + at, width, row);
                 else if (b_.activation && !pools) derivative_[0].run({map + at, out + at}, {0, 0}, row, 0, 1, width);
-                else if (b_.activation && !b_.pooled_first) derivative_[0].run({map + at, row}, {0, 0}, row, 0, 1, width);
+                else if (b_.activation) derivative_[0].run({map + at, row}, {0, 0}, row, 0, 1, width);
             }
     }
 
@@ -198,7 +214,7 @@ private:
             const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
             for (long c = 0; c < b_.channels; c += shape.filters) {
                 const int channels = (int)std::min<long>(shape.filters, b_.channels - c);
-                TapsCall<T> call{phase.weights.data() + (group * b_.channels + c) * depth, depth, phase.taps.data(), depth, {}, {}, row, nullptr};
+                TapsCall<T> call{{phase.weights.data() + (group * b_.channels + c) * depth, depth, phase.taps.data(), depth, nullptr}, {}, {}, row};
                 for (long s = 0; s < starts; s += shape.vectors) {
                     const int count = (int)std::min<long>(shape.vectors, starts - s);
                     for (int j = 0; j < count; ++j) {
@@ -229,21 +245,19 @@ private:
         const Axis(&a)[3] = target_.axis;
         const auto place = [&](int i, long q) { return (phase.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
         for (long z = 0; z < phase.range[0].count(); ++z)
-            for (long y = 0; y < phase.range[1].count(); ++y)
-                copy_row(from + z * t_.z_step + y * t_.y_step, phase.range[2].count(), to + (place(0, z) * a[1].in + place(1, y)) * a[2].in + place(2, 0),
-                         a[2].stride);
+            copy_rows(from + z * t_.z_step, t_.y_step, phase.range[1].count(), phase.range[2].count(),
+                      to + (place(0, z) * a[1].in + place(1, 0)) * a[2].in + place(2, 0), a[1].stride * a[2].in, a[2].stride, kernels_);
     }
 
     void weight_gradient(long images, T* weight) {
         const Spatial<T>& s = kernels_.spatial;
-        const int lanes = kernels_.lanes;
-        const long depth = (long)t_.taps.size(), count = (t_.length + lanes - 1) / lanes * lanes;
+        const long depth = (long)t_.taps.size();
         for (long f = 0; f < b_.filters; f += s.filters) {
             const int filters = (int)std::min<long>(s.filters, b_.filters - f);
             for (long k = 0; k < depth; k += s.taps_at_once) {
                 const int taps = (int)std::min<long>(s.taps_at_once, depth - k);
                 const CorrelateCall<T> call{maps_ + layout_.margin + f * layout_.filter_step, layout_.filter_step, map_size_, input_, input_size_,
-                                            t_.taps.data() + k, images, count, weight + f * depth + k, depth};
+                                            t_.taps.data() + k, images, layout_.starts.data(), (long)layout_.starts.size(), weight + f * depth + k, depth};
                 s.correlate[filters - 1][taps - 1](call);
             }
         }
@@ -262,8 +276,7 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     Range windows[3], out[3];
     for (int a = 0; a < 3; ++a) windows[a] = {0, block.pool.axis[a].out}, out[a] = {0, block.axis[a].out};
     const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
-    const long margin = tile.axis[0].reach * tile.z_step + tile.axis[1].reach * tile.y_step + tile.axis[2].reach;
-    const Gradient layout{margin, margin + tile.phase_step + 2 * kernels.lanes};
+    const Gradient layout(tile, kernels.lanes);
     const Target target(block);
     const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, target.axis, tile, layout, kernels.lanes) : std::vector<Phase<T>>();
 

@@ -285,13 +285,19 @@ void turn(const TurnCall<T>& c) {
     }
 }
 
-// A sum in a fixed order: lane by lane over the vectors, then the lanes.
+// A sum in a fixed order: lane by lane over every fourth vector, then these four, then the lanes.
 template <class T>
 T sum(const T* from, long count) {
-    Vec<T> total{};
+    constexpr int at_once = 4;
+    Vec<T> sums[at_once] = {};
     long i = 0;
-    for (; i + lanes<T> <= count; i += lanes<T>) total += load(from + i);
-    if (i < count) total += load(from + i, (int)(count - i));
+    for (; i + at_once * lanes<T> <= count; i += at_once * lanes<T>) {
+        PELLUCID_UNROLL
+        for (int j = 0; j < at_once; ++j) sums[j] += load(from + i + j * lanes<T>);
+    }
+    for (; i + lanes<T> <= count; i += lanes<T>) sums[0] += load(from + i);
+    if (i < count) sums[0] += load(from + i, (int)(count - i));
+    const Vec<T> total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     T result = 0;
     for (int k = 0; k < lanes<T>; ++k) result += total[k];
     return result;

@@ -155,18 +155,19 @@ void pool_planes(const Pool& pool, const T* from, long planes, T* to, Spot<T>* p
 
 template <class T>
 void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T* to, long z_step, long y_step, const Kernels<T>& kernels) {
-    const auto spread = [&](const SpreadCall<T>& call) { kernels.spatial.spread(call); };
     const Axis &az = pool.axis[0], &ay = pool.axis[1], &ax = pool.axis[2];
     // Windows that lie side by side, two columns wide: every number belongs to one of them or to none.
     const auto side_by_side = [](const Axis& a) { return a.kernel == a.stride && a.dilation == 1 && a.before == 0 && a.out * a.stride <= a.in; };
     if (pool.max && az.trivial() && side_by_side(ay) && side_by_side(ax) && ax.kernel == 2) {
-        for (long z = 0; z < az.in; ++z)
-            for (long y = 0; y < ay.in; ++y) {
-                T* row = to + z * z_step + y * y_step;
-                const long window = y / ay.stride, at = (z * ay.out + window) * ax.out, covered = window < ay.out ? 2 * ax.out : 0;
-                if (covered) spread({gradient + at, places + at, ax.out, row, (Spot<T>)((z * ay.in + y) * ax.in)});
-                std::fill(row + covered, row + ax.in, T(0));
-            }
+        const long columns = 2 * ax.out, rows = ay.out * ay.stride;
+        for (long z = 0; z < az.in; ++z) {
+            T* plane = to + z * z_step;
+            const long at = z * ay.out * ax.out;
+            kernels.spatial.spread({gradient + at, places + at, ay.out, ax.out, (int)ay.kernel, plane, y_step, (Spot<T>)(z * ay.in * ax.in), (Spot<T>)ax.in});
+            if (columns < ax.in)
+                for (long y = 0; y < rows; ++y) std::fill(plane + y * y_step + columns, plane + y * y_step + ax.in, T(0));
+            for (long y = rows; y < ay.in; ++y) std::fill_n(plane + y * y_step, ax.in, T(0));
+        }
         return;
     }
     for (long z = 0; z < az.in; ++z)

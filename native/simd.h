@@ -105,6 +105,26 @@ inline void store(T* to, Vec<T> v, int count) {
 #endif
 }
 
+// Integers in vectors as wide as the numbers': the same of these.
+inline void store(std::int32_t* to, Mask<float> v) { __builtin_memcpy(to, &v, sizeof v); }
+inline void store(std::int64_t* to, Mask<double> v) { __builtin_memcpy(to, &v, sizeof v); }
+
+inline void store(std::int32_t* to, Mask<float> v, int count) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_epi32(to, (__mmask16)((1u << count) - 1), (__m512i)v);
+#else
+    for (int i = 0; i < count; ++i) to[i] = v[i];
+#endif
+}
+
+inline void store(std::int64_t* to, Mask<double> v, int count) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_epi64(to, (__mmask8)((1u << count) - 1), (__m512i)v);
+#else
+    for (int i = 0; i < count; ++i) to[i] = v[i];
+#endif
+}
+
 // The larger, or the smaller, of each number and a bound; NaN stays NaN, which these instructions give for NaN second.
 inline Vec<float> at_least(Vec<float> v, float bound) {
 #if defined(__AVX512F__)

@@ -4,9 +4,11 @@
 
 #include "isa.h"
 #include "simd.h"
+#include "taps.h"
 
 namespace PELLUCID_ISA {
 
+using pellucid::CopyCall;
 using pellucid::CorrelateCall;
 using pellucid::FoldCall;
 using pellucid::HalveCall;
@@ -15,9 +17,6 @@ using pellucid::Spatial;
 using pellucid::SpreadCall;
 using pellucid::TapsCall;
 
-template <class T>
-using Spots = Mask<T>;      // a vector of places
-
 template <class V, class S>
 inline V load_as(const S* from) {
     V v;
@@ -25,40 +24,10 @@ inline V load_as(const S* from) {
     return v;
 }
 
-// Every output has one accumulator, which adds its terms in the order of the taps: its bits do not depend on how the map is cut.
 template <class T, int Filters, int Vectors>
 void taps(const TapsCall<T>& c) {
     Vec<T> sums[Filters][Vectors];
-    PELLUCID_UNROLL
-    for (int r = 0; r < Filters; ++r) {
-        const Vec<T> first = c.bias ? broadcast(c.bias[r]) : Vec<T>{};
-        PELLUCID_UNROLL
-        for (int j = 0; j < Vectors; ++j) sums[r][j] = first;
-    }
-    // A pointer for every fourth filter and multiples of the distance between them: a dozen pointers are more than there are.
-    constexpr int apart = 4;
-    const T* filters[(Filters + apart - 1) / apart];
-    const long once = c.weight_row, twice = 2 * once, thrice = 3 * once;
-    PELLUCID_UNROLL
-    for (int r = 0; r < Filters; r += apart) filters[r / apart] = c.weights + r * once;
-    const T* pixels[Vectors];
-    PELLUCID_UNROLL
-    for (int j = 0; j < Vectors; ++j) pixels[j] = c.pixels[j];
-    for (long k = 0; k < c.depth; ++k) {
-        const long tap = c.taps[k];
-        Vec<T> x[Vectors];
-        PELLUCID_UNROLL
-        for (int j = 0; j < Vectors; ++j) x[j] = load(pixels[j] + tap);
-        PELLUCID_UNROLL
-        for (int r = 0; r < Filters; ++r) {
-            const T* first = filters[r / apart];
-            const Vec<T> w = broadcast(r % apart == 0 ? first[0] : r % apart == 1 ? first[once] : r % apart == 2 ? first[twice] : first[thrice]);
-            PELLUCID_UNROLL
-            for (int j = 0; j < Vectors; ++j) sums[r][j] += w * x[j];
-        }
-        PELLUCID_UNROLL
-        for (int r = 0; r < Filters; r += apart) ++filters[r / apart];
-    }
+    add_taps<T>(c.sums, c.pixels, sums);
     PELLUCID_UNROLL
     for (int j = 0; j < Vectors; ++j) {
         T* to = c.out[j];
@@ -98,7 +67,8 @@ void correlate(const CorrelateCall<T>& c) {
         for (int r = 0; r < Filters; ++r) maps[r] = c.map + image * c.map_image + r * c.map_row;
         PELLUCID_UNROLL
         for (int k = 0; k < Taps; ++k) pixels[k] = c.pixels + image * c.pixels_image + c.taps[k];
-        for (long i = 0; i < c.count; i += lanes<T>) {
+        for (long v = 0; v < c.vectors; ++v) {
+            const long i = c.starts[v];
             Vec<T> x[Taps];
             PELLUCID_UNROLL
             for (int k = 0; k < Taps; ++k) x[k] = load(pixels[k] + i);
@@ -122,7 +92,7 @@ void correlate(const CorrelateCall<T>& c) {
 
 struct Largest {
     template <class T>
-    static inline Vec<T> of(Vec<T> best, Vec<T> v) { return ((v > best) | (v != v)) ? v : best; }
+    static inline Vec<T> of(Vec<T> best, Vec<T> v) { return is_larger<T>(v, best) ? v : best; }
 };
 
 struct Sum {
@@ -164,7 +134,7 @@ void fold_place(const FoldCall<T>& c) {
             Spots<T> spot = c.spots[0] - Spots<T>{};
             for (int r = 1; r < c.count; ++r) {
                 const Vec<T> v = at(r);
-                const Mask<T> larger = (v > best) | (v != v);
+                const Mask<T> larger = is_larger<T>(v, best);
                 best = larger ? v : best;
                 spot = larger ? c.spots[r] - Spots<T>{} : spot;
             }
@@ -180,13 +150,6 @@ void fold_place(const FoldCall<T>& c) {
             }
         }
 }
-
-// Every second number of two vectors.
-template <class V, int... I>
-inline V evens(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (2 * I)...); }
-
-template <class V, int... I>
-inline V odds(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (2 * I + 1)...); }
 
 // Two vectors dealt out into one twice as long, number by number: its first half, and its second.
 template <class V, int... I>
@@ -206,6 +169,20 @@ template <class T>
 inline void store_some(T* to, Vec<T> v, long count) {
     if (count >= lanes<T>) store(to, v);
     else if (count > 0) store(to, v, (int)count);
+}
+
+// The same of places; those beyond are places beside every map.
+template <class T>
+inline Spots<T> load_spots(const pellucid::Spot<T>* from, long count) {
+    if (count >= lanes<T>) return load_as<Spots<T>>(from);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return (Spots<T>)_mm512_mask_loadu_epi32(_mm512_set1_epi32(-1), (__mmask16)((1u << count) - 1), from);
+    else return (Spots<T>)_mm512_mask_loadu_epi64(_mm512_set1_epi64(-1), (__mmask8)((1u << count) - 1), from);
+#else
+    Spots<T> places = Spots<T>{} - 1;
+    for (long i = 0; i < count; ++i) places[i] = from[i];
+    return places;
+#endif
 }
 
 // Numbers that lie `stride` apart.
@@ -299,10 +276,10 @@ void halve_place(const HalveCall<T>& c) {
                 const Vec<T> a = some(from, left), b = some(from + lanes<T>, left - lanes<T>);
                 const Vec<T> even = evens(a, b, all), odd = odds(a, b, all);
                 const Spots<T> at = columns + (S)(c.spots[r] + line * c.spot_step + 2 * x);
-                const Mask<T> first = r == 0 ? Mask<T>{} - 1 : (even > best) | (even != even);
+                const Mask<T> first = r == 0 ? Mask<T>{} - 1 : is_larger<T>(even, best);
                 best = first ? even : best;
                 place = first ? at : place;
-                const Mask<T> second = (odd > best) | (odd != odd);
+                const Mask<T> second = is_larger<T>(odd, best);
                 best = second ? odd : best;
                 place = second ? at + 1 : place;
             }
@@ -320,15 +297,33 @@ void spread(const SpreadCall<T>& c) {
     constexpr auto all = FirstIndices<lanes<T>>{};
     Spots<T> columns;
     for (int i = 0; i < lanes<T>; ++i) columns[i] = (S)(c.spot + 2 * i);
-    for (long x = 0; x < c.width; x += lanes<T>) {
-        const long left = 2 * (c.width - x);
-        const Vec<T> gradient = some(c.gradient + x, c.width - x);
-        Spots<T> place{};
-        __builtin_memcpy(&place, c.places + x, left >= 2 * lanes<T> ? sizeof place : (unsigned long)(c.width - x) * sizeof(S));
-        const Spots<T> at = columns + (S)(2 * x);
-        const Vec<T> even = place == at ? gradient : Vec<T>{}, odd = place == at + 1 ? gradient : Vec<T>{};
-        store_some(c.to + 2 * x, dealt_first(even, odd, all), left);
-        store_some(c.to + 2 * x + lanes<T>, dealt_second(even, odd, all), left - lanes<T>);
+    const T* gradients = c.gradient;
+    const S* places = c.places;
+    T* to = c.to;
+    for (long line = 0; line < c.lines; ++line, gradients += c.width, places += c.width, to += c.rows * c.to_step, columns += (S)(c.rows * c.spot_step))
+        for (long x = 0; x < c.width; x += lanes<T>) {
+            const long left = c.width - x;
+            const Vec<T> gradient = some(gradients + x, left);
+            const Spots<T> place = load_spots<T>(places + x, left);
+            Spots<T> at = columns + (S)(2 * x);
+            T* row = to + 2 * x;
+            for (int r = 0; r < c.rows; ++r, row += c.to_step, at += c.spot_step) {
+                const Vec<T> even = place == at ? gradient : Vec<T>{}, odd = place == at + 1 ? gradient : Vec<T>{};
+                store_some(row, dealt_first(even, odd, all), 2 * left);
+                store_some(row + lanes<T>, dealt_second(even, odd, all), 2 * left - lanes<T>);
+            }
+        }
+}
+
+template <class T>
+void copy(const CopyCall<T>& c) {
+    const long whole = c.width / lanes<T> * lanes<T>;
+    const int rest = (int)(c.width - whole);
+    for (long row = 0; row < c.rows; ++row) {
+        const T* from = c.from + row * c.from_step;
+        T* to = c.to + row * c.to_step;
+        for (long x = 0; x < whole; x += lanes<T>) store(to + x, load(from + x));
+        if (rest) store(to + whole, load(from + whole, rest), rest);
     }
 }
 
@@ -364,6 +359,7 @@ void build(Spatial<T>& s) {
     s.halve_sum = halve<T, Sum>;
     s.halve_place = halve_place<T>;
     s.spread = spread<T>;
+    s.copy = copy<T>;
     const bool many = vector_bytes == 64;
     const int most[2][pellucid::most_pixels] = {{8, 6, 4, 3}, {12, 12, 8, 6}};
     for (int j = 0; j < pellucid::most_pixels; ++j) s.channels[j] = most[many][j];
@@ -371,10 +367,12 @@ void build(Spatial<T>& s) {
     s.taps_at_once = many ? 6 : 3;
 }
 
+extern void add_halved(pellucid::Isa&);
 extern void add_spatial(pellucid::Isa&);
 void add_spatial(pellucid::Isa& isa) {
     build(isa.single.spatial);
     build(isa.twice.spatial);
+    add_halved(isa);
 }
 
 }  // namespace PELLUCID_ISA

@@ -17,22 +17,42 @@ template <class T>
 using Spot = typename PlaceOf<T>::Integer;
 
 inline constexpr int most_channels = 12, most_pixels = 4;      // of one call of `taps`: rows of outputs, and vectors of them
+inline constexpr int most_halved = 6;                          // of one call of `halved`: filters
 inline constexpr int most_filters = 4, most_taps = 6;          // of one call of `correlate`
 
-// Vectors of neighbouring outputs for some filters: out[j][r][i] = bias[r] + sum over k of weights[r][k] * pixels[j][taps[k] + i].
+// What some filters' sums over taps are made of: of vector j, sum[r][i] = bias[r] + sum over k of weights[r][k] * pixels[j][taps[k] + i].
 template <class T>
-struct TapsCall {
+struct FilterSums {
     const T* weights;
     long weight_row;                    // distance between filters; taps lie side by side
     const std::int32_t* taps;           // where each tap lies, from the first
     long depth;                         // how many
-    const T* pixels[most_pixels];
-    T* out[most_pixels];
-    long out_row;                       // distance between filters
     const T* bias;                      // one a filter; null: 0
 };
 
-// Gradients of weights: to[r][k] += sum over images and i of map[r][i] * pixels[taps[k] + i].
+// Vectors of neighbouring outputs: out[j][r][i] = sum[r][i] of vector j.
+template <class T>
+struct TapsCall {
+    FilterSums<T> sums;
+    const T* pixels[most_pixels];
+    T* out[most_pixels];
+    long out_row;                       // distance between filters
+};
+
+// The largest of such sums in windows two by two, without a map between. A vector of windows has two halves, each above
+// neighbouring columns of two rows.
+template <class T>
+struct HalvedTapsCall {
+    FilterSums<T> sums;
+    const T* pixels[4];                 // of the first half's rows, and of the second's
+    int count[2];                       // of a half's windows that are wanted
+    T* to[2];
+    Spot<T>* place[2];                  // of the largest, in the map; only where places are asked for
+    long to_row;                        // distance between filters
+    Spot<T> spot[2], width;             // of a half's first number, and from a row of the map to the next
+};
+
+// Gradients of weights: to[r][k] += sum over images and over i in the vectors of map[r][i] * pixels[taps[k] + i].
 template <class T>
 struct CorrelateCall {
     const T* map;
@@ -40,7 +60,9 @@ struct CorrelateCall {
     const T* pixels;
     long pixels_image;
     const std::int32_t* taps;
-    long images, count;                 // count: a multiple of the lanes
+    long images;
+    const std::int32_t* starts;         // of the vectors
+    long vectors;
     T* to;
     long to_row;                        // distance between filters; taps lie side by side
 };
@@ -87,19 +109,31 @@ struct HalveCall {
     Spot<T> spot_step;
 };
 
-// The gradient of such maxima: to[2 x] and to[2 x + 1] are gradient[x] where the place is theirs, and 0 elsewhere.
+// The gradient of maxima of windows two columns wide and `rows` high, side by side: a window's, where its place is, and 0 elsewhere.
 template <class T>
 struct SpreadCall {
     const T* gradient;
-    const Spot<T>* places;
-    long width;                         // windows
+    const Spot<T>* places;              // as the gradients
+    long lines, width;                  // of windows
+    int rows;                           // of a window
     T* to;
-    Spot<T> spot;                       // of to[0]
+    long to_step;                       // from one row to the next
+    Spot<T> spot, spot_step;            // of to[0], and from one row to the next
+};
+
+// Rows of numbers side by side, from one place to another.
+template <class T>
+struct CopyCall {
+    const T* from;
+    long from_step;                     // from one row to the next
+    T* to;
+    long to_step, rows, width;
 };
 
 template <class T>
 struct Spatial {
     void (*taps[most_channels][most_pixels])(const TapsCall<T>&);
+    void (*halved[most_halved][2][2])(const HalvedTapsCall<T>&);       // [filters - 1][halves - 1][places]
     void (*correlate[most_filters][most_taps])(const CorrelateCall<T>&);
     void (*fold_max)(const FoldCall<T>&);
     void (*fold_sum)(const FoldCall<T>&);
@@ -111,6 +145,7 @@ struct Spatial {
     void (*halve_sum)(const HalveCall<T>&);
     void (*halve_place)(const HalveCall<T>&);
     void (*spread)(const SpreadCall<T>&);
+    void (*copy)(const CopyCall<T>&);
     int channels[most_pixels];          // the most filters that registers hold, for 1, 2, ... vectors; 0: none
     int filters, taps_at_once;          // of `correlate`
 };

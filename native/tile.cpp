@@ -48,6 +48,16 @@ std::vector<long> starts_of(const long (&count)[3], long z_step, long y_step, in
     return starts;
 }
 
+std::vector<Half> halves_of(const Tile& t, int lanes) {
+    std::vector<Half> halves;
+    const Range &lines = t.windows[1], &columns = t.windows[2];
+    const long most = lanes / 2;
+    for (long y = lines.begin; y < lines.end; ++y)
+        for (long x = columns.begin; x < columns.end; x += most)
+            halves.push_back({2 * (y - lines.begin) * t.y_step + 2 * (x - columns.begin), (int)std::min(most, columns.end - x), y, x});
+    return halves;
+}
+
 Tile tile_of(const Axis (&axes)[3], Border border, const Range (&windows)[3], const Range (&out)[3], long channels, int lanes) {
     Tile t;
     size_t phases = 1;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "convolution.h"
@@ -29,6 +30,13 @@ struct TileAxis {
     TileAxis(const Axis& a, Range out, Border border);
 };
 
+// Half a vector of windows two by two, or less.
+struct Half {
+    long start;                             // of the first result that they see
+    int count;
+    long line, column;                      // of the first window
+};
+
 // Where everything of a tile lies. A result and the first number that it sees have the same place.
 struct Tile {
     Range windows[3];                       // of what the block gives on
@@ -37,15 +45,26 @@ struct Tile {
     std::vector<std::int32_t> taps;         // of all channels
     std::vector<long> starts;               // of vectors of results
     long length;                            // of a filter's map, with what the last vector has too much
+    std::vector<Half> halves = {};          // of vectors of windows, where the map is pooled before it is written
 
     Range out(int a) const { return axis[a].out; }
+    long window_count() const { return windows[0].count() * windows[1].count() * windows[2].count(); }
 };
 
 // Where vectors of a block of numbers begin: rows one by one, or all of a plane as one with the numbers between them, whatever
 // takes fewer.
 std::vector<long> starts_of(const long (&count)[3], long z_step, long y_step, int lanes);
 
+// Of a tile whose windows are two by two.
+std::vector<Half> halves_of(const Tile& t, int lanes);
+
 Tile tile_of(const Axis (&axes)[3], Border border, const Range (&windows)[3], const Range (&out)[3], long channels, int lanes);
+
+// How many at a time of a number of which at most so many go together.
+inline int evenly(long count, int most) {
+    const long times = (count + most - 1) / most;
+    return (int)((count + times - 1) / times);
+}
 
 // How the filters and the vectors of results are dealt out to kernel calls.
 struct Shape {
@@ -56,7 +75,7 @@ struct Shape {
         Shape best{1, 1};
         double least = 0;
         for (int v = 1; v <= most_pixels; ++v) {
-            const long blocks = (filters + s.channels[v - 1] - 1) / s.channels[v - 1], f = (filters + blocks - 1) / blocks;
+            const long f = evenly(filters, s.channels[v - 1]), blocks = (filters + f - 1) / f;
             // Multiply-adds, or loads of which two go at a time; and the way in and out of a call.
             const double a_tap = std::max<double>(f * v, (f + 1.5 * v) / 2) + 1;
             const double cost = blocks * (double)((starts + v - 1) / v) * a_tap;
@@ -97,10 +116,36 @@ void bring_pixels(const TileAxis& x, const T* row, long apart, long channels, T 
     }
 }
 
-// One image's channels of a group, in the tile's order.
+// Where `bring` will bring the channels of a group: what it leaves as it is, the border's values and what a vector reads beyond.
 template <class T>
-void bring(const Tile& t, const Axis& along, const Maps<const T>& in, const T* from, long channels, T border, T* to, const Kernels<T>& kernels) {
+void frame(const Tile& t, const ConvolutionBlock<T>& b, T* to, const Kernels<T>& kernels) {
+    const long size = b.channels * t.channel_step;
+    std::fill_n(to, size, b.border_value);
+    std::fill_n(to + size, 2 * kernels.lanes, T(0));
+}
+
+// One image's channels of a group, in the tile's order, into a frame of this tile.
+template <class T>
+void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in, long image, long group, T* to, const Kernels<T>& kernels) {
     const TileAxis &z = t.axis[0], &y = t.axis[1], &x = t.axis[2];
+    const T* from = in.at(image, group * b.channels);
+    const T border = b.border_value;
+    if (b.border == Border::value && in.x == 1 && b.axis[2].stride == 1) {        // rows as they lie, within the border
+        const TileAxis::Run& columns = x.runs[0];
+        for (long c = 0; c < b.channels; ++c, from += in.channel, to += t.channel_step)
+            for (size_t pz = 0; pz < z.phases.size(); ++pz)
+                for (size_t py = 0; py < y.phases.size(); ++py) {
+                    const TileAxis::Run &planes = z.runs[pz], &rows = y.runs[py];
+                    for (long iz = planes.begin; iz < planes.end; ++iz) {
+                        if (rows.begin == rows.end || columns.begin == columns.end) continue;
+                        kernels.spatial.copy({from + z.source[pz * z.count + iz] * in.z + y.source[py * y.count + rows.begin] * in.y + x.source[columns.begin],
+                                              b.axis[1].stride * in.y,
+                                              to + (long)(pz * y.phases.size() + py) * t.phase_step + iz * t.z_step + rows.begin * t.y_step + columns.begin,
+                                              t.y_step, rows.end - rows.begin, columns.end - columns.begin});
+                    }
+                }
+        return;
+    }
     // Every row: where it comes from, null beside the input, and where its phases go.
     const auto each_row = [&](const auto& visit) {
         for (size_t pz = 0; pz < z.phases.size(); ++pz)
@@ -112,26 +157,26 @@ void bring(const Tile& t, const Axis& along, const Maps<const T>& in, const T* f
                               to + (long)((pz * y.phases.size() + py) * x.phases.size()) * t.phase_step + iz * t.z_step + iy * t.y_step);
                     }
     };
-    if (in.channel == 1 && in.x != 1 && along.stride == 1) {       // channels last
+    if (in.channel == 1 && in.x != 1 && b.axis[2].stride == 1) {       // channels last
         each_row([&](const T* row, T* first) {
-            if (row) bring_pixels(x, row, in.x, channels, border, first, t.channel_step, kernels);
-            else for (long c = 0; c < channels; ++c) std::fill_n(first + c * t.channel_step, x.count, border);
+            if (row) bring_pixels(x, row, in.x, b.channels, border, first, t.channel_step, kernels);
         });
         return;
     }
-    for (long c = 0; c < channels; ++c, from += in.channel, to += t.channel_step)
+    for (long c = 0; c < b.channels; ++c, from += in.channel, to += t.channel_step)
         each_row([&](const T* row, T* first) {
-            for (size_t px = 0; px < x.phases.size(); ++px, first += t.phase_step) {
-                if (row) bring_row(x, px, row, in.x, along.stride, border, first);
-                else std::fill_n(first, x.count, border);
-            }
+            if (!row) return;
+            for (size_t px = 0; px < x.phases.size(); ++px, first += t.phase_step) bring_row(x, px, row, in.x, b.axis[2].stride, border, first);
         });
 }
 
-template <class N>
-void copy_row(const N* from, long count, N* to, long step) {
-    if (step == 1) std::copy_n(from, count, to);
-    else for (long i = 0; i < count; ++i) to[i * step] = from[i];
+// Rows of numbers side by side, to numbers `step` apart.
+template <class T, class N>
+void copy_rows(const N* from, long from_step, long rows, long width, N* to, long to_step, long step, const Kernels<T>& kernels) {
+    if constexpr (std::is_same_v<T, N>)
+        if (step == 1) return kernels.spatial.copy({from, from_step, to, to_step, rows, width});
+    for (long y = 0; y < rows; ++y, from += from_step, to += to_step)
+        for (long i = 0; i < width; ++i) to[i * step] = from[i];
 }
 
 }  // namespace pellucid

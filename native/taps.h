@@ -1,0 +1,85 @@
+// The sums that a convolution is made of, in registers, and what becomes of two neighbouring columns; see simd.h.
+
+#pragma once
+
+#include "simd.h"
+#include "spatial.h"
+
+namespace PELLUCID_ISA {
+
+template <class T>
+using Spots = Mask<T>;      // a vector of places
+
+// Every output has one accumulator, which adds its terms in the order of the taps: its bits do not depend on how the map is cut.
+template <class T, int Count, int Vectors>
+inline void add_taps(const pellucid::FilterSums<T>& c, const T* const* from, Vec<T> (&sums)[Count][Vectors]) {
+    PELLUCID_UNROLL
+    for (int r = 0; r < Count; ++r) {
+        const Vec<T> first = c.bias ? broadcast(c.bias[r]) : Vec<T>{};
+        PELLUCID_UNROLL
+        for (int j = 0; j < Vectors; ++j) sums[r][j] = first;
+    }
+    // A pointer for every fourth filter and multiples of the distance between them: a dozen pointers are more than there are.
+    constexpr int apart = 4;
+    const T* filters[(Count + apart - 1) / apart];
+    const long once = c.weight_row, twice = 2 * once, thrice = 3 * once;
+    PELLUCID_UNROLL
+    for (int r = 0; r < Count; r += apart) filters[r / apart] = c.weights + r * once;
+    const T* pixels[Vectors];
+    PELLUCID_UNROLL
+    for (int j = 0; j < Vectors; ++j) pixels[j] = from[j];
+    for (long k = 0; k < c.depth; ++k) {
+        const long tap = c.taps[k];
+        Vec<T> x[Vectors];
+        PELLUCID_UNROLL
+        for (int j = 0; j < Vectors; ++j) x[j] = load(pixels[j] + tap);
+        PELLUCID_UNROLL
+        for (int r = 0; r < Count; ++r) {
+            const T* first = filters[r / apart];
+            const Vec<T> w = broadcast(r % apart == 0 ? first[0] : r % apart == 1 ? first[once] : r % apart == 2 ? first[twice] : first[thrice]);
+            PELLUCID_UNROLL
+            for (int j = 0; j < Vectors; ++j) sums[r][j] += w * x[j];
+        }
+        PELLUCID_UNROLL
+        for (int r = 0; r < Count; r += apart) ++filters[r / apart];
+    }
+}
+
+// The larger of two: of equal numbers the first one, and NaN, the last of several, is larger than all numbers.
+template <class T>
+inline Mask<T> is_larger(Vec<T> v, Vec<T> best) { return (v > best) | (v != v); }
+
+// The largest of neighbouring columns, row by row, and where it is.
+template <class T, bool Places>
+struct LargestOfPairs {
+    Vec<T> best;
+    Spots<T> place;
+
+    // The first row: columns that are even, and those beside them; `at`: the places of the even ones.
+    LargestOfPairs(Vec<T> even, Vec<T> odd, Spots<T> at) : best(even), place(at) { add(odd, at + 1); }
+
+    void add_row(Vec<T> even, Vec<T> odd, Spots<T> at) {
+        add(even, at);
+        add(odd, at + 1);
+    }
+
+private:
+    void add(Vec<T> v, Spots<T> at) {
+        const Mask<T> larger = is_larger<T>(v, best);
+        best = larger ? v : best;
+        if constexpr (Places) place = larger ? at : place;
+    }
+};
+
+// Every second number of two vectors.
+template <class V, int... I>
+inline V evens(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (2 * I)...); }
+
+template <class V, int... I>
+inline V odds(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (2 * I + 1)...); }
+
+// The second half first.
+template <class V, int... I>
+inline V upper(V a, Indices<I...>) { return __builtin_shufflevector(a, a, ((I + (int)sizeof...(I) / 2) % (int)sizeof...(I))...); }
+
+}  // namespace PELLUCID_ISA
