@@ -117,7 +117,6 @@ class ConvBlock(torch.nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Compute ``(B, C, *sizes)`` or ``(C, *sizes)`` to ``(B, O, *outputs)`` or ``(O, *outputs)``."""
-        tensors = (input, self.weight, self.bias)
         options: BlockOptions = {
             "stride": self.stride,
             "padding": self.padding,
@@ -131,10 +130,18 @@ class ConvBlock(torch.nn.Module):
             "pool_stride": self.pool_stride,
             "pool_padding": self.pool_padding,
         }
+        if observe.active(self):
+            return self._shown(input, options)
+        return convolution_block(
+            input, self.weight, self.bias, dims=self.dims, layer=self, memory=self.memory, **options
+        )
+
+    def _shown(self, input: Tensor, options: BlockOptions) -> Tensor:
+        """The same for a trace, step by step only if it wants what lies between the steps."""
+        tensors = (input, self.weight, self.bias)
         if not (observe.wants(self, "map") or observe.wants(self, "act")):
             out = convolution_block(*tensors, dims=self.dims, layer=self, memory=self.memory, **options)
-            if observe.active(self):
-                observe.seen(self, "pool", out, axis_letters(out, self.dims))
+            observe.seen(self, "pool", out, axis_letters(out, self.dims))
             return out
         block = block_maps(*tensors, dims=self.dims, layer=self, **options)
         axes = axis_letters(block.map, self.dims)

@@ -6,7 +6,7 @@ computes it in one sweep has one place to stand.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple, TypeAlias, TypedDict, Unpack
 
 import torch
@@ -16,11 +16,13 @@ from torch.utils.checkpoint import checkpoint
 
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window, channels_mismatch
-from pellucid.ops import choice
+from pellucid.ops import choice, library_block
 from pellucid.ops.activations import ACTIVATIONS
-from pellucid.ops.block import Pooling, Shape, engine_takes, memory_format, padded, run_block, trains
+from pellucid.ops.block import Pooling, Shape, run_block
 from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
-from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, remembered, sliding, spoken
+from pellucid.ops.remember import remembered, remembered_for_all
+from pellucid.ops.tensors import engine_takes, memory_format, trains
+from pellucid.ops.windows import Layer, Padding, Pooled, Size, axis_names, batched, sliding, spoken
 
 Path: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, Sequence[Window], int, str, float], Tensor]
 """A program for convolution, with the signature that the reference has."""
@@ -61,7 +63,7 @@ def convolution(
     return out if maps is input else out.squeeze(0)
 
 
-@remembered
+@remembered_for_all
 def _windows(
     layer: Layer,
     input: Sequence[int],
@@ -118,10 +120,17 @@ def native_convolution(
 ) -> Tensor:
     """Convolve on the native engine."""
     shape = _shape(input.shape, weight.shape, tuple(windows), groups, padding_mode, float(padding_value))
-    return run_block(shape, input, weight, bias, _by_torch)
+    return _on_engine(shape, input, weight, bias)
 
 
-@lru_cache(maxsize=2048)
+def _on_engine(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, recompute: bool = False) -> Tensor:
+    """Run here and now; or, where a graph is made, as a node of it."""
+    if torch.compiler.is_compiling():
+        return library_block.block(shape, input, weight, bias, keep=trains(input, weight, bias) and not recompute)
+    return run_block(shape, input, weight, bias, _by_torch, recompute)
+
+
+@remembered
 def _shape(
     input: Sequence[int],
     weight: Sequence[int],
@@ -165,12 +174,20 @@ def torch_convolution(
     padding = [window.padding[0] for window in windows]
     even = all(begin == end for begin, end in (window.padding for window in windows))
     if not even or (any(padding) and (padding_mode != "zeros" or padding_value != 0)):
-        input = padded(input, windows, padding_mode, padding_value)
+        input = _padded(input, windows, padding_mode, padding_value)
         padding = [0] * len(windows)
     stride = [window.stride for window in windows]
     dilation = [window.dilation for window in windows]
     out: Tensor = _TORCH[len(windows)](input, weight, bias, stride, padding, dilation, groups)
     return out
+
+
+def _padded(input: Tensor, windows: Sequence[Window], padding_mode: str, padding_value: float) -> Tensor:
+    """Make the windows' padding part of the feature map."""
+    sides = [side for window in reversed(windows) for side in window.padding]  # F.pad begins with the last axis
+    if padding_mode == "zeros":
+        return F.pad(input, sides, value=padding_value)
+    return F.pad(input, sides, mode=padding_mode)
 
 
 POOLS: Mapping[str, Callable[..., Tensor | tuple[Tensor, Tensor]]] = {"max": max_pool, "avg": average_pool}
@@ -220,27 +237,26 @@ def convolution_block(
         **options: as in :func:`block_maps`.
     """
     check_memory(layer, memory)
-    recompute = memory == "recompute" and trains(input, weight, bias)
+    recompute = memory == "recompute"
     if engine_takes(input, weight, bias):
         maps = batched(layer, input, dims)
         shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, **options)
         alone = shape.pooling is None and _channels_last(maps)
-        half = input.dtype == torch.bfloat16
-        if not alone and shape.choice(trains(input, weight, bias), half).native:
-            out = run_block(shape, maps, weight, bias, _by_torch, recompute)
+        if not alone and shape.choice(trains(input, weight, bias), input.dtype == torch.bfloat16).native:
+            out = _on_engine(shape, maps, weight, bias, recompute)
             return out if maps is input else out.squeeze(0)
 
     def by_steps(*tensors: Tensor | None) -> Tensor:
         return block_maps(*tensors, dims=dims, layer=layer, **options).pooled  # type: ignore[arg-type]  # input and weight are there
 
-    if not recompute:
+    if not recompute or not trains(input, weight, bias):
         return by_steps(input, weight, bias)
     out = checkpoint(by_steps, input, weight, bias, use_reentrant=False, preserve_rng_state=False)
     assert isinstance(out, Tensor)
     return out
 
 
-@remembered
+@remembered_for_all
 def _block_shape(
     layer: Layer,
     input: Sequence[int],
@@ -263,9 +279,9 @@ def _block_shape(
     windows = _windows(layer, input, weight, bias, stride, padding, dilation, groups, padding_mode, padding_value)
     pooling = None
     if pool is not None:
-        sizes = [window.output(size) for window, size in zip(windows, input[2:], strict=True)]
+        sizes = tuple(window.output(size) for window, size in zip(windows, input[2:], strict=True))
         maps = (input[0], weight[0], *sizes)
-        pooling = block_pooling(_pooling(layer, sizes), pool, maps, pool_size, pool_stride, pool_padding)
+        pooling = block_pooling(Pooled(layer, sizes), pool, maps, pool_size, pool_stride, pool_padding)
     return _shape(input, weight, windows, groups, padding_mode, float(padding_value), activation, pooling)
 
 
@@ -322,14 +338,10 @@ def block_maps(
     activated = ACTIVATIONS[activation].torch(maps) if activation is not None else maps
     if pool is None:
         return Block(maps, activated, activated)
-    where = _pooling(layer, maps.shape[-dims:])
-    pooled = POOLS[pool](activated, pool_size, pool_stride, pool_padding, dims=dims, layer=where)
+    whose = Pooled(layer, tuple(maps.shape[-dims:]))
+    pooled = POOLS[pool](activated, pool_size, pool_stride, pool_padding, dims=dims, layer=whose)
     assert isinstance(pooled, Tensor)  # positions were not asked for
     return Block(maps, activated, pooled)
-
-
-def _pooling(layer: Layer, sizes: Sequence[int]) -> Layer:
-    return f"{spoken(layer)}, pooling a map of {' × '.join(str(size) for size in sizes)}"
 
 
 def check_steps(layer: Layer, activation: str | None, pool: str | None) -> None:
