@@ -56,7 +56,7 @@ class Shape:
         map: the sizes of the feature map.
         out: the sizes of what the block gives on.
         pooled_first: whether the maximum is taken before the activation, which gives the same where that never falls.
-        seen_in_result: whether the backward pass finds in the result what it needs of the map.
+        seen_in_result: whether the backward pass finds in the result what it needs of the numbers before the activation.
         keeps: of what :class:`Kept` names, what the engine writes for the backward pass.
     """
 
@@ -83,9 +83,10 @@ class Shape:
         activation = None if self.activation is None else ACTIVATIONS[self.activation]
         rises = activation is None or activation.rises
         self.pooled_first = rises and self.pooling is not None and self.pooling.kind == "max"
-        self.seen_in_result = self.pooling is None and activation is not None and activation.by_sign
-        map = activation is not None and not (self.pooled_first or self.seen_in_result)
-        self.keeps = map, activation is not None and self.pooled_first, self.pooled_first
+        last = self.pooling is None or self.pooled_first
+        self.seen_in_result = last and activation is not None and activation.by_sign
+        reads = activation is not None and not self.seen_in_result
+        self.keeps = reads and not self.pooled_first, reads and self.pooled_first, self.pooled_first
 
     def choice(self, training: bool, half: bool) -> rule.Choice:
         """Whether the engine is the faster one for it; half: in bfloat16."""
@@ -147,7 +148,8 @@ class Kept(NamedTuple):
     """The feature map before the activation, or the result where that tells as much; where there is an activation and the
     maximum is not taken first."""
     largest: Tensor | None = None
-    """Of every window, before the activation; where the maximum is taken first and an activation follows."""
+    """Of every window, before the activation, or the result where that tells as much; where the maximum is taken first and
+    an activation follows."""
     places: Tensor | None = None
     """Of the largest, row-major in their maps; where the maximum is taken first."""
 
@@ -162,7 +164,12 @@ def forward(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, ke
     out, kept = room(shape, x, keep)
     shape.engine.run(x, w, b, out, *kept, torch.get_num_threads())
     out = narrow(out, input.dtype)
-    return out, kept._replace(map=out) if keep and shape.seen_in_result else kept
+    return out, kept_with_result(shape, out, kept.places) if keep and shape.seen_in_result else kept
+
+
+def kept_with_result(shape: Shape, out: Tensor, places: Tensor | None) -> Kept:
+    """What is kept where the result tells as much as the numbers before the activation."""
+    return Kept(largest=out, places=places) if shape.pooled_first else Kept(map=out)
 
 
 def room(shape: Shape, x: Tensor, keep: bool) -> tuple[Tensor, Kept]:
@@ -184,12 +191,12 @@ def backward(
 ) -> list[Tensor | None]:
     """The gradients of input, weight and bias, those that are wanted; below autograd."""
     x, w, slope = plain(input), plain(weight).contiguous(), plain(gradient).contiguous()
-    map = None if kept.map is None else plain(kept.map).contiguous()
+    map, largest = (None if k is None else plain(k).contiguous() for k in (kept.map, kept.largest))
     dx = x.new_empty(*x.shape) if wanted[0] else None
     dweight = w.new_empty(*w.shape) if wanted[1] else None
     dbias = w.new_empty(w.shape[0]) if wanted[2] else None
     threads = torch.get_num_threads()
-    shape.engine.backward(x, w, map, kept.largest, kept.places, slope, dx, dweight, dbias, threads)
+    shape.engine.backward(x, w, map, largest, kept.places, slope, dx, dweight, dbias, threads)
     return [narrow(d, input.dtype) for d in (dx, dweight, dbias)]
 
 

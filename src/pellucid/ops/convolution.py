@@ -7,7 +7,7 @@ computes it in one sweep has one place to stand.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, TypeAlias, TypedDict, Unpack
+from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -195,7 +195,7 @@ POOLS: Mapping[str, Callable[..., Tensor | tuple[Tensor, Tensor]]] = {"max": max
 
 
 class BlockOptions(TypedDict, total=False):
-    """What a block can be given besides its tensors; the defaults are those of :func:`block_maps`."""
+    """What a block can be given besides its tensors; the defaults are those of :class:`Options`."""
 
     stride: Size
     padding: Padding
@@ -210,6 +210,36 @@ class BlockOptions(TypedDict, total=False):
     pool_padding: Padding
 
 
+class Options(NamedTuple):
+    """The same as a layer hands it over. The options are those of the single operators.
+
+    Attributes:
+        stride: of the convolution, as all up to padding_value.
+        padding: of the convolution.
+        dilation: of the convolution.
+        groups: of the convolution.
+        padding_mode: of the convolution.
+        padding_value: of the convolution.
+        activation: a name of :data:`~pellucid.ops.activations.ACTIVATIONS`; None leaves that step out.
+        pool: a name of :data:`POOLS`; None leaves that step out.
+        pool_size: the pooling's window.
+        pool_stride: the pooling's stride; None takes pool_size.
+        pool_padding: the pooling's padding.
+    """
+
+    stride: Size = 1
+    padding: Padding = 0
+    dilation: Size = 1
+    groups: int = 1
+    padding_mode: str = "zeros"
+    padding_value: float = 0.0
+    activation: str | None = "relu"
+    pool: str | None = "max"
+    pool_size: Size = 2
+    pool_stride: Size | None = None
+    pool_padding: Padding = 0
+
+
 def convolution_block(
     input: Tensor,
     weight: Tensor,
@@ -220,10 +250,11 @@ def convolution_block(
     memory: str = "keep",
     **options: Unpack[BlockOptions],
 ) -> Tensor:
-    """Compute convolution ► bias ► activation ► pooling; further options and errors as in :func:`block_maps`.
+    """Compute convolution ► bias ► activation ► pooling.
 
     On the native engine it is one sweep. The feature map is not written, but for a backward pass that reads it: with an
-    activation, unless that never falls and max pooling follows, or it is ReLU and nothing follows. The result is
+    activation, unless that never falls and max pooling follows, or it is ReLU and nothing follows. Beside max pooling the
+    maxima's places are kept, and, unless the activation is ReLU, what they were before it. The result is
     ``(B, O, *outputs)``, or ``(O, *outputs)`` where the input has no batch.
 
     Args:
@@ -234,23 +265,33 @@ def convolution_block(
         layer: for messages.
         memory: "keep" for the backward pass what it needs of the map, the cheapest in time; or "recompute" that in the
             backward pass, which keeps nothing but the tensors given and costs a forward pass more.
-        **options: as in :func:`block_maps`.
+        **options: as in :class:`Options`.
+
+    Raises:
+        ArgumentError: for a name that is not there.
+        SizeError: and ArgumentTypeError, as the single operators do.
     """
+    return block(input, weight, bias, Options(**options), dims, layer, memory)
+
+
+def block(
+    input: Tensor, weight: Tensor, bias: Tensor | None, options: Options, dims: int, layer: Layer, memory: str = "keep"
+) -> Tensor:
+    """As :func:`convolution_block`, which says what all is."""
     check_memory(layer, memory)
-    recompute = memory == "recompute"
     if engine_takes(input, weight, bias):
         maps = batched(layer, input, dims)
-        shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, **options)
+        shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, *options)
         alone = shape.pooling is None and _channels_last(maps)
         if not alone and shape.choice(trains(input, weight, bias), input.dtype == torch.bfloat16).native:
-            out = _on_engine(shape, maps, weight, bias, recompute)
+            out = _on_engine(shape, maps, weight, bias, memory == "recompute")
             return out if maps is input else out.squeeze(0)
+    if memory == "keep" or not trains(input, weight, bias):
+        return maps_of_block(input, weight, bias, options, dims, layer).pooled
 
-    def by_steps(*tensors: Tensor | None) -> Tensor:
-        return block_maps(*tensors, dims=dims, layer=layer, **options).pooled  # type: ignore[arg-type]  # input and weight are there
+    def by_steps(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return maps_of_block(input, weight, bias, options, dims, layer).pooled
 
-    if not recompute or not trains(input, weight, bias):
-        return by_steps(input, weight, bias)
     out = checkpoint(by_steps, input, weight, bias, use_reentrant=False, preserve_rng_state=False)
     assert isinstance(out, Tensor)
     return out
@@ -258,31 +299,19 @@ def convolution_block(
 
 @remembered_for_all
 def _block_shape(
-    layer: Layer,
-    input: Sequence[int],
-    weight: Sequence[int],
-    bias: Sequence[int] | None,
-    stride: Size = 1,
-    padding: Padding = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-    padding_mode: str = "zeros",
-    padding_value: float = 0.0,
-    activation: str | None = "relu",
-    pool: str | None = "max",
-    pool_size: Size = 2,
-    pool_stride: Size | None = None,
-    pool_padding: Padding = 0,
+    layer: Layer, input: Sequence[int], weight: Sequence[int], bias: Sequence[int] | None, *options: Any
 ) -> Shape:
     """Check what was given, the shapes of the tensors among it, and fit convolution and pooling."""
-    check_steps(layer, activation, pool)
-    windows = _windows(layer, input, weight, bias, stride, padding, dilation, groups, padding_mode, padding_value)
+    of = Options(*options)
+    check_steps(layer, of.activation, of.pool)
+    border = (of.padding_mode, of.padding_value)
+    windows = _windows(layer, input, weight, bias, of.stride, of.padding, of.dilation, of.groups, *border)
     pooling = None
-    if pool is not None:
+    if of.pool is not None:
         sizes = tuple(window.output(size) for window, size in zip(windows, input[2:], strict=True))
         maps = (input[0], weight[0], *sizes)
-        pooling = block_pooling(Pooled(layer, sizes), pool, maps, pool_size, pool_stride, pool_padding)
-    return _shape(input, weight, windows, groups, padding_mode, float(padding_value), activation, pooling)
+        pooling = block_pooling(Pooled(layer, sizes), of.pool, maps, of.pool_size, of.pool_stride, of.pool_padding)
+    return _shape(input, weight, windows, of.groups, of.padding_mode, float(of.padding_value), of.activation, pooling)
 
 
 class Block(NamedTuple):
@@ -302,25 +331,18 @@ def block_maps(
     bias: Tensor | None = None,
     *,
     dims: int,
-    stride: Size = 1,
-    padding: Padding = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-    padding_mode: str = "zeros",
-    padding_value: float = 0.0,
-    activation: str | None = "relu",
-    pool: str | None = "max",
-    pool_size: Size = 2,
-    pool_stride: Size | None = None,
-    pool_padding: Padding = 0,
     layer: Layer = "convolution_block",
+    **options: Unpack[BlockOptions],
 ) -> Block:
-    """Compute what :func:`convolution_block` does step by step, and give every step's map: for traces.
+    """Compute what :func:`convolution_block` does step by step, and give every step's map: for traces."""
+    return maps_of_block(input, weight, bias, Options(**options), dims, layer)
 
-    The options are those of the single operators; `activation` is a name of
-    :data:`~pellucid.ops.activations.ACTIVATIONS`, `pool` of :data:`POOLS`, and None leaves that step out. Raises
-    :class:`~pellucid.errors.ArgumentError` for a name that is not there, and what the single operators raise.
-    """
+
+def maps_of_block(
+    input: Tensor, weight: Tensor, bias: Tensor | None, options: Options, dims: int, layer: Layer
+) -> Block:
+    """As :func:`block_maps`, which says what all is."""
+    stride, padding, dilation, groups, padding_mode, padding_value, activation, pool, *pooling = options
     check_steps(layer, activation, pool)
     maps = convolution(
         input,
@@ -339,7 +361,7 @@ def block_maps(
     if pool is None:
         return Block(maps, activated, activated)
     whose = Pooled(layer, tuple(maps.shape[-dims:]))
-    pooled = POOLS[pool](activated, pool_size, pool_stride, pool_padding, dims=dims, layer=whose)
+    pooled = POOLS[pool](activated, *pooling, dims=dims, layer=whose)
     assert isinstance(pooled, Tensor)  # positions were not asked for
     return Block(maps, activated, pooled)
 

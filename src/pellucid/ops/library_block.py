@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pellucid.geometry.axis import Window
-from pellucid.ops.block import Kept, Pooling, Shape, backward, forward, pool, room, scatter
+from pellucid.ops.block import Kept, Pooling, Shape, backward, forward, kept_with_result, pool, room, scatter
 from pellucid.ops.tensors import narrow, place_type, plain
 
 
@@ -137,9 +137,10 @@ def _block_backward(input: Tensor, weight: Tensor, bias: Tensor | None, *rest: A
 
 
 def _kept(shape: Shape, kept: Sequence[Tensor]) -> Kept:
-    """What an operator gave on besides its result, by name."""
+    """What was saved, by name."""
     if shape.seen_in_result:
-        return Kept(map=kept[0])
+        out, *places = kept
+        return kept_with_result(shape, out, places[0] if places else None)
     given = iter(kept)
     return Kept(*(next(given) if keeps else None for keeps in shape.keeps))
 
@@ -154,7 +155,7 @@ def _remember_block(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> 
     shape = _shape(input.shape, weight.shape, *described)
     out, *kept = output
     ctx.described = described
-    ctx.save_for_backward(input, weight, bias, *([out] if keep and shape.seen_in_result else kept))
+    ctx.save_for_backward(input, weight, bias, *([out] if keep and shape.seen_in_result else []), *kept)
 
 
 def _differentiate_block(ctx: Any, gradients: list[Tensor]) -> tuple[Any, ...]:

@@ -28,12 +28,12 @@ def engine_takes(*tensors: Tensor | None) -> bool:
     if type(first) not in _KINDS or watched():
         return False
     dtype = first.dtype  # type: ignore[union-attr]  # it is a tensor
-    if dtype not in NUMBERS:
+    if dtype not in NUMBERS or first.numel() == 0:  # type: ignore[union-attr]
         return False
     for t in tensors:
         if t is None:
             continue
-        if t.dtype != dtype or not t.is_cpu or t.layout != torch.strided or type(t) not in _KINDS or t.numel() == 0:
+        if t.dtype is not dtype or not t.is_cpu or t.layout is not torch.strided or type(t) not in _KINDS:
             return False
     return True
 
@@ -49,12 +49,12 @@ def plain(t: Tensor) -> Tensor:
     """As the engine reads it."""
     if t.is_neg():
         t = t.resolve_neg()
-    return t.float() if t.dtype == torch.bfloat16 else t
+    return t.float() if t.dtype is torch.bfloat16 else t
 
 
 def narrow(t: MaybeTensor, dtype: torch.dtype) -> MaybeTensor:
     """Of the number type of what was given."""
-    return t if t is None or t.dtype == dtype else t.to(dtype)
+    return t if t is None or t.dtype is dtype else t.to(dtype)
 
 
 def place_type(wide: Tensor) -> torch.dtype:
