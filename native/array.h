@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <stdexcept>
+#include <type_traits>
 
 namespace pellucid {
 
@@ -30,21 +31,20 @@ public:
     }
 
     template <class T>
-    bool holds() const { return bytes_ == sizeof(T); }
+    bool holds() const { return bytes_ == sizeof(T) && integers_ == std::is_integral_v<T>; }
 
     // Throws where this PyTorch's tensors cannot be read; for the time of import, since `read` may not say why.
     static void require_torch() { Torch::get(); }
 
-    // False where it is no array of float32 or float64 in the processor's memory, of few enough axes.
-    bool read(nanobind::handle from) {
+    // False where it is no array of float32 or float64 (of int32 or int64, if integers are wanted) in the processor's memory, of
+    // few enough axes.
+    bool read(nanobind::handle from, bool integers = false) {
+        integers_ = integers;
         const Torch& torch = Torch::get();
         if (PyType_IsSubtype(Py_TYPE(from.ptr()), (PyTypeObject*)torch.tensor.ptr())) return read_tensor(from, torch);
         nanobind::ndarray<nanobind::device::cpu> array;
         if (!nanobind::try_cast(from, array)) return false;
-        if (array.dtype() == nanobind::dtype<float>()) bytes_ = 4;
-        else if (array.dtype() == nanobind::dtype<double>()) bytes_ = 8;
-        else return false;
-        if (array.ndim() > most_axes) return false;
+        if (!read_type(array.dtype()) || array.ndim() > most_axes) return false;
         axes_ = array.ndim();
         for (size_t i = 0; i < axes_; ++i) shape_[i] = (long)array.shape(i), stride_[i] = (long)array.stride(i);
         data_ = array.data();
@@ -55,6 +55,7 @@ private:
     void* data_ = nullptr;
     size_t axes_ = 0;
     int bytes_ = 0;
+    bool integers_ = false;
     long shape_[most_axes] = {}, stride_[most_axes] = {};
 
     // DLPack's table of functions for C callers, https://github.com/dmlc/dlpack/blob/main/include/dlpack/dlpack.h: the
@@ -87,13 +88,18 @@ private:
         }
     };
 
+    bool read_type(nanobind::dlpack::dtype type) {
+        if (type == (integers_ ? nanobind::dtype<int32_t>() : nanobind::dtype<float>())) bytes_ = 4;
+        else if (type == (integers_ ? nanobind::dtype<int64_t>() : nanobind::dtype<double>())) bytes_ = 8;
+        else return false;
+        return true;
+    }
+
     bool read_tensor(nanobind::handle from, const Torch& torch) {
         nanobind::dlpack::dltensor seen;
         if (torch.exchange->look(from.ptr(), &seen) != 0) return failed();
         if (seen.device.device_type != nanobind::device::cpu::value || (size_t)seen.ndim > most_axes) return false;
-        if (seen.dtype == nanobind::dtype<float>()) bytes_ = 4;
-        else if (seen.dtype == nanobind::dtype<double>()) bytes_ = 8;
-        else return false;
+        if (!read_type(seen.dtype)) return false;
         axes_ = (size_t)seen.ndim;
         std::copy_n(seen.shape, axes_, shape_);
         std::copy_n(seen.strides, axes_, stride_);
@@ -107,13 +113,19 @@ private:
     }
 };
 
+// One of int32 or int64.
+class Places : public Array {
+public:
+    bool read(nanobind::handle from) { return Array::read(from, true); }
+};
+
 }  // namespace pellucid
 
 namespace nanobind::detail {
 
-template <>
-struct type_caster<pellucid::Array> {
-    NB_TYPE_CASTER(pellucid::Array, const_name("array"))
+template <class A>
+struct array_caster {
+    NB_TYPE_CASTER(A, const_name("array"))
     bool from_python(handle from, uint8_t, cleanup_list*) noexcept {
         try {
             return value.read(from);
@@ -123,5 +135,10 @@ struct type_caster<pellucid::Array> {
         }
     }
 };
+
+template <>
+struct type_caster<pellucid::Array> : array_caster<pellucid::Array> {};
+template <>
+struct type_caster<pellucid::Places> : array_caster<pellucid::Places> {};
 
 }  // namespace nanobind::detail

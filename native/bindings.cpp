@@ -143,7 +143,7 @@ template <class T>
 Rows<T> checked_rows(const Array& a, const PyRun& given, long width, const char* what) {
     T* base = checked<T>(a, steps_of(given, width), what);
     if (!given.starts.empty() || given.batch <= 1) return {base, (long)a.stride(0)};
-    require(given.steps <= 1 || a.stride(0) == given.batch * a.stride(1), std::string(what) + " has rows that are unevenly apart");
+    require(given.steps <= 1 || a.stride(0) == given.batch * a.stride(1), what, " has rows that are unevenly apart");
     return {base, (long)a.stride(1)};
 }
 

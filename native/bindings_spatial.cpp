@@ -23,7 +23,7 @@ namespace {
 using PyAxis = std::tuple<long, long, long, long, long, long, long>;
 using PyStep = std::tuple<std::string, int, std::vector<int>>;                              // op, destination, sources
 using PyPointwise = std::tuple<int, std::vector<double>, std::vector<PyStep>>;              // inputs, numbers, steps: the last one's is the result
-using MaybePlaces = std::optional<nb::ndarray<nb::device::cpu, nb::c_contig>>;           // of int32 beside float32, of int64 beside float64
+using MaybePlaces = std::optional<Places>;                                                  // of int32 beside float32, of int64 beside float64
 using PyPool = std::tuple<bool, std::vector<PyAxis>, bool, long>;                           // max, axes, whether padding counts, divisor
 
 // Whether all are at least 0 and below size: no sign bit in what any of them lacks of either.
@@ -95,21 +95,21 @@ Pool checked_pool(const PyPool& given) {
 template <class T>
 Maps<T> checked_maps(const Array& a, long batch, long channels, const long (&sizes)[3], size_t axes, bool written, const char* what) {
     using Number = std::remove_const_t<T>;
-    require(a.holds<Number>(), std::string(what) + " has another number type than the rest");
-    require(a.ndim() == axes + 2, std::string(what) + " has a wrong number of axes");
+    require(a.holds<Number>(), what, " has another number type than the rest");
+    require(a.ndim() == axes + 2, what, " has a wrong number of axes");
     bool fits = a.shape(0) == batch && a.shape(1) == channels, empty = a.size() == 0;
     for (size_t i = 0; i < axes; ++i) fits = fits && a.shape(2 + i) == sizes[3 - axes + i];
-    require(fits, std::string(what) + " has a wrong shape");
-    require(empty || (uintptr_t)a.data() % alignof(T) == 0, std::string(what) + " begins between two numbers of its type");
+    require(fits, what, " has a wrong shape");
+    require(empty || (uintptr_t)a.data() % alignof(T) == 0, what, " begins between two numbers of its type");
     std::vector<std::pair<long, long>> by_stride;
     for (size_t i = 0; i < a.ndim(); ++i) {
-        require(a.stride(i) >= 0, std::string(what) + " has a negative stride");
+        require(a.stride(i) >= 0, what, " has a negative stride");
         if (a.shape(i) > 1) by_stride.emplace_back(a.stride(i), a.shape(i));
     }
     std::sort(by_stride.begin(), by_stride.end());
     long reach = 1;
     for (const auto& [stride, count] : by_stride) {
-        require(!written || stride >= reach, std::string(what) + " has numbers that lie on each other");
+        require(!written || stride >= reach, what, " has numbers that lie on each other");
         reach = stride * count;
     }
     Maps<T> m;
@@ -183,7 +183,7 @@ private:
         T* data = checked<T>(a, shape, what);
         long step = 1;
         for (size_t i = shape.size(); i-- > 0; step *= shape[i])
-            require(shape[i] <= 1 || a.stride(i) == step || a.size() == 0, std::string(what) + " is not contiguous");
+            require(shape[i] <= 1 || a.stride(i) == step || a.size() == 0, what, " is not contiguous");
         return data;
     }
 
@@ -227,12 +227,10 @@ private:
         if (largest) k.largest = whole<T>(*largest, shape(batch, all, pool_.axis, true), "the largest numbers");
         if (places) {
             require(pooled_first_, "places are kept where the maximum is taken first");
-            const long count = batch * all * pool_.axis[0].out * pool_.axis[1].out * pool_.axis[2].out;
-            require(places->dtype() == nb::dtype<Spot<T>>() && (long)places->size() == count, "places do not fit the result");
-            k.places = static_cast<Spot<T>*>(places->data());
+            k.places = whole<Spot<T>>(*places, shape(batch, all, pool_.axis, true), "places");
             if (read) {
                 const long size = axis_[0].out * axis_[1].out * axis_[2].out;
-                require(all_below(k.places, count, size), "a place lies beside its map");
+                require(all_below(k.places, places->size(), size), "a place lies beside its map");
             }
         }
         if (!read) return k;
@@ -274,7 +272,7 @@ private:
     }
 };
 
-// Pooling of planes that lie one after the other: x (planes, sizes).
+// Pooling of planes that lie one after the other: x (..., sizes).
 class PyPooling {
 public:
     explicit PyPooling(const PyPool& pool) : axes_(std::get<1>(pool).size()), pool_(checked_pool(pool)) {}
@@ -293,26 +291,28 @@ private:
     size_t axes_;
     Pool pool_;
 
+    // Planes one after the other, whatever the axes before theirs; `count` of them, or any number if that is negative.
     template <class T>
     T* planes(const Array& a, bool out, long& count, const char* what) const {
-        require(a.ndim() == axes_ + 1, std::string(what) + " has a wrong number of axes");
-        std::vector<long> shape{a.shape(0)};
-        long step = 1;
+        require(a.ndim() > axes_, what, " has a wrong number of axes");
+        const size_t before = a.ndim() - axes_;
+        std::vector<long> shape;
+        long found = 1, step = 1;
+        for (size_t i = 0; i < before; ++i) shape.push_back(a.shape(i)), found *= a.shape(i);
         for (size_t i = 3 - axes_; i < 3; ++i) shape.push_back(out ? pool_.axis[i].out : pool_.axis[i].in);
         T* data = checked<T>(a, shape, what);
         for (size_t i = shape.size(); i-- > 0; step *= shape[i])
-            require(shape[i] <= 1 || a.stride(i) == step || a.size() == 0, std::string(what) + " is not contiguous");
-        require(count < 0 || count == shape[0], std::string(what) + " has a wrong number of planes");
-        count = shape[0];
+            require(shape[i] <= 1 || a.stride(i) == step || a.size() == 0, what, " is not contiguous");
+        require(count < 0 || count == found, what, " has a wrong number of planes");
+        count = found;
         return data;
     }
 
     template <class T>
-    Spot<T>* spots(const MaybePlaces& places, long size) const {
+    Spot<T>* spots(const MaybePlaces& places, long& count) const {
         if (!places) return nullptr;
         require(pool_.max, "an average has no place");
-        require(places->dtype() == nb::dtype<Spot<T>>() && (long)places->size() == size, "places do not fit the result");
-        return static_cast<Spot<T>*>(places->data());
+        return planes<Spot<T>>(*places, true, count, "places");
     }
 
     template <class T>
@@ -320,7 +320,7 @@ private:
         long count = -1;
         const T* from = planes<T>(x, false, count, "an input");
         T* to = planes<T>(out, true, count, "a result");
-        Spot<T>* at = spots<T>(places, out.size());
+        Spot<T>* at = spots<T>(places, count);
         require(threads >= 1, "at least one thread is needed");
         nb::gil_scoped_release release;
         pool_planes<T>(pool_, from, count, to, at, *chosen, std::min(threads, most_threads));
@@ -331,7 +331,7 @@ private:
         long count = -1;
         const T* slope = planes<T>(gradient, true, count, "a result's gradient");
         T* to = planes<T>(dx, false, count, "an input's gradient");
-        const Spot<T>* at = spots<T>(places, gradient.size());
+        const Spot<T>* at = spots<T>(places, count);
         require(at || !pool_.max, "the places are missing");
         const long size = pool_.axis[0].in * pool_.axis[1].in * pool_.axis[2].in;
         require(!at || all_below(at, gradient.size(), size), "a place lies beside its map");

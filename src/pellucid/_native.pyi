@@ -129,7 +129,7 @@ class Convolution:
         out: Tensor,
         map: Tensor | None,
         largest: Tensor | None,
-        places: object | None,
+        places: Tensor | None,
         threads: int,
     ) -> None:
         """Fill out, and what is to be kept for the backward pass; all others may be None."""
@@ -139,7 +139,7 @@ class Convolution:
         weight: Tensor,
         map: Tensor | None,
         largest: Tensor | None,
-        places: object | None,
+        places: Tensor | None,
         gradient: Tensor,
         dx: Tensor | None,
         dweight: Tensor | None,
@@ -152,5 +152,5 @@ class Pooling:
     """Pooling with windows of one size over planes of one size, which lie one after the other."""
 
     def __init__(self, pool: object) -> None: ...
-    def run(self, x: Tensor, out: Tensor, places: object | None, threads: int) -> None: ...
-    def backward(self, gradient: Tensor, places: object | None, dx: Tensor, threads: int) -> None: ...
+    def run(self, x: Tensor, out: Tensor, places: Tensor | None, threads: int) -> None: ...
+    def backward(self, gradient: Tensor, places: Tensor | None, dx: Tensor, threads: int) -> None: ...

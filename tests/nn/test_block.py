@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pellucid.errors import ArgumentError, SizeError
-from pellucid.nn import block as block_module
 from pellucid.nn.block import ConvBlock
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d
+from pellucid.ops import observe
 from pellucid.ops.activations import ACTIVATIONS
 from pellucid.ops.convolution import block_maps, convolution_block
 
@@ -74,20 +74,23 @@ def test_the_three_maps_are_the_steps():
     assert bare.pooled is bare.activated is bare.map
 
 
-def test_an_observer_sees_all_three_maps(monkeypatch):
+@pytest.mark.parametrize("wanted", [("map", "act", "pool"), ("act",), ("pool",)])
+def test_an_observer_sees_the_maps_that_it_wants(wanted):
     seen = {}
-    monkeypatch.setattr(block_module.observe, "wants", lambda module, name: True)
-    monkeypatch.setattr(
-        block_module.observe, "seen", lambda module, name, value, axes: seen.update({name: (value, axes)})
+    watch = observe.Watch(
+        tell=lambda module, name, value, axes, gradient: seen.update({name: (value, axes)}),
+        looks_at=lambda module: True,
+        wants=lambda module, name: name in wanted,
+        wants_gradient=lambda module, name: False,
     )
     block = ConvBlock(3, 4, 3)
-    out = block(torch.randn(3, 8, 8))
-    assert {name: (tuple(value.shape), axes) for name, (value, axes) in seen.items()} == {
-        "map": ((4, 6, 6), "C H W"),
-        "act": ((4, 6, 6), "C H W"),
-        "pool": ((4, 3, 3), "C H W"),
-    }
-    assert seen["pool"][0] is out
+    x = torch.randn(3, 8, 8)
+    with observe.observing(watch):
+        out = block(x)
+    shapes = {"map": ((4, 6, 6), "C H W"), "act": ((4, 6, 6), "C H W"), "pool": ((4, 3, 3), "C H W")}
+    assert {name: (tuple(v.shape), axes) for name, (v, axes) in seen.items()} == {n: shapes[n] for n in wanted}
+    assert "pool" not in seen or seen["pool"][0] is out
+    torch.testing.assert_close(out, block(x))
 
 
 def test_copies_and_pickles_are_the_same_block():

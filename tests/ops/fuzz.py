@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 from unittest import mock
@@ -159,23 +159,27 @@ def _blocks() -> list[Case]:
     made = {kind: recording(kind) for kind in ("Convolution", "Pooling")}
     with mock.patch.object(block, "_native", mock.Mock(**made)):
         block._pooling.cache_clear()
-        convolution._shape.cache_clear()
         for number, (activation, pool) in enumerate(product([None, "relu", "gelu"], ["max", "avg", None])):
             dims, dtype = 1 + number % 3, torch.float32 if number % 2 else torch.float64
             groups = 1 + number % 2
             x = torch.randn(1 + number % 3, 2 * groups, *[9 + number % 4] * dims, dtype=dtype, requires_grad=True)
             w = torch.randn(3 * groups, 2, *[2 + number % 2] * dims, dtype=dtype, requires_grad=True)
             b = torch.randn(3 * groups, dtype=dtype, requires_grad=True)
-            shape = convolution._shape(
-                x.shape, w.shape, (Window(w.shape[2], 2, 1, (1, 2)),) * dims, groups, "zeros", 0.5
+            shape = block.Shape(
+                sizes=tuple(x.shape[2:]),
+                filters=w.shape[0],
+                channels=w.shape[1],
+                windows=(Window(w.shape[2], 2, 1, (1, 2)),) * dims,
+                groups=groups,
+                padding_mode="zeros",
+                padding_value=0.5,
+                activation=activation,
+                pooling=None if pool is None else block.Pooling(pool, (Window(2, 1 + number % 2, 1, (1, 0)),) * dims),
             )
-            pooling = None if pool is None else block.Pooling(pool, (Window(2, 1 + number % 2, 1, (1, 0)),) * dims)
-            shape = replace(shape, activation=activation, pooling=pooling)
             block.run_block(shape, x, w, b, convolution._by_torch).sum().backward()
-            if pooling is not None:
-                block.run_pooling(pooling, x, with_places=pool == "max")[0].sum().backward()
+            if shape.pooling is not None:
+                block.run_pooling(shape.pooling, x, with_places=pool == "max")[0].sum().backward()
         block._pooling.cache_clear()
-        convolution._shape.cache_clear()
     return found
 
 

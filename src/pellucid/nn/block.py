@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError
-from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode
+from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode, parameter
 from pellucid.nn.conv_stream import ConvStream
 from pellucid.ops import observe
-from pellucid.ops.convolution import BlockOptions, block_maps, check_memory, check_steps, convolution_block
+from pellucid.ops.convolution import Options, block, check_memory, check_steps, maps_of_block
 from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
 
 _CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d] | type[Conv3d]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
@@ -20,7 +20,7 @@ class ConvBlock(torch.nn.Module):
 
     The batch axis is optional. The parameters (weight ``(O, C / groups, *kernel)``, bias ``(O,)``) and their
     initialisation are those of the convolution alone, so a block loads the state_dict of a torch.nn.Conv2d
-    and gives it back. The whole block is one call, :func:`pellucid.ops.convolution.convolution_block`;
+    and gives it back. The whole block is one call, :func:`pellucid.ops.convolution.block`;
     a trace shows its three maps: "map" (before the activation), "act" and "pool".
 
     Args:
@@ -117,31 +117,37 @@ class ConvBlock(torch.nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Compute ``(B, C, *sizes)`` or ``(C, *sizes)`` to ``(B, O, *outputs)`` or ``(O, *outputs)``."""
-        tensors = (input, self.weight, self.bias)
-        options: BlockOptions = {
-            "stride": self.stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "groups": self.groups,
-            "padding_mode": self.padding_mode,
-            "padding_value": self.padding_value,
-            "activation": self.activation,
-            "pool": self.pool,
-            "pool_size": self.pool_size,
-            "pool_stride": self.pool_stride,
-            "pool_padding": self.pool_padding,
-        }
+        options = Options(
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            self.padding_mode,
+            self.padding_value,
+            self.activation,
+            self.pool,
+            self.pool_size,
+            self.pool_stride,
+            self.pool_padding,
+        )
+        weight, bias = parameter(self, "weight"), parameter(self, "bias")
+        if observe.active(self):
+            return self._shown(input, weight, bias, options)
+        return block(input, weight, bias, options, self.dims, self, self.memory)
+
+    def _shown(self, input: Tensor, weight: Tensor, bias: Tensor | None, options: Options) -> Tensor:
+        """The same for a trace, step by step only if it wants what lies between the steps."""
+        given = (input, weight, bias, options, self.dims, self)
         if not (observe.wants(self, "map") or observe.wants(self, "act")):
-            out = convolution_block(*tensors, dims=self.dims, layer=self, memory=self.memory, **options)
-            if observe.active(self):
-                observe.seen(self, "pool", out, axis_letters(out, self.dims))
+            out = block(*given, self.memory)
+            observe.seen(self, "pool", out, axis_letters(out, self.dims))
             return out
-        block = block_maps(*tensors, dims=self.dims, layer=self, **options)
-        axes = axis_letters(block.map, self.dims)
-        observe.seen(self, "map", block.map, axes)
-        observe.seen(self, "act", block.activated, axes)
-        observe.seen(self, "pool", block.pooled, axes)
-        return block.pooled
+        maps = maps_of_block(*given)
+        axes = axis_letters(maps.map, self.dims)
+        observe.seen(self, "map", maps.map, axes)
+        observe.seen(self, "act", maps.activated, axes)
+        observe.seen(self, "pool", maps.pooled, axes)
+        return maps.pooled
 
     def stream(self, batch: int = 1) -> ConvStream:
         """The block one time step at a time: of one axis, with ``padding="causal"`` and no pooling.

@@ -82,7 +82,7 @@ class Conv1d(torch.nn.Conv1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve ``(B, C, L)`` or ``(C, L)``."""
-        return _reported(self, 1, self._conv_forward(input, self.weight, self.bias))
+        return _reported(self, 1, self._conv_forward(input, parameter(self, "weight"), parameter(self, "bias")))
 
     def stream(self, batch: int = 1) -> ConvStream:
         """The layer one time step at a time, for input that comes as it comes; of a layer with ``padding="causal"``.
@@ -161,7 +161,7 @@ class Conv2d(torch.nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve ``(B, C, H, W)`` or ``(C, H, W)``."""
-        return _reported(self, 2, self._conv_forward(input, self.weight, self.bias))
+        return _reported(self, 2, self._conv_forward(input, parameter(self, "weight"), parameter(self, "bias")))
 
     def extra_repr(self) -> str:
         """Write the arguments as torch does, and padding_value where it is not 0."""
@@ -229,7 +229,7 @@ class Conv3d(torch.nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve ``(B, C, D, H, W)`` or ``(C, D, H, W)``."""
-        return _reported(self, 3, self._conv_forward(input, self.weight, self.bias))
+        return _reported(self, 3, self._conv_forward(input, parameter(self, "weight"), parameter(self, "bias")))
 
     def extra_repr(self) -> str:
         """Write the arguments as torch does, and padding_value where it is not 0."""
@@ -266,6 +266,15 @@ def _padding_attribute(name: str, dims: int, padding: Padding) -> Any:
     if all(begin == end for begin, end in pairs):
         return tuple(begin for begin, _ in pairs)
     return pairs
+
+
+def parameter(layer: torch.nn.Module, name: str) -> Any:
+    """A layer's parameter, past the search that modules make for every attribute: it costs as much as a small layer's products.
+
+    Where something else stands in its place (a parametrisation, a parameter that is None), it is what the attribute says.
+    """
+    found = layer._parameters.get(name)
+    return getattr(layer, name) if found is None else found
 
 
 def _convolve(layer: "Convolution", dims: int, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -10,8 +10,9 @@ from torch import Tensor
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window
 from pellucid.ops.activations import ACTIVATIONS
-from pellucid.ops.block import Shape, engine_takes
+from pellucid.ops.block import Shape
 from pellucid.ops.convolution import torch_convolution
+from pellucid.ops.tensors import engine_takes
 
 
 class CausalLayer(Protocol):

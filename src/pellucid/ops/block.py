@@ -1,21 +1,18 @@
 """Convolution ► activation ► pooling on the native engine, forward and backward."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.geometry.axis import Window
 from pellucid.ops import choice as rule
 from pellucid.ops.activations import ACTIVATIONS, programs
 from pellucid.ops.native import _native
-from pellucid.ops.transforms import transformed
-
-MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
+from pellucid.ops.tensors import maps_like, narrow, place_type, plain, trains
 
 Torch = Callable[["Shape", Tensor, Tensor, Tensor | None], Tensor]
 """The same block by torch's operators, for derivatives of derivatives."""
@@ -42,7 +39,7 @@ class Pooling:
         return self.kind == "max", _axes(self.windows, sizes), self.counts_padding, self.divisor or 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shape:
     """What is the same in every call with inputs of the same sizes.
 
@@ -56,6 +53,11 @@ class Shape:
         padding_value: where it is "zeros".
         activation: a name of :data:`~pellucid.ops.activations.ACTIVATIONS`, or None.
         pooling: or None.
+        map: the sizes of the feature map.
+        out: the sizes of what the block gives on.
+        pooled_first: whether the maximum is taken before the activation, which gives the same where that never falls.
+        seen_in_result: whether the backward pass finds in the result what it needs of the numbers before the activation.
+        keeps: of what :class:`Kept` names, what the engine writes for the backward pass.
     """
 
     sizes: tuple[int, ...]
@@ -67,34 +69,29 @@ class Shape:
     padding_value: float
     activation: str | None
     pooling: Pooling | None
+    map: tuple[int, ...] = field(init=False)
+    out: tuple[int, ...] = field(init=False)
+    pooled_first: bool = field(init=False)
+    seen_in_result: bool = field(init=False)
+    keeps: tuple[bool, bool, bool] = field(init=False)
 
-    @cached_property
-    def map(self) -> tuple[int, ...]:
-        """The sizes of the feature map."""
-        return tuple(w.output(size) for w, size in zip(self.windows, self.sizes, strict=True))
-
-    @cached_property
-    def out(self) -> tuple[int, ...]:
-        """The sizes of what the block gives on."""
-        if self.pooling is None:
-            return self.map
-        return tuple(w.output(size) for w, size in zip(self.pooling.windows, self.map, strict=True))
+    def __post_init__(self) -> None:
+        """Settle at once what every call asks for."""
+        self.map = self.out = _outputs(self.windows, self.sizes)
+        if self.pooling is not None:
+            self.out = _outputs(self.pooling.windows, self.map)
+        activation = None if self.activation is None else ACTIVATIONS[self.activation]
+        rises = activation is None or activation.rises
+        self.pooled_first = rises and self.pooling is not None and self.pooling.kind == "max"
+        last = self.pooling is None or self.pooled_first
+        self.seen_in_result = last and activation is not None and activation.by_sign
+        reads = activation is not None and not self.seen_in_result
+        self.keeps = reads and not self.pooled_first, reads and self.pooled_first, self.pooled_first
 
     def choice(self, training: bool, half: bool) -> rule.Choice:
         """Whether the engine is the faster one for it; half: in bfloat16."""
         pooled = self.pooling is not None
         return rule.choose(self.map, self.channels, self.groups, pooled=pooled, training=training, half=half)
-
-    @cached_property
-    def pooled_first(self) -> bool:
-        """Whether the maximum is taken before the activation, which gives the same where that never falls."""
-        rises = self.activation is None or ACTIVATIONS[self.activation].rises
-        return rises and self.pooling is not None and self.pooling.kind == "max"
-
-    @cached_property
-    def seen_in_result(self) -> bool:
-        """Whether the backward pass finds in the result what it needs of the map."""
-        return self.pooling is None and self.activation is not None and ACTIVATIONS[self.activation].by_sign
 
     @cached_property
     def engine(self) -> Any:
@@ -114,32 +111,15 @@ class Shape:
         )
 
 
+def _outputs(windows: Sequence[Window], sizes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(w.output(size) for w, size in zip(windows, sizes, strict=True))
+
+
 def _axes(windows: Sequence[Window], sizes: Sequence[int]) -> list[tuple[int, ...]]:
     return [
         (size, w.output(size), w.kernel, w.stride, w.dilation, *w.padding)
         for w, size in zip(windows, sizes, strict=True)
     ]
-
-
-NUMBERS = (torch.float32, torch.float64, torch.bfloat16)
-"""The number types that the engine takes; bfloat16 is widened to float32 on the way in, and its results rounded once."""
-
-
-def engine_takes(*tensors: Tensor | None) -> bool:
-    """Whether the native engine takes these tensors, here and now.
-
-    Not under autocast, where torch chooses the number types, and not where something looks at torch's operations as they
-    run (``make_fx``, a count of operations): the engine's are none.
-    """
-    first = tensors[0]
-    if not isinstance(first, Tensor) or first.dtype not in NUMBERS or transformed():
-        return False
-    if torch.is_autocast_enabled("cpu") or torch._C._len_torch_dispatch_stack():
-        return False
-    return all(
-        t is None or (t.dtype == first.dtype and t.device.type == "cpu" and t.layout == torch.strided and t.numel() > 0)
-        for t in tensors
-    )
 
 
 def run_block(
@@ -158,20 +138,7 @@ def run_block(
     if trains(input, weight, bias):
         found: Tensor = _Differentiable.apply(shape, by_torch, recompute, input, weight, bias)  # type: ignore[no-untyped-call]
         return found
-    return _forward(shape, input, weight, bias, keep=False)[0]
-
-
-def trains(*tensors: Tensor | None) -> bool:
-    """Whether autograd will ask for the gradient of any of them."""
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-
-
-def padded(input: Tensor, windows: Sequence[Window], padding_mode: str, padding_value: float) -> Tensor:
-    """Make the windows' padding part of the feature map."""
-    sides = [side for window in reversed(windows) for side in window.padding]  # F.pad begins with the last axis
-    if padding_mode == "zeros":
-        return F.pad(input, sides, value=padding_value)
-    return F.pad(input, sides, mode=padding_mode)
+    return forward(shape, input, weight, bias, keep=False)[0]
 
 
 class Kept(NamedTuple):
@@ -181,53 +148,56 @@ class Kept(NamedTuple):
     """The feature map before the activation, or the result where that tells as much; where there is an activation and the
     maximum is not taken first."""
     largest: Tensor | None = None
-    """Of every window, before the activation; where the maximum is taken first and an activation follows."""
+    """Of every window, before the activation, or the result where that tells as much; where the maximum is taken first and
+    an activation follows."""
     places: Tensor | None = None
     """Of the largest, row-major in their maps; where the maximum is taken first."""
 
 
-def _forward(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, keep: bool) -> tuple[Tensor, Kept]:
-    x, w, b = _plain(input), _plain(weight).contiguous(), None if bias is None else _plain(bias).contiguous()
-    size = (x.shape[0], shape.filters)
-    out = torch.empty((*size, *shape.out), dtype=x.dtype, memory_format=memory_format(x))
-    first, activated = shape.pooled_first, shape.activation is not None
-    kept = Kept(
-        map=x.new_empty((*size, *shape.map)) if keep and activated and not (first or shape.seen_in_result) else None,
-        largest=x.new_empty((*size, *shape.out)) if keep and activated and first else None,
-        places=torch.empty((*size, *shape.out), dtype=_place(x)) if keep and first else None,
+_NOTHING = Kept()
+
+
+def forward(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, keep: bool) -> tuple[Tensor, Kept]:
+    """What the block gives on, and what is kept of it for :func:`backward`; below autograd."""
+    x, w = plain(input), plain(weight).contiguous()
+    b = None if bias is None else plain(bias).contiguous()
+    out, kept = room(shape, x, keep)
+    shape.engine.run(x, w, b, out, *kept, torch.get_num_threads())
+    out = narrow(out, input.dtype)
+    return out, kept_with_result(shape, out, kept.places) if keep and shape.seen_in_result else kept
+
+
+def kept_with_result(shape: Shape, out: Tensor, places: Tensor | None) -> Kept:
+    """What is kept where the result tells as much as the numbers before the activation."""
+    return Kept(largest=out, places=places) if shape.pooled_first else Kept(map=out)
+
+
+def room(shape: Shape, x: Tensor, keep: bool) -> tuple[Tensor, Kept]:
+    """Memory for what the engine writes, of an input as it reads it."""
+    out = maps_like(x, shape.filters, shape.out)
+    if not keep:
+        return out, _NOTHING
+    map, largest, places = shape.keeps
+    lead = (x.shape[0], shape.filters)
+    return out, Kept(
+        x.new_empty(*lead, *shape.map) if map else None,
+        x.new_empty(*lead, *shape.out) if largest else None,
+        x.new_empty(*lead, *shape.out, dtype=place_type(x)) if places else None,
     )
-    shape.engine.run(x, w, b, out, kept.map, kept.largest, _array(kept.places), torch.get_num_threads())
-    out = _narrow(out, input.dtype)
-    return out, kept._replace(map=out) if keep and shape.seen_in_result else kept
 
 
-def _place(wide: Tensor) -> torch.dtype:
-    """The engine's places are as wide as its numbers."""
-    return torch.int32 if wide.dtype == torch.float32 else torch.int64
-
-
-def _array(places: Tensor | None) -> Any:
-    return None if places is None else places.numpy()
-
-
-def _plain(t: Tensor) -> Tensor:
-    """As the engine reads it."""
-    t = t.detach() if t.requires_grad else t
-    t = t.resolve_neg() if t.is_neg() else t
-    return t.float() if t.dtype == torch.bfloat16 else t
-
-
-def _narrow(t: MaybeTensor, dtype: torch.dtype) -> MaybeTensor:
-    """Of the number type of what was given."""
-    return t if t is None or t.dtype == dtype else t.to(dtype)
-
-
-def memory_format(input: Tensor) -> torch.memory_format:
-    """torch's layers give channels-last out for channels-last in."""
-    for dims, form in ((4, torch.channels_last), (5, torch.channels_last_3d)):
-        if input.dim() == dims and input.is_contiguous(memory_format=form) and not input.is_contiguous():
-            return form
-    return torch.contiguous_format
+def backward(
+    shape: Shape, input: Tensor, weight: Tensor, kept: Kept, gradient: Tensor, wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """The gradients of input, weight and bias, those that are wanted; below autograd."""
+    x, w, slope = plain(input), plain(weight).contiguous(), plain(gradient).contiguous()
+    map, largest = (None if k is None else plain(k).contiguous() for k in (kept.map, kept.largest))
+    dx = x.new_empty(*x.shape) if wanted[0] else None
+    dweight = w.new_empty(*w.shape) if wanted[1] else None
+    dbias = w.new_empty(w.shape[0]) if wanted[2] else None
+    threads = torch.get_num_threads()
+    shape.engine.backward(x, w, map, largest, kept.places, slope, dx, dweight, dbias, threads)
+    return [narrow(d, input.dtype) for d in (dx, dweight, dbias)]
 
 
 class _Differentiable(torch.autograd.Function):
@@ -235,7 +205,7 @@ class _Differentiable(torch.autograd.Function):
     def forward(
         ctx: Any, shape: Shape, by_torch: Torch, recompute: bool, input: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
-        out, kept = _forward(shape, input, weight, bias, keep=not recompute)
+        out, kept = forward(shape, input, weight, bias, keep=not recompute)
         ctx.shape, ctx.by_torch, ctx.recompute = shape, by_torch, recompute
         ctx.save_for_backward(input, weight, bias, *kept)
         return out
@@ -246,15 +216,8 @@ class _Differentiable(torch.autograd.Function):
         wanted, shape = ctx.needs_input_grad[3:], ctx.shape
         if torch.is_grad_enabled():
             return (None, None, None, *_by_torch(ctx.by_torch, shape, (input, weight, bias), wanted, gradient))
-        map, largest, places = _forward(shape, input, weight, bias, keep=True)[1] if ctx.recompute else Kept(*saved)
-        x, w, slope = _plain(input), _plain(weight).contiguous(), _plain(gradient).contiguous()
-        map = None if map is None else _plain(map).contiguous()
-        dx = torch.empty(x.shape, dtype=x.dtype) if wanted[0] else None
-        dweight = torch.empty_like(w) if wanted[1] else None
-        dbias = w.new_empty(w.shape[0]) if wanted[2] else None
-        threads = torch.get_num_threads()
-        shape.engine.backward(x, w, map, largest, _array(places), slope, dx, dweight, dbias, threads)
-        return None, None, None, *(_narrow(d, input.dtype) for d in (dx, dweight, dbias))
+        kept = forward(shape, input, weight, bias, keep=True)[1] if ctx.recompute else Kept(*saved)
+        return None, None, None, *backward(shape, input, weight, kept, gradient, wanted)
 
 
 def _by_torch(
@@ -269,37 +232,43 @@ def _by_torch(
 
 
 def run_pooling(pooling: Pooling, input: Tensor, with_places: bool) -> tuple[Tensor, Tensor | None]:
-    """Pool ``(B, C, *sizes)`` of one of :data:`NUMBERS`; differentiable, and the places of maxima with it if they are asked for."""
+    """Pool ``(B, C, *sizes)``; differentiable, and the places of maxima with it if they are asked for."""
     if trains(input):
         out, places = _Pooled.apply(pooling, input)  # type: ignore[no-untyped-call]
     else:
-        out, places = _pool(pooling, input, keep=with_places)
+        out, places = pool(pooling, input, keep=with_places)
     return out, places.to(torch.int64) if with_places else None
 
 
 @lru_cache(maxsize=4096)
 def _pooling(pooling: Pooling, sizes: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
-    out = tuple(w.output(size) for w, size in zip(pooling.windows, sizes, strict=True))
-    return _native.Pooling(pooling.spell(sizes)), out
+    return _native.Pooling(pooling.spell(sizes)), _outputs(pooling.windows, sizes)
 
 
-def _planes(t: Tensor) -> Tensor:
-    return t.reshape(-1, *t.shape[2:])
+def pool(pooling: Pooling, input: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
+    """Pool, and if they are to be kept give the places of maxima; below autograd."""
+    x = plain(input).contiguous()
+    engine, sizes = _pooling(pooling, input.shape[2:])
+    lead = x.shape[:2]
+    out = x.new_empty(*lead, *sizes)
+    places = x.new_empty(*lead, *sizes, dtype=place_type(x)) if keep else None
+    engine.run(x, out, places, torch.get_num_threads())
+    return narrow(out, input.dtype), places
 
 
-def _pool(pooling: Pooling, input: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
-    given = _plain(input).contiguous()
-    engine, sizes = _pooling(pooling, tuple(input.shape[2:]))
-    out = torch.empty((*input.shape[:2], *sizes), dtype=given.dtype)
-    places = torch.empty(out.shape, dtype=_place(given)) if keep else None
-    engine.run(_planes(given), _planes(out), _array(places), torch.get_num_threads())
-    return _narrow(out, input.dtype), places
+def scatter(pooling: Pooling, size: torch.Size, gradient: Tensor, places: Tensor | None) -> Tensor:
+    """The gradient of a pooling's input, which has this size; below autograd."""
+    slope = plain(gradient).contiguous()
+    dx = slope.new_empty(*size)
+    engine, _ = _pooling(pooling, size[2:])
+    engine.backward(slope, places, dx, torch.get_num_threads())
+    return narrow(dx, gradient.dtype)
 
 
 class _Pooled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pooling: Pooling, input: Tensor) -> tuple[Tensor, Tensor | None]:
-        out, places = _pool(pooling, input, keep=pooling.kind == "max")
+        out, places = pool(pooling, input, keep=pooling.kind == "max")
         ctx.pooling, ctx.size = pooling, input.shape
         if places is not None:
             ctx.mark_non_differentiable(places)
@@ -309,7 +278,9 @@ class _Pooled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
         (places,) = ctx.saved_tensors
-        return None, _Scattered.apply(ctx.pooling, ctx.size, gradient, places)  # type: ignore[no-untyped-call]
+        if torch.is_grad_enabled():
+            return None, _Scattered.apply(ctx.pooling, ctx.size, gradient, places)  # type: ignore[no-untyped-call]
+        return None, scatter(ctx.pooling, ctx.size, gradient, places)
 
 
 class _Scattered(torch.autograd.Function):
@@ -319,11 +290,7 @@ class _Scattered(torch.autograd.Function):
     def forward(ctx: Any, pooling: Pooling, size: torch.Size, gradient: Tensor, places: Tensor | None) -> Tensor:
         ctx.pooling = pooling
         ctx.save_for_backward(places)
-        slope = _plain(gradient).contiguous()
-        dx = torch.empty(size, dtype=slope.dtype)
-        engine, _ = _pooling(pooling, tuple(size[2:]))
-        engine.backward(_planes(slope), _array(places), _planes(dx), torch.get_num_threads())
-        return _narrow(dx, gradient.dtype)
+        return scatter(pooling, size, gradient, places)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+
+from pellucid.ops.remember import remembered
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,21 @@ class Choice:
 
     Attributes:
         native: whether the native engine computes it.
-        why: in words.
+        reason: in words, which name the {map} and its {pixels}.
+        map_sizes: of the feature map.
     """
 
     native: bool
-    why: str
+    reason: str
+    map_sizes: tuple[int, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The reason with the map's sizes; written only where it is read, since sizes in a graph are no numbers."""
+        size = f"a map of {' x '.join(map(str, self.map_sizes))}"
+        return self.reason.format(map=size, pixels=math.prod(self.map_sizes))
 
 
-@lru_cache(maxsize=4096)
 def choose(
     map_sizes: tuple[int, ...], channels: int, groups: int, *, pooled: bool, training: bool, half: bool = False
 ) -> Choice:
@@ -40,25 +48,35 @@ def choose(
         training: whether gradients will be asked for.
         half: whether the numbers are bfloat16, which the engine widens to float32 and torch's kernel multiplies.
     """
+    return _choose(map_sizes, channels, groups, pooled, training, half)
+
+
+@remembered
+def _choose(map_sizes: tuple[int, ...], channels: int, groups: int, pooled: bool, training: bool, half: bool) -> Choice:
+    return Choice(*_rule(map_sizes, channels, groups, pooled, training, half), map_sizes)
+
+
+def _rule(
+    map_sizes: tuple[int, ...], channels: int, groups: int, pooled: bool, training: bool, half: bool
+) -> tuple[bool, str]:
     pixels = math.prod(map_sizes)
-    size = f"a map of {' x '.join(map(str, map_sizes))}"
     mode = "with gradients" if training else "without gradients"
     if half and (not pooled or channels >= 8):
         what = f"{channels} channels" if channels >= 8 else "no pooling"
-        return Choice(False, f"bfloat16 with {what}: torch's kernel multiplies it, the engine widens it to float32")
+        return False, f"bfloat16 with {what}: torch's kernel multiplies it, the engine widens it to float32"
     if groups > 1 and pixels >= 64:
-        return Choice(True, f"{groups} groups, which torch's kernel computes slowly")
+        return True, f"{groups} groups, which torch's kernel computes slowly"
     if len(map_sizes) == 1 and pixels >= 64:
-        return Choice(True, f"one axis of {pixels} numbers, along which the engine's vectors lie")
+        return True, "one axis of {pixels} numbers, along which the engine's vectors lie"
     if pooled:
         few = channels < 16
         least = (16 if few else 256) if not training else (64 if few else 1024)
         what = f"{mode} and with {channels} channel{'s' * (channels > 1)}"
         if pixels >= least:
-            return Choice(True, f"{size} is pooled in the same sweep, {what}: from {least:,} numbers on it pays")
-        return Choice(False, f"{size} is too small for the engine, {what}: below {least:,} numbers")
+            return True, f"{{map}} is pooled in the same sweep, {what}: from {least:,} numbers on it pays"
+        return False, f"{{map}} is too small for the engine, {what}: below {least:,} numbers"
     if pixels < 1024:
-        return Choice(False, f"{size} without pooling is too small for the engine: below 1,024 numbers")
+        return False, "{map} without pooling is too small for the engine: below 1,024 numbers"
     if training and channels > 8:
-        return Choice(False, f"{channels} channels without pooling, {mode}: oneDNN is as near to the processor's peak")
-    return Choice(True, f"{size}, {mode}, {channels} channel{'s' * (channels > 1)}")
+        return False, f"{channels} channels without pooling, {mode}: oneDNN is as near to the processor's peak"
+    return True, f"{{map}}, {mode}, {channels} channel{'s' * (channels > 1)}"

@@ -6,8 +6,8 @@ computes it in one sweep has one place to stand.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
-from typing import NamedTuple, TypeAlias, TypedDict, Unpack
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +16,13 @@ from torch.utils.checkpoint import checkpoint
 
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window, channels_mismatch
-from pellucid.ops import choice
+from pellucid.ops import choice, library_block
 from pellucid.ops.activations import ACTIVATIONS
-from pellucid.ops.block import Pooling, Shape, engine_takes, memory_format, padded, run_block, trains
+from pellucid.ops.block import Pooling, Shape, run_block
 from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
-from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, remembered, sliding, spoken
+from pellucid.ops.remember import remembered, remembered_for_all
+from pellucid.ops.tensors import engine_takes, memory_format, trains
+from pellucid.ops.windows import Layer, Padding, Pooled, Size, axis_names, batched, sliding, spoken
 
 Path: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, Sequence[Window], int, str, float], Tensor]
 """A program for convolution, with the signature that the reference has."""
@@ -61,7 +63,7 @@ def convolution(
     return out if maps is input else out.squeeze(0)
 
 
-@remembered
+@remembered_for_all
 def _windows(
     layer: Layer,
     input: Sequence[int],
@@ -118,10 +120,17 @@ def native_convolution(
 ) -> Tensor:
     """Convolve on the native engine."""
     shape = _shape(input.shape, weight.shape, tuple(windows), groups, padding_mode, float(padding_value))
-    return run_block(shape, input, weight, bias, _by_torch)
+    return _on_engine(shape, input, weight, bias)
 
 
-@lru_cache(maxsize=2048)
+def _on_engine(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, recompute: bool = False) -> Tensor:
+    """Run here and now; or, where a graph is made, as a node of it."""
+    if torch.compiler.is_compiling():
+        return library_block.block(shape, input, weight, bias, keep=trains(input, weight, bias) and not recompute)
+    return run_block(shape, input, weight, bias, _by_torch, recompute)
+
+
+@remembered
 def _shape(
     input: Sequence[int],
     weight: Sequence[int],
@@ -165,7 +174,7 @@ def torch_convolution(
     padding = [window.padding[0] for window in windows]
     even = all(begin == end for begin, end in (window.padding for window in windows))
     if not even or (any(padding) and (padding_mode != "zeros" or padding_value != 0)):
-        input = padded(input, windows, padding_mode, padding_value)
+        input = _padded(input, windows, padding_mode, padding_value)
         padding = [0] * len(windows)
     stride = [window.stride for window in windows]
     dilation = [window.dilation for window in windows]
@@ -173,12 +182,20 @@ def torch_convolution(
     return out
 
 
+def _padded(input: Tensor, windows: Sequence[Window], padding_mode: str, padding_value: float) -> Tensor:
+    """Make the windows' padding part of the feature map."""
+    sides = [side for window in reversed(windows) for side in window.padding]  # F.pad begins with the last axis
+    if padding_mode == "zeros":
+        return F.pad(input, sides, value=padding_value)
+    return F.pad(input, sides, mode=padding_mode)
+
+
 POOLS: Mapping[str, Callable[..., Tensor | tuple[Tensor, Tensor]]] = {"max": max_pool, "avg": average_pool}
 """The poolings a block can have."""
 
 
 class BlockOptions(TypedDict, total=False):
-    """What a block can be given besides its tensors; the defaults are those of :func:`block_maps`."""
+    """What a block can be given besides its tensors; the defaults are those of :class:`Options`."""
 
     stride: Size
     padding: Padding
@@ -193,6 +210,36 @@ class BlockOptions(TypedDict, total=False):
     pool_padding: Padding
 
 
+class Options(NamedTuple):
+    """The same as a layer hands it over. The options are those of the single operators.
+
+    Attributes:
+        stride: of the convolution, as all up to padding_value.
+        padding: of the convolution.
+        dilation: of the convolution.
+        groups: of the convolution.
+        padding_mode: of the convolution.
+        padding_value: of the convolution.
+        activation: a name of :data:`~pellucid.ops.activations.ACTIVATIONS`; None leaves that step out.
+        pool: a name of :data:`POOLS`; None leaves that step out.
+        pool_size: the pooling's window.
+        pool_stride: the pooling's stride; None takes pool_size.
+        pool_padding: the pooling's padding.
+    """
+
+    stride: Size = 1
+    padding: Padding = 0
+    dilation: Size = 1
+    groups: int = 1
+    padding_mode: str = "zeros"
+    padding_value: float = 0.0
+    activation: str | None = "relu"
+    pool: str | None = "max"
+    pool_size: Size = 2
+    pool_stride: Size | None = None
+    pool_padding: Padding = 0
+
+
 def convolution_block(
     input: Tensor,
     weight: Tensor,
@@ -203,10 +250,11 @@ def convolution_block(
     memory: str = "keep",
     **options: Unpack[BlockOptions],
 ) -> Tensor:
-    """Compute convolution ► bias ► activation ► pooling; further options and errors as in :func:`block_maps`.
+    """Compute convolution ► bias ► activation ► pooling.
 
     On the native engine it is one sweep. The feature map is not written, but for a backward pass that reads it: with an
-    activation, unless that never falls and max pooling follows, or it is ReLU and nothing follows. The result is
+    activation, unless that never falls and max pooling follows, or it is ReLU and nothing follows. Beside max pooling the
+    maxima's places are kept, and, unless the activation is ReLU, what they were before it. The result is
     ``(B, O, *outputs)``, or ``(O, *outputs)`` where the input has no batch.
 
     Args:
@@ -217,56 +265,53 @@ def convolution_block(
         layer: for messages.
         memory: "keep" for the backward pass what it needs of the map, the cheapest in time; or "recompute" that in the
             backward pass, which keeps nothing but the tensors given and costs a forward pass more.
-        **options: as in :func:`block_maps`.
+        **options: as in :class:`Options`.
+
+    Raises:
+        ArgumentError: for a name that is not there.
+        SizeError: and ArgumentTypeError, as the single operators do.
     """
+    return block(input, weight, bias, Options(**options), dims, layer, memory)
+
+
+def block(
+    input: Tensor, weight: Tensor, bias: Tensor | None, options: Options, dims: int, layer: Layer, memory: str = "keep"
+) -> Tensor:
+    """As :func:`convolution_block`, which says what all is."""
     check_memory(layer, memory)
-    recompute = memory == "recompute" and trains(input, weight, bias)
     if engine_takes(input, weight, bias):
         maps = batched(layer, input, dims)
-        shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, **options)
+        shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, *options)
         alone = shape.pooling is None and _channels_last(maps)
-        half = input.dtype == torch.bfloat16
-        if not alone and shape.choice(trains(input, weight, bias), half).native:
-            out = run_block(shape, maps, weight, bias, _by_torch, recompute)
+        if not alone and shape.choice(trains(input, weight, bias), input.dtype == torch.bfloat16).native:
+            out = _on_engine(shape, maps, weight, bias, memory == "recompute")
             return out if maps is input else out.squeeze(0)
+    if memory == "keep" or not trains(input, weight, bias):
+        return maps_of_block(input, weight, bias, options, dims, layer).pooled
 
-    def by_steps(*tensors: Tensor | None) -> Tensor:
-        return block_maps(*tensors, dims=dims, layer=layer, **options).pooled  # type: ignore[arg-type]  # input and weight are there
+    def by_steps(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return maps_of_block(input, weight, bias, options, dims, layer).pooled
 
-    if not recompute:
-        return by_steps(input, weight, bias)
     out = checkpoint(by_steps, input, weight, bias, use_reentrant=False, preserve_rng_state=False)
     assert isinstance(out, Tensor)
     return out
 
 
-@remembered
+@remembered_for_all
 def _block_shape(
-    layer: Layer,
-    input: Sequence[int],
-    weight: Sequence[int],
-    bias: Sequence[int] | None,
-    stride: Size = 1,
-    padding: Padding = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-    padding_mode: str = "zeros",
-    padding_value: float = 0.0,
-    activation: str | None = "relu",
-    pool: str | None = "max",
-    pool_size: Size = 2,
-    pool_stride: Size | None = None,
-    pool_padding: Padding = 0,
+    layer: Layer, input: Sequence[int], weight: Sequence[int], bias: Sequence[int] | None, *options: Any
 ) -> Shape:
     """Check what was given, the shapes of the tensors among it, and fit convolution and pooling."""
-    check_steps(layer, activation, pool)
-    windows = _windows(layer, input, weight, bias, stride, padding, dilation, groups, padding_mode, padding_value)
+    of = Options(*options)
+    check_steps(layer, of.activation, of.pool)
+    border = (of.padding_mode, of.padding_value)
+    windows = _windows(layer, input, weight, bias, of.stride, of.padding, of.dilation, of.groups, *border)
     pooling = None
-    if pool is not None:
-        sizes = [window.output(size) for window, size in zip(windows, input[2:], strict=True)]
+    if of.pool is not None:
+        sizes = tuple(window.output(size) for window, size in zip(windows, input[2:], strict=True))
         maps = (input[0], weight[0], *sizes)
-        pooling = block_pooling(_pooling(layer, sizes), pool, maps, pool_size, pool_stride, pool_padding)
-    return _shape(input, weight, windows, groups, padding_mode, float(padding_value), activation, pooling)
+        pooling = block_pooling(Pooled(layer, sizes), of.pool, maps, of.pool_size, of.pool_stride, of.pool_padding)
+    return _shape(input, weight, windows, of.groups, of.padding_mode, float(of.padding_value), of.activation, pooling)
 
 
 class Block(NamedTuple):
@@ -286,25 +331,18 @@ def block_maps(
     bias: Tensor | None = None,
     *,
     dims: int,
-    stride: Size = 1,
-    padding: Padding = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-    padding_mode: str = "zeros",
-    padding_value: float = 0.0,
-    activation: str | None = "relu",
-    pool: str | None = "max",
-    pool_size: Size = 2,
-    pool_stride: Size | None = None,
-    pool_padding: Padding = 0,
     layer: Layer = "convolution_block",
+    **options: Unpack[BlockOptions],
 ) -> Block:
-    """Compute what :func:`convolution_block` does step by step, and give every step's map: for traces.
+    """Compute what :func:`convolution_block` does step by step, and give every step's map: for traces."""
+    return maps_of_block(input, weight, bias, Options(**options), dims, layer)
 
-    The options are those of the single operators; `activation` is a name of
-    :data:`~pellucid.ops.activations.ACTIVATIONS`, `pool` of :data:`POOLS`, and None leaves that step out. Raises
-    :class:`~pellucid.errors.ArgumentError` for a name that is not there, and what the single operators raise.
-    """
+
+def maps_of_block(
+    input: Tensor, weight: Tensor, bias: Tensor | None, options: Options, dims: int, layer: Layer
+) -> Block:
+    """As :func:`block_maps`, which says what all is."""
+    stride, padding, dilation, groups, padding_mode, padding_value, activation, pool, *pooling = options
     check_steps(layer, activation, pool)
     maps = convolution(
         input,
@@ -322,14 +360,10 @@ def block_maps(
     activated = ACTIVATIONS[activation].torch(maps) if activation is not None else maps
     if pool is None:
         return Block(maps, activated, activated)
-    where = _pooling(layer, maps.shape[-dims:])
-    pooled = POOLS[pool](activated, pool_size, pool_stride, pool_padding, dims=dims, layer=where)
+    whose = Pooled(layer, tuple(maps.shape[-dims:]))
+    pooled = POOLS[pool](activated, *pooling, dims=dims, layer=whose)
     assert isinstance(pooled, Tensor)  # positions were not asked for
     return Block(maps, activated, pooled)
-
-
-def _pooling(layer: Layer, sizes: Sequence[int]) -> Layer:
-    return f"{spoken(layer)}, pooling a map of {' × '.join(str(size) for size in sizes)}"
 
 
 def check_steps(layer: Layer, activation: str | None, pool: str | None) -> None:

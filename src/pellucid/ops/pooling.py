@@ -24,9 +24,12 @@ from torch import Tensor
 
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window
-from pellucid.ops.block import Pooling, engine_takes, memory_format, run_pooling
+from pellucid.ops import library_block
+from pellucid.ops.block import Pooling, run_pooling
 from pellucid.ops.reference import pooling as reference
-from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, per_axis, remembered, sliding, spoken
+from pellucid.ops.remember import remembered_for_all
+from pellucid.ops.tensors import engine_takes, memory_format, trains
+from pellucid.ops.windows import Layer, Padding, Size, axis_names, batched, per_axis, sliding, spoken
 
 MaxPath: TypeAlias = Callable[[Tensor, Sequence[Window], float | None], tuple[Tensor, Tensor | None]]
 """A program for max pooling; it may leave out the positions where nobody asked for them."""
@@ -81,7 +84,7 @@ max_pool3d = partial(max_pool, dims=3, layer="max_pool3d")
 def max_path(input: Tensor, windows: Sequence[Window], return_indices: bool, padding_value: float | None) -> MaxPath:
     """Choose the program for max pooling, by the rules at the top of this file."""
     sizes = input.shape[2:]
-    if _on_engine(input) and _engine_knows(windows) and (padding_value is None or not _pads(windows)):
+    if _engine_has(input) and _engine_knows(windows) and (padding_value is None or not _pads(windows)):
         return _native_max_positions if return_indices else _native_max
     # Taps further apart than the input is long can all miss it; torch's kernel then gives a position outside
     # the plane, and its backward pass writes there (seen in 2.13).
@@ -152,7 +155,7 @@ def average_path(
 ) -> AveragePath:
     """Choose the program for average pooling, by the rules at the top of this file."""
     dims, sizes = len(windows), input.shape[2:]
-    if _on_engine(input) and _engine_knows(windows) and (padding_value == 0 or not _pads(windows)):
+    if _engine_has(input) and _engine_knows(windows) and (padding_value == 0 or not _pads(windows)):
         return _native_average
     undilated = all(window.dilation == 1 for window in windows)
     torch_can = undilated and (dims > 1 or divisor_override is None)  # its avg_pool1d takes no divisor
@@ -165,7 +168,7 @@ def average_path(
     return reference.average_pool
 
 
-def _on_engine(input: Tensor) -> bool:
+def _engine_has(input: Tensor) -> bool:
     # Channels-last maps would have to be turned around, and torch's kernels for them are fast.
     return engine_takes(input) and memory_format(input) is torch.contiguous_format
 
@@ -175,14 +178,23 @@ def _engine_knows(windows: Sequence[Window]) -> bool:
     return all(window.dilation == 1 or (not any(window.padding) and not window.ceil) for window in windows)
 
 
+def _on_engine(pooling: Pooling, input: Tensor, with_places: bool) -> tuple[Tensor, Tensor | None]:
+    """Run here and now; or, where a graph is made, as a node of it."""
+    if not torch.compiler.is_compiling():
+        return run_pooling(pooling, input, with_places)
+    keep = with_places or (pooling.kind == "max" and trains(input))
+    out, *places = library_block.pooling(pooling, input, keep)
+    return out, places[0].to(torch.int64) if with_places else None
+
+
 def _native_max(input: Tensor, windows: Sequence[Window], padding_value: float | None) -> tuple[Tensor, Tensor | None]:
-    return run_pooling(Pooling("max", tuple(windows)), input, with_places=False)
+    return _on_engine(Pooling("max", tuple(windows)), input, with_places=False)
 
 
 def _native_max_positions(
     input: Tensor, windows: Sequence[Window], padding_value: float | None
 ) -> tuple[Tensor, Tensor | None]:
-    return run_pooling(Pooling("max", tuple(windows)), input, with_places=True)
+    return _on_engine(Pooling("max", tuple(windows)), input, with_places=True)
 
 
 def _native_average(
@@ -193,7 +205,7 @@ def _native_average(
     padding_value: float,
 ) -> Tensor:
     pooling = Pooling("avg", tuple(windows), count_include_pad, divisor_override)
-    return run_pooling(pooling, input, with_places=False)[0]
+    return _on_engine(pooling, input, with_places=False)[0]
 
 
 def _torch_knows(windows: Sequence[Window]) -> bool:
@@ -265,7 +277,7 @@ def _unpadded(window: Window) -> Window:
     return Window(window.kernel, window.stride, window.dilation, padding=(0, 0))
 
 
-@remembered
+@remembered_for_all
 def _windows(
     layer: Layer,
     shape: Sequence[int],

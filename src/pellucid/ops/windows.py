@@ -6,15 +6,16 @@ torch's spellings (one int for all axes, or one int an axis) and Pellucid's own 
 """
 
 import operator
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.geometry.axis import Window, causal_padding, same_padding, too_small
+from pellucid.ops.remember import remembered_for_all
 
 Size: TypeAlias = int | Sequence[int]
 """One int for all axes, or one int an axis."""
@@ -26,11 +27,22 @@ A pair is always nested: in one dimension ``((2, 0),)`` pads two before and none
 as in torch, one int for each of two axes.
 """
 
-Layer: TypeAlias = str | torch.nn.Module
-"""Who asks, for the sentences of errors: a function's name, or the module itself."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
+@dataclass(frozen=True)
+class Pooled:
+    """A block's pooling, for the sentences of its errors; they are written only where they are read.
+
+    Attributes:
+        block: whose pooling it is.
+        sizes: of the map that is pooled.
+    """
+
+    block: "Layer"
+    sizes: tuple[int, ...]
+
+
+Layer: TypeAlias = str | torch.nn.Module | Pooled
+"""Who asks, for the sentences of errors: a function's name, the module itself, or a block's pooling."""
 
 PADDINGS = ("same", "same_lower", "valid", "causal")
 """The named paddings. Both kinds of "same" give ceil(size / stride) outputs; where the padding cannot be
@@ -40,33 +52,6 @@ sequence, so that no output sees a later input."""
 
 AXIS_NAMES = ("depth", "height", "width")
 AXIS_LETTERS = ("D", "H", "W")
-
-
-def remembered(fit: Callable[Concatenate[Layer, P], R]) -> Callable[Concatenate[Layer, P], R]:
-    """Remember what a function makes of its arguments, whoever asks: the checks of a layer's sizes cost more than small layers.
-
-    Mistakes are not remembered, and neither is what cannot be (lists among the arguments).
-    """
-    made: dict[Any, R] = {}
-
-    @wraps(fit)
-    def remembering(layer: Layer, /, *given: P.args, **named: P.kwargs) -> R:
-        values = (*given, *named.values())
-        key = (values, tuple(map(type, values)), tuple(named))  # 1, 1.0 and True are equal
-        try:
-            return made[key]
-        except (KeyError, TypeError) as miss:
-            found = fit(layer, *given, **named)
-            if isinstance(miss, KeyError):
-                if len(made) >= _REMEMBERED:
-                    made.clear()
-                made[key] = found
-            return found
-
-    return remembering
-
-
-_REMEMBERED = 2048
 
 
 def axis_names(dims: int) -> tuple[str, ...]:
@@ -82,6 +67,8 @@ def axis_letters(value: Tensor, dims: int) -> str:
 
 def spoken(layer: Layer) -> str:
     """Write a layer as the person wrote it: ``Conv2d(3, 8, kernel_size=(5, 5), stride=(1, 1))``."""
+    if isinstance(layer, Pooled):
+        return f"{spoken(layer.block)}, pooling a map of {' × '.join(str(size) for size in layer.sizes)}"
     return layer if isinstance(layer, str) else f"{type(layer).__name__}({layer.extra_repr()})"
 
 
@@ -158,7 +145,7 @@ def batched(layer: Layer, input: Tensor, dims: int) -> Tensor:
     )
 
 
-@remembered
+@remembered_for_all
 def sliding(
     layer: Layer,
     shape: Sequence[int],
