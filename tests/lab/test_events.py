@@ -221,9 +221,9 @@ def test_the_simplest_answers_are_counts_of_the_training_part(tmp_path: Path) ->
 
 
 def test_learning_happens_and_the_whole_goes_through(tmp_path: Path) -> None:
-    """What moves on by one event a step is learnt by the networks, and cannot be by counts of the same event."""
+    """What moves on by one event a step is learnt by a network, and cannot be by counts of the same event."""
     task = data.load(write_mat(tmp_path / "a.mat"))
-    made = planning.plan(task, ["cnn", "gru"], trials=1, seeds=2, epochs=40, size=2000)
+    made = planning.plan(task, ["gru"], trials=1, seeds=1, epochs=30, size=1500)
     found, folder = comparison.compare(made, out=tmp_path / "run")
     assert all(c.score.value < 0.5 * found.baseline.score.value for c in found.candidates)
     assert all(c.figures[0].value.value > 80 for c in found.candidates)
@@ -231,11 +231,11 @@ def test_learning_happens_and_the_whole_goes_through(tmp_path: Path) -> None:
         assert candidate.roll is not None
         assert len(candidate.roll.said) == len(candidate.roll.actual) == len(candidate.roll.labels)
     assert found.need is not None
-    assert found.need.steps in (1, 2, 4)  # the state now says nearly all
+    assert (found.need.steps or 99) <= 8  # of 19: what holds now says nearly all
     gru = next(c for c in found.candidates if c.name == "gru")
     assert len(gru.why.gradient) > 5
     page = (folder / "report.html").read_text()
-    assert page.count('class="held"') > 20
+    assert page.count('class="held"') == sum(sum(row) for c in found.candidates if c.roll for row in c.roll.actual) > 0
     again, _ = comparison.compare(made, out=tmp_path / "run")
     assert again == found
 
