@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab import comparison, data
+from pellucid.lab import comparison, data, train
 from pellucid.lab import plan as planning
 from pellucid.lab.candidates import blueprint
 from pellucid.lab.data import event_files, labels
@@ -149,6 +150,31 @@ def test_an_answer_depends_on_nothing_that_comes_later_or_behind_the_end(tmp_pat
         n = int(lengths[short])
         alone = model(x[short : short + 1, :n], None)
         torch.testing.assert_close(alone[0], model(x, lengths)[short, :n], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_answers_come_in_the_items_own_order(tmp_path: Path, whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like lengths are answered together, whatever is asked: of an item, or of each step; then zeros behind the end."""
+    monkeypatch.setattr(train, "SHORTEST", 1)
+    task = data.load(write_mat(tmp_path / "a.mat"))
+    task = replace(task, goal="labels") if whole else task
+    torch.manual_seed(0)
+    model = blueprint("gru").build(task, 8).eval()
+    said = train.predict(model, task.train)
+    assert task.train.lengths is not None
+    assert said.shape == (24, 5) if whole else (24, 19, 5)
+    with torch.no_grad():
+        for k, n in enumerate(task.train.lengths.tolist()):
+            alone = model(task.train.x[k : k + 1, :n], None)[0]
+            torch.testing.assert_close(said[k] if whole else said[k, :n], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_an_untrained_network_says_how_often_each_event_holds(tmp_path: Path) -> None:
+    task = data.load(write_mat(tmp_path / "a.mat"))
+    model = blueprint("cnn").build(task, 8)
+    GOALS[task.goal].begin(model, task.lesson)
+    share = np.concatenate([roll[1:] for roll in rolls()[:24]]).mean(0)
+    torch.testing.assert_close(model.head.bias.sigmoid(), torch.from_numpy(share).float(), atol=0.01, rtol=0)
 
 
 def ragged(items: int = 7) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
