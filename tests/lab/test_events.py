@@ -299,6 +299,7 @@ def _text(p: Path) -> Path:
         (_text, "a.mat: the file cannot be read"),
         (_mat(songs=np.full((4, 3), 64)), r"songs holds 64, and an event holds \(1\) or does not"),
         (_mat(songs=np.eye(3)), "the data has 1 different item"),
+        (_mat(songs=np.zeros((0, 3))), "there are no matrices|a matrix of 0 and 1 is needed"),
         (_mat(note="text"), "a matrix of 0 and 1 is needed"),
         (_npz(events=np.ones((4, 3), dtype=np.int8)), r"events has shape \(4, 3\)"),
         (_npz(events=np.ones((4, 3, 2)), lengths=np.array([3, 3, 3, 4])), "go to 4, and it has 4 sequences of 3 steps"),
@@ -332,3 +333,12 @@ def test_chorales_are_read_as_published() -> None:
     assert task.metric.per_item(torch.zeros_like(task.test.y), task.test.y).mean().item() == pytest.approx(
         88 * np.log(2), rel=1e-6
     )
+
+
+def test_a_folder_of_classes_below_a_split_is_not_taken_for_events(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for name in ("a", "b"):
+            place = tmp_path / part / name
+            place.mkdir(parents=True)
+            np.savetxt(place / "0.csv", np.eye(4), "%d", delimiter=",", header="a,b,c,d", comments="")
+    assert data.recognise(tmp_path).kind == "sequences"

@@ -86,7 +86,7 @@ def test_every_form_gives_the_same_numbers(tmp_path: Path, form: str) -> None:
     assert data.recognise(source).sentence.endswith("say the number")
     task = data.load(source)
     assert (task.goal, task.outputs, task.labels) == ("number", 1, ("target" if form == "long table" else "number",))
-    assert "each with a number from 100." in task.title
+    assert "each with a number from 100" in task.title
     said = [v for part in (task.train, task.valid, task.test) for v in task.raw(part.y[:, 0], 0)]
     np.testing.assert_allclose(sorted(said), sorted(series()[1]), rtol=1e-6)
     torch.testing.assert_close(task.train.y.mean(0), torch.zeros(1), atol=1e-5, rtol=0)
