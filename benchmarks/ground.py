@@ -157,8 +157,8 @@ CASES = [
         "JSB_Chorales.mat",
         ALL,
         {"trials": 2, "seeds": 2},
-        {"rnn": "8.91, 9.10", "lstm": "8.45, 8.67", "gru": "8.43, 8.54"},
-        BAI + ", 300,000 parameters; Chung et al. 2014, table 2, 20,000",
+        {"rnn": "8.91", "lstm": "8.45", "gru": "8.43"},
+        BAI + ", 300,000 parameters; Chung et al. 2014 have 8.54 for a GRU of 20,000",
         "40,000 parameters, 2 seeds",
     ),
     Case(
@@ -166,23 +166,23 @@ CASES = [
         "Nottingham.mat",
         ALL,
         {"trials": 1, "seeds": 1, "epochs": 20},
-        {"rnn": "4.05, 3.13", "lstm": "3.29, 3.20", "gru": "3.46, 3.23"},
-        BAI + ", 1 million parameters; Chung et al. 2014, table 2, 20,000",
+        {"rnn": "4.05", "lstm": "3.29", "gru": "3.46"},
+        BAI + ", 1 million parameters",
         "40,000 parameters, no tuning, 1 seed, 20 epochs, trained on pieces of 256 steps",
     ),
     *(
         Case(
             f"Adding problem, {steps} steps",
             "",
-            ALL,
-            {"trials": 1, "seeds": 1, "epochs": 30, "size": 10_000},
+            networks,
+            {"trials": 1, "seeds": 1, "epochs": epochs, "size": 10_000},
             {"rnn": "0.42", "lstm": "0.40", "gru": "0.007"},
             f"{BAI}, root of the squared error, 600 steps, 70,000 parameters",
-            f"{steps} steps instead of 600, 10,000 parameters, 30 epochs of 7,000 sequences instead of fresh ones",
+            f"{steps} steps instead of 600, 10,000 parameters, {epochs} epochs of 7,000 sequences instead of fresh ones",
             f"adding{steps}.npz",
             _adding(steps),
         )
-        for steps in (50, 100, 200)
+        for steps, networks, epochs in ((50, ALL, 30), (100, ("lstm", "gru"), 14), (200, ("lstm", "gru"), 14))
     ),
     Case(
         "Sequential MNIST, 14 x 14",
@@ -209,6 +209,9 @@ CASES = [
 ]
 
 
+_DRAWN = {"layers", "diagram", "numbers", "roll"}  # of a candidate: what the report draws, and no table needs
+
+
 def run(case: Case, data: Path, runs: Path, workers: int) -> dict[str, Any]:
     """Compare, and keep what the table needs."""
     started = time.perf_counter()
@@ -219,7 +222,7 @@ def run(case: Case, data: Path, runs: Path, workers: int) -> dict[str, Any]:
     return {
         "name": case.name,
         "seconds": time.perf_counter() - started,
-        "comparison": json.loads(found.model_dump_json(exclude={"candidates": {"__all__": {"layers", "diagram"}}})),
+        "comparison": json.loads(found.model_dump_json(exclude={"candidates": {"__all__": _DRAWN}})),
     }
 
 
@@ -255,12 +258,20 @@ def page(rows: list[dict[str, Any]]) -> str:
         "```",
         "",
         "All of them: `python -m benchmarks.ground --data FOLDER`. Seeds are fixed, so that the same machine gives the same",
-        "figures. Polyphonic music (several notes at a time) and regression of a number from a sequence (the adding problem) are",
-        "no tasks of the comparison; the adding problem is one of [`pellucid claims`](claims.md).",
+        "figures.",
+        "",
+        "Music is scored as published: the negative log-likelihood in nats of all 88 notes of a step, given the steps before it, as a",
+        "mean over all steps of the test part but each piece's first. Chung et al. have 8.54 for a GRU of 20,000 parameters on the",
+        "chorales (Chung, Gulcehre, Cho and Bengio 2014). Models in which the notes of a step depend on each other, such as the",
+        "RNN-RBM, are another matter: the networks here take them as independent.",
+        "",
+        "The adding problem's published figures are squared errors, here their roots: always saying the mean gives 0.41. Its",
+        "published sequences are longer and made anew for each step of training; here 7,000 are all there are. At 100 steps only the",
+        "LSTM and the GRU were run, and 200 is a case that was not.",
         "",
         "Sequential MNIST has 784 steps a digit, and an epoch of 7,000 of them took two busy cores 60 to 100 seconds for each network:",
-        "four epochs are where learning begins, and the published figures are of many more on 60,000 digits. Permuted MNIST is a",
-        "case too, and has no row where it was not run.",
+        "four epochs are where learning begins, and the published figures are of many more on 60,000 digits. Sequential and permuted",
+        "MNIST at 14 x 14, a quarter of the steps, are cases too, and have no row where they were not run.",
         "",
     ]
     return "\n".join(lines)

@@ -1,4 +1,7 @@
-"""Small finished comparisons for the tests of what comes after one, each made once in a test session's process."""
+"""Small finished comparisons for the tests of what comes after one, each made once in a test session's process.
+
+Where only networks of a run are asked for, those that were never trained do, and are sooner made.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,15 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from tests.lab import tasks
+import torch
+from safetensors.torch import save_file
+from tests.lab import tasks, test_events, test_numbers
 from tests.lab.test_sequences import write_long
 
-from pellucid.lab import comparison, data
+from pellucid.lab import comparison, data, recipe
 from pellucid.lab import plan as planning
 from pellucid.lab.results import Comparison
+from pellucid.lab.runs import Run
 from pellucid.lab.task import Task
 
 CELL = """
@@ -60,6 +66,9 @@ KINDS: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
         {"id": "shop", "known": "promotion", "calendar": True, "horizon": 4, "window": 16},
     ),
     "sequences": (lambda p: write_long(p / "long.csv"), {}),
+    "number": (lambda p: test_numbers.write_long(p / "numbers.csv"), {}),
+    "labels": (lambda p: test_numbers.write_marks(p / "marks.npz"), {}),
+    "events": (lambda p: test_events.write_mat(p / "events.mat"), {"window": 12}),
     "text": (lambda p: tasks.write_texts(p / "texts.csv", rows=60), {}),
     "subwords": (lambda p: tasks.write_texts(p / "texts.csv", rows=60), {"tokens": "subwords"}),
     "words": (lambda p: tasks.write_texts(p / "texts.csv", rows=60), {"tokens": "words"}),
@@ -83,22 +92,50 @@ class Finished:
 
 def is_next(kind: str) -> bool:
     """Whether each step is asked for the next one."""
-    return kind in ("characters", "next subwords")
+    return kind in ("characters", "next subwords", "events")
 
 
 _folders: list[tempfile.TemporaryDirectory[str]] = []  # they go when the process ends
 
 
+@dataclass(frozen=True)
+class Made:
+    """The folder of a run whose networks were not trained, and its task."""
+
+    folder: Path
+    task: Task
+
+
 @functools.cache
 def run(kind: str, networks: tuple[str, ...] = SIMPLE) -> Finished:
     """A comparison of all four networks and a cell of one's own (or of others), from two seeds; not to be written to."""
+    source, made = _plan(kind, networks)
+    found, folder = comparison.compare(made, out=source.parent / "run")
+    return Finished(found, folder, source, made.task)
+
+
+@functools.cache
+def untrained(kind: str, networks: tuple[str, ...] = SIMPLE) -> Made:
+    """A run's folder with a model of each network, of random weights that are large enough to move every gate; seed 2 alone."""
+    source, made = _plan(kind, networks)
+    run = Run(source.parent / "run")
+    recipe.keep(made, run)
+    torch.manual_seed(0)
+    for blueprint, width in zip(made.blueprints, made.widths, strict=True):
+        model = blueprint.build(made.task, width)
+        weights = {name: v + 0.2 * torch.randn(v.shape) for name, v in model.state_dict().items()}
+        save_file(weights, run.file("models", f"{blueprint.name}-seed-2.safetensors"))
+    (run.folder / "config.json").write_text(made.config.model_dump_json())
+    return Made(run.folder, made.task)
+
+
+def _plan(kind: str, networks: tuple[str, ...]) -> tuple[Path, planning.Plan]:
+    """The data, written for it, and what is planned on it."""
     _folders.append(tempfile.TemporaryDirectory())
     place = Path(_folders[-1].name)
     write, options = KINDS[kind]
     source = write(place)
     (place / "my_cell.py").write_text(CELL)
-    task = data.load(source, **options)
     named = [name.replace("CELL", f"{place / 'my_cell.py'}:Leaky") for name in networks]
-    made = planning.plan(task, named, trials=1, seeds=2, epochs=2, size=1500)
-    found, folder = comparison.compare(made, out=place / "run")
-    return Finished(found, folder, source, task)
+    made = planning.plan(data.load(source, **options), named, trials=1, seeds=2, epochs=2, size=1500)
+    return source, made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab import comparison, data
+from pellucid.lab import comparison, data, train
 from pellucid.lab import plan as planning
 from pellucid.lab.candidates import blueprint
 from pellucid.lab.data import event_files, labels
@@ -151,6 +152,31 @@ def test_an_answer_depends_on_nothing_that_comes_later_or_behind_the_end(tmp_pat
         torch.testing.assert_close(alone[0], model(x, lengths)[short, :n], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_answers_come_in_the_items_own_order(tmp_path: Path, whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like lengths are answered together, whatever is asked: of an item, or of each step; then zeros behind the end."""
+    monkeypatch.setattr(train, "SHORTEST", 1)
+    task = data.load(write_mat(tmp_path / "a.mat"))
+    task = replace(task, goal="labels") if whole else task
+    torch.manual_seed(0)
+    model = blueprint("gru").build(task, 8).eval()
+    said = train.predict(model, task.train)
+    assert task.train.lengths is not None
+    assert said.shape == (24, 5) if whole else (24, 19, 5)
+    with torch.no_grad():
+        for k, n in enumerate(task.train.lengths.tolist()):
+            alone = model(task.train.x[k : k + 1, :n], None)[0]
+            torch.testing.assert_close(said[k] if whole else said[k, :n], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_an_untrained_network_says_how_often_each_event_holds(tmp_path: Path) -> None:
+    task = data.load(write_mat(tmp_path / "a.mat"))
+    model = blueprint("cnn").build(task, 8)
+    GOALS[task.goal].begin(model, task.lesson)
+    share = np.concatenate([roll[1:] for roll in rolls()[:24]]).mean(0)
+    torch.testing.assert_close(model.head.bias.sigmoid(), torch.from_numpy(share).float(), atol=0.01, rtol=0)
+
+
 def ragged(items: int = 7) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
     """Random logits, random labels with -1 behind the ends, and the numbers of steps."""
     generator = torch.Generator().manual_seed(0)
@@ -221,9 +247,9 @@ def test_the_simplest_answers_are_counts_of_the_training_part(tmp_path: Path) ->
 
 
 def test_learning_happens_and_the_whole_goes_through(tmp_path: Path) -> None:
-    """What moves on by one event a step is learnt by the networks, and cannot be by counts of the same event."""
+    """What moves on by one event a step is learnt by a network, and cannot be by counts of the same event."""
     task = data.load(write_mat(tmp_path / "a.mat"))
-    made = planning.plan(task, ["cnn", "gru"], trials=1, seeds=2, epochs=40, size=2000)
+    made = planning.plan(task, ["gru"], trials=1, seeds=1, epochs=30, size=1500)
     found, folder = comparison.compare(made, out=tmp_path / "run")
     assert all(c.score.value < 0.5 * found.baseline.score.value for c in found.candidates)
     assert all(c.figures[0].value.value > 80 for c in found.candidates)
@@ -231,11 +257,11 @@ def test_learning_happens_and_the_whole_goes_through(tmp_path: Path) -> None:
         assert candidate.roll is not None
         assert len(candidate.roll.said) == len(candidate.roll.actual) == len(candidate.roll.labels)
     assert found.need is not None
-    assert found.need.steps in (1, 2, 4)  # the state now says nearly all
+    assert (found.need.steps or 99) <= 8  # of 19: what holds now says nearly all
     gru = next(c for c in found.candidates if c.name == "gru")
     assert len(gru.why.gradient) > 5
     page = (folder / "report.html").read_text()
-    assert page.count('class="held"') > 20
+    assert page.count('class="held"') == sum(sum(row) for c in found.candidates if c.roll for row in c.roll.actual) > 0
     again, _ = comparison.compare(made, out=tmp_path / "run")
     assert again == found
 
@@ -273,6 +299,7 @@ def _text(p: Path) -> Path:
         (_text, "a.mat: the file cannot be read"),
         (_mat(songs=np.full((4, 3), 64)), r"songs holds 64, and an event holds \(1\) or does not"),
         (_mat(songs=np.eye(3)), "the data has 1 different item"),
+        (_mat(songs=np.zeros((0, 3))), "there are no matrices|a matrix of 0 and 1 is needed"),
         (_mat(note="text"), "a matrix of 0 and 1 is needed"),
         (_npz(events=np.ones((4, 3), dtype=np.int8)), r"events has shape \(4, 3\)"),
         (_npz(events=np.ones((4, 3, 2)), lengths=np.array([3, 3, 3, 4])), "go to 4, and it has 4 sequences of 3 steps"),
@@ -306,3 +333,12 @@ def test_chorales_are_read_as_published() -> None:
     assert task.metric.per_item(torch.zeros_like(task.test.y), task.test.y).mean().item() == pytest.approx(
         88 * np.log(2), rel=1e-6
     )
+
+
+def test_a_folder_of_classes_below_a_split_is_not_taken_for_events(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for name in ("a", "b"):
+            place = tmp_path / part / name
+            place.mkdir(parents=True)
+            np.savetxt(place / "0.csv", np.eye(4), "%d", delimiter=",", header="a,b,c,d", comments="")
+    assert data.recognise(tmp_path).kind == "sequences"

@@ -35,7 +35,7 @@ def session(model: bytes) -> Any:
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_onnx_runtime_answers_as_the_network(kind: str, network: str, tmp_path: Path) -> None:
-    made = answers_alike(finished.run(kind), network, tmp_path / "m.onnx")
+    made = answers_alike(finished.untrained(kind), network, tmp_path / "m.onnx")
     operators = {node.op_type for node in made.graph.node}
     assert {"cnn": "Conv", "leaky": "Scan"}.get(network, network.upper()) in operators
 
@@ -47,14 +47,14 @@ def test_deeper_two_way_and_mixed_networks_too(kind: str, network: str, tmp_path
     networks = forward if finished.is_next(kind) else finished.DEEP
     if "bi" in network and networks is forward:
         pytest.skip("each step is asked for the next one, which the backward direction has seen")
-    made = answers_alike(finished.run(kind, networks), network, tmp_path / "m.onnx")
+    made = answers_alike(finished.untrained(kind, networks), network, tmp_path / "m.onnx")
     operators = [node.op_type for node in made.graph.node]
     assert ("Conv" in operators) == network.startswith("cnn")
     layers = {"gru2": "GRU GRU", "bilstm2": "LSTM LSTM", "birnn": "RNN", "cnn+gru": "GRU", "cnn+bigru2": "GRU GRU"}
     assert " ".join(o for o in operators if o in ("RNN", "LSTM", "GRU", "Scan")) == layers.get(network, "Scan")
 
 
-def answers_alike(run: finished.Finished, network: str, to: Path) -> Any:
+def answers_alike(run: finished.Made, network: str, to: Path) -> Any:
     """The exported model, once ONNX Runtime has answered as the network does at several batches and lengths."""
     made, worst = export(run.folder, network, to, seed=2)
     assert worst <= 1e-5
@@ -66,11 +66,16 @@ def answers_alike(run: finished.Finished, network: str, to: Path) -> Any:
         lengths = None if test.lengths is None else test.lengths[:count].clamp(max=x.shape[1])
         given = {"x": x.numpy()} | ({} if lengths is None else {"lengths": lengths.numpy()})
         raw, *rest = runtime.run(None, given)
+        names = [output.name for output in runtime.get_outputs()]
         with torch.no_grad():
             ours = model(x, lengths)
         assert np.abs(raw - ours.numpy()).max() <= 1e-5 * ours.abs().max()
-        if run.task.goal != "forecast":
-            np.testing.assert_allclose(rest[0], ours.softmax(-1).numpy(), atol=1e-5)
+        if run.task.goal in ("forecast", "number"):
+            assert names == [run.task.goal]
+            continue
+        assert names == ["logits", "probabilities"]
+        several = run.task.goal in ("labels", "next labels")
+        np.testing.assert_allclose(rest[0], (ours.sigmoid() if several else ours.softmax(-1)).numpy(), atol=1e-5)
     return made
 
 

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
-from tests.lab import finished, tasks, test_pictures, test_sequences
+from tests.lab import finished, tasks, test_events, test_pictures, test_sequences
 
 from pellucid.errors import ArgumentError, DataError, PellucidError
 from pellucid.lab import data, recipe
@@ -33,7 +33,7 @@ def kept_answers(run: finished.Finished, network: str, seed: int) -> dict[str, s
 
 
 @pytest.mark.parametrize("network", ["cnn", "lstm", "leaky"])
-@pytest.mark.parametrize("kind", ["images", "sound", "text", "words", "sequences"])
+@pytest.mark.parametrize("kind", ["images", "sound", "text", "words", "sequences", "labels"])
 def test_raw_test_items_get_the_answers_that_they_got_in_the_comparison(kind: str, network: str) -> None:
     run = finished.run(kind)
     answers = predict(run.folder, run.source, network=network, seed=2)
@@ -42,7 +42,41 @@ def test_raw_test_items_get_the_answers_that_they_got_in_the_comparison(kind: st
     assert wanted
     assert {item: by_item[item] for item in wanted} == wanted
     assert answers.columns[2:] == tuple(f"p({label})" for label in run.task.labels)
-    assert all(sum(map(float, row[2:])) == pytest.approx(1) for row in answers.rows)
+    if run.task.goal == "class":
+        assert all(sum(map(float, row[2:])) == pytest.approx(1) for row in answers.rows)
+    else:
+        assert all(
+            row[1] == " ".join(n for n, p in zip(run.task.labels, row[2:], strict=True) if p > 0.5)
+            for row in answers.rows
+        )  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("network", ["cnn", "gru"])
+def test_a_number_is_said_in_its_own_unit_as_in_the_comparison(network: str) -> None:
+    run = finished.run("number")
+    answers = predict(run.folder, run.source, network=network, seed=2)
+    assert answers.columns == ("item", "target")
+    wanted = {item: float(said) for item, said in kept_answers(run, network, 2).items()}
+    said = {str(item): value for item, value in answers.rows}
+    assert len(wanted) == 12
+    assert {item: said[item] for item in wanted} == pytest.approx(wanted, rel=1e-4)
+    other, both = (
+        {str(item): value for item, value in predict(run.folder, run.source, network=network, seed=k).rows}
+        for k in (1, None)
+    )
+    assert both == pytest.approx({item: (other[item] + said[item]) / 2 for item in said})  # type: ignore[operator]
+
+
+def test_what_follows_the_last_step_is_said_of_events(tmp_path: Path) -> None:
+    """Without its last step a test sequence gets the answer that the comparison gave for that step."""
+    run = finished.run("events")
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for k, roll in enumerate(test_events.rolls()[32:]):
+        np.save(folder / f"{k}.npy", roll[:-1])
+    answers = predict(run.folder, folder, network="lstm", seed=2)
+    assert [row[1] for row in answers.rows] == list(kept_answers(run, "lstm", 2).values())
+    assert answers.columns == ("item", "answer", *(f"p({n})" for n in run.task.labels))
 
 
 def same_numbers(given: Inputs, task: Task) -> None:
@@ -250,6 +284,12 @@ WRONG = {
         "line 3: column 'review' is empty",
     ),
     "no sequences": ("sequences", _colour, "no tables are there"),
+    "no events": ("events", lambda p: p / "gone.mat", "no such file or folder; give matrices of 0 and 1"),
+    "other events": (
+        "events",
+        lambda p: _table(p, {"a": [0, 1], "b": [1, 1]}),
+        "2 columns, and the networks saw 5 events",
+    ),
     "no archive": ("images", lambda p: p / "gone.npz", "no such file or folder"),
     "NUL": ("text", lambda p: _table(p, {"review": ["a\0b"], "k": [1]}), "line 2: column 'review' holds NUL"),
     "no prompt": ("characters", lambda p: p / "gone.txt", "or the text with --prompt"),

@@ -33,8 +33,8 @@ def predict(
     RUN is the folder that compare wrote; DATA is of the same kind as the data compared on: a table whose last rows are
     known (the answer is what comes next, for each of its series), images or sounds or folders of them, images in a
     Parquet table or an NPZ archive, sequences as they were in training, a table of texts, or a text to go on from. It is
-    prepared as in training; classes need not be there. Classes come with the probability of each, and forecasts with a
-    low and a high quantile.
+    prepared as in training; classes need not be there. Classes and labels come with the probability of each (of events
+    those that hold at the step after the last), and forecasts with a low and a high quantile.
 
     Examples:
 
@@ -96,7 +96,7 @@ def predict(
 
 
 def _table(answers: Answers) -> Table:
-    """For reading: of classes the answer and its probability; a forecast as it is."""
+    """For reading: of classes the answer and its probability, of several labels those that hold; others as they are."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -105,6 +105,12 @@ def _table(answers: Answers) -> Table:
             table.add_column(heading, overflow="fold", justify="right" if heading == "probability" else "left")
         for item, answer, *shares in answers.rows:
             table.add_row(str(item), str(answer), f"{100 * max(map(float, shares)):.1f} %")
+        return table
+    if answers.goal in ("labels", "next labels"):
+        for heading in answers.columns[:2]:
+            table.add_column(heading, overflow="fold")
+        for item, answer, *_ in answers.rows:
+            table.add_row(str(item), str(answer))
         return table
     for heading in answers.columns:
         table.add_column(heading, overflow="fold", justify="left" if heading == "time" else "right")

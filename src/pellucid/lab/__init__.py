@@ -54,7 +54,7 @@ def compare(
         storage: of the tuning trials, as in :class:`pellucid.lab.tune.Study`.
         log: what is told every epoch and the final figures, too; TensorBoard's files lie in the run's folder.
         quiet: show no progress.
-        reading: options of the data: kind, target, horizon, window, text, label, ...
+        reading: options of the data: kind, target, horizon, window, text, label, regress, ...
 
     Returns:
         The comparison: figures, costs, verdict and reasons; ``.frame()`` is a table of it, ``.folder`` where its report lies,

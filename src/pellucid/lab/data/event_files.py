@@ -122,9 +122,9 @@ def folder_of_rolls(source: Path) -> bool:
     if first is None:
         return False
     try:
-        return _file(first, "").values.size > 0 and _is_roll(_file(first, "").values)
+        return _is_roll(_file(first, "").values)
     except DataError:
-        return False
+        return False  # of whatever kind it is, its own reading says what is wrong
 
 
 # MATLAB
@@ -189,8 +189,10 @@ def _without_padding(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _matrix_files(source: Path) -> list[Path]:
-    files = sorted(f for f in source.rglob("*") if f.is_file() and not f.name.startswith("."))
-    return [f for f in files if f.suffix.lower() in MATRICES]
+    """Those in the folder itself and in the folders of a split, no deeper."""
+    parts = sorted(e for e in source.iterdir() if e.is_dir() and e.name.casefold() in PARTS)
+    files = (f for place in (source, *parts) for f in sorted(place.iterdir()) if not f.name.startswith("."))
+    return [f for f in files if f.is_file() and f.suffix.lower() in MATRICES]
 
 
 def _folder(source: Path, progress: Progress | None) -> Iterator[_Matrix]:
@@ -218,12 +220,13 @@ def _file(file: Path, item: str, side: int | None = None) -> _Matrix:
 
 
 def _is_roll(values: NDArray[Any]) -> bool:
-    return values.ndim == 2 and values.dtype.kind in "fiub" and bool(np.isin(values, (0, 1)).all())
+    """Whether it is a matrix of 0 and 1, with something in it."""
+    return values.ndim == 2 and values.dtype.kind in "fiub" and values.size > 0 and bool(np.isin(values, (0, 1)).all())
 
 
 def _checked(source: Path, matrix: _Matrix) -> Roll:
     values = matrix.values
-    if values.ndim != 2 or values.dtype.kind not in "fiub":
+    if values.ndim != 2 or values.dtype.kind not in "fiub" or not values.size:
         raise DataError(
             f"{source}: {matrix.item} has shape {values.shape} and type {values.dtype}; a matrix of 0 and 1 is needed, steps "
             "down and events across"

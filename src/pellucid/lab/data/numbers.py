@@ -35,7 +35,7 @@ def reason(labels: Sequence[str]) -> str | None:
         return None
     broken = np.flatnonzero(found != np.round(found))
     if len(broken):
-        return f"labels such as {labels[int(broken[0])]} are not whole"
+        return f"labels such as {found[broken[0]]:.6g} are not whole"
     kinds = len(set(found.tolist()))
     if kinds > MANY and len(found) < FEW_OF_EACH * kinds:
         return f"there are {kinds:,} different numbers among {len(found):,} labels"
@@ -82,7 +82,7 @@ def asked(
     answers = [always, ridge(parts[0], targets[0], parts[1], parts[2])]
     return Asked(
         goal="number",
-        words=f"each with a number from {found.min():.6g} to {found.max():.6g}",
+        words=f"each with a number from {found.min():.4g} to {found.max():.4g}",
         targets=targets,
         outputs=1,
         labels=(name,),

@@ -16,8 +16,9 @@ def digits(interval: Interval) -> int:
 
 
 def number(value: float, decimals: int) -> str:
-    """``97.3``, or ``2.3e-07`` where decimals would be many; a true minus sign."""
-    text = f"{value:.{decimals}f}" if decimals <= 5 and abs(value) < 1e7 else f"{value:.3g}"
+    """``97.3``, or ``2.3e-07`` where digits would be many; a true minus sign."""
+    plain = abs(value) < 1e7 and (decimals <= 5 or abs(value) >= 0.01)
+    text = f"{value:.{min(decimals, 6)}f}" if plain else f"{value:.3g}"
     return text.replace("-", "−") if text.lstrip("-").strip("0.") else text.lstrip("-")
 
 
