@@ -18,6 +18,7 @@ from pellucid.web.reading import Numbers, Reading
 Form = Literal["image", "sequence", "tokens"]
 REMEMBERED = 8  # passes kept, the least recently asked for dropped first
 MOST_ITEMS = 512  # that are open at a time
+LARGEST = 32 * 2**20  # bytes of a file that a person gives
 
 
 @dataclass(frozen=True)
