@@ -22,6 +22,7 @@ export interface Overview {
 
 export interface Takes {
   suffixes: string[];
+  largest: number; // bytes of a file
   text: boolean; // may be typed
   board: { height: number; width: number; ground: number } | null; // to draw on, and how bright it is before
 }

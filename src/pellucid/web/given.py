@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import soundfile
+from PIL import Image
 
 from pellucid.errors import DataError, PellucidError
 from pellucid.lab.data import characters, pictures, sound, text, tokens
@@ -20,6 +21,9 @@ from pellucid.lab.recipe import Recipe
 DRAWN = 64  # pixels of the longer side up to which a picture may be drawn
 PIXELS = 50_000_000  # of a picture
 SECONDS = 120.0  # of a recording, or as long as the networks listen
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+COLUMNS = 4_000  # of a table
+SAID = 500  # characters of an error, which may name all columns
 NAME = 100  # characters of a file's name that are kept
 
 _TABLES = (".csv", ".tsv")
@@ -62,21 +66,13 @@ def read(kept: Recipe, name: str, content: bytes) -> Inputs:
             _check_size(kept, path)
             found = _prepared(kept, path)
         except PellucidError as error:
-            raise DataError(str(error).replace(f"{folder}/", "")) from None
-        except (
-            ArithmeticError,
-            AttributeError,
-            EOFError,
-            LookupError,
-            MemoryError,
-            OSError,
-            RuntimeError,
-            ValueError,
-        ) as error:
+            said = str(error).replace(f"{folder}/", "")
+            raise DataError(said if len(said) <= SAID else said[:SAID] + "…") from None
+        except Exception as error:
             # Libraries raise what they like on damaged files.
             reason = (str(error).splitlines() or [""])[0].replace(f"{folder}/", "") or type(error).__name__
             raise DataError(f"{name}: the file cannot be read ({reason}); is it whole?") from None
-    return replace(found, items=[item.replace(f"{folder}/", "") for item in found.items])
+    return replace(found, items=[item.replace(f"{folder}/", "") or name for item in found.items])
 
 
 def _prepared(kept: Recipe, path: Path) -> Inputs:
@@ -84,7 +80,7 @@ def _prepared(kept: Recipe, path: Path) -> Inputs:
     if kept.kind == "text" and path.suffix.lower() == ".txt":
         return text.prepare_texts([tokens.normal(_text(path))], how, [path.stem])
     if kept.kind == "characters":
-        return characters.prepare(_text(path), how)
+        return replace(characters.prepare(_text(path), how), items=[path.stem])
     return prepare(kept, path)
 
 
@@ -98,11 +94,24 @@ def _text(path: Path) -> str:
 def _check_size(kept: Recipe, path: Path) -> None:
     """Refuse what a few bytes blow up to."""
     if kept.kind == "images":
-        (height, width), _ = pictures.head(str(path), path)
+        try:
+            with Image.open(path, formats=FORMATS) as opened:  # by what is in it; some formats run other programs
+                width, height = opened.size
+        except pictures.UNREADABLE as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: the image cannot be read ({reason}); give one in {', '.join(FORMATS)}") from None
         if height * width > PIXELS:
             raise DataError(
                 f"{path}: the image has {height:,} x {width:,} pixels, and up to {PIXELS // 10**6} million are read; make it "
                 "smaller"
+            )
+    if path.suffix.lower() in _TABLES:
+        with path.open("rb") as handle:
+            header = handle.readline()
+        columns = 1 + max(header.count(separator) for separator in (b",", b";", b"\t"))
+        if columns > COLUMNS:
+            raise DataError(
+                f"{path}: the table has {columns:,} columns, and up to {COLUMNS:,} are read; leave some out"
             )
     if kept.kind == "sound":
         try:

@@ -83,8 +83,6 @@ class Maker:
         if truth is None:
             truth = torch.cat([x[1:], x.new_tensor([-1])])
         pieces = list(zip(torch.split(x, LONGEST), torch.split(truth, LONGEST), strict=True))
-        if len(pieces) == 1 and name == self.cut.decode(x.tolist()):
-            name = "text"  # what is typed is called as it reads
         several = [name if len(pieces) == 1 else f"{self.cut.one} {k * LONGEST + 1}" for k in range(len(pieces))]
         return [self._item(own, part, after) for own, (part, after) in zip(several, pieces, strict=True)]
 

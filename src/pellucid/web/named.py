@@ -133,7 +133,9 @@ def _arrays(file: Path) -> dict[str, Tensor]:
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         reason = (
-            REFUSED if "pickle" in str(error) else f"cannot be read ({str(error).splitlines()[0]}); is the file whole?"
+            REFUSED
+            if "Object arrays" in str(error)
+            else f"cannot be read ({str(error).splitlines()[0]}); is the file whole?"
         )
         raise DataError(f"{file}: {reason}") from None
 

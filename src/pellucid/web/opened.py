@@ -20,6 +20,7 @@ Form = Literal["image", "sequence", "tokens"]
 T = TypeVar("T")
 REMEMBERED = 8  # passes kept, the least recently asked for dropped first
 MOST_ITEMS = 512  # that are open at a time
+LARGEST = 32 * 2**20  # bytes of a file that a person gives
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def of_run(folder: Path, data: Path | None = None, *, seed: int = 1, cell: str |
         items = maker.items(*recipe.items(run))
     else:
         prepared = _some(prepare(kept, data))
-        names = [name.removeprefix(f"{data}/") for name in prepared.items]
+        named = kept.goal != "next"  # a text to go on from is its own name
+        names = [name.removeprefix(f"{data}/") or data.name for name in prepared.items] if named else [data.stem]
         items = maker.items(replace(prepared, items=names), None)
     return Opened(
         title=kept.title,

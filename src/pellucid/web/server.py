@@ -23,11 +23,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pellucid.errors import PellucidError
-from pellucid.web.opened import Opened
+from pellucid.web.opened import LARGEST, Opened
 from pellucid.web.questions import ask
 
 PAGE = Path(__file__).parent / "page"
-LARGEST = 32 * 1024 * 1024  # bytes of a file that a person gives
 AT_ONCE = 2  # questions; the page's files need none of these threads
 OWN_HOSTS = ("127.0.0.1", "localhost")
 # Who may show the page in a frame: notebooks that are served by this machine, and those of Visual Studio Code, whose windows
@@ -128,4 +127,5 @@ def _refusal(request: Request, token: str) -> Response | None:
 
 
 def _sentence(text: str, status: int) -> JSONResponse:
-    return JSONResponse({"error": text}, status)
+    # Closed, since whoever is refused may be sending still.
+    return JSONResponse({"error": text}, status, {"Connection": "close"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from pellucid.web.opened import Opened
 from pellucid.web.questions.question import Answer, Question
 
@@ -16,4 +18,6 @@ class Answering(Question):
     def answer(self, opened: Opened) -> Answer:
         """As :mod:`pellucid.web.reading` tells it: classes or next tokens with probabilities, or a forecast."""
         output = opened.seen(self.network, self.item).output
+        if not isinstance(output, Tensor):  # a recurrent layer by itself returns its states, too
+            output = output[0]
         return opened.reading.read(output.detach(), opened.item(self.item), self.step)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import pellucid.nn as layers
 from pellucid.cells.cell import Cell
 from pellucid.trace import Seen
-from pellucid.web.opened import Opened, Taking
+from pellucid.web.opened import LARGEST, Opened, Taking
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import numbers, tile
 
@@ -101,7 +101,7 @@ def _takes(opened: Opened, takes: Taking) -> Answer:
         height, width = opened.items[0].x.shape[1:]
         edges = [torch.cat([i.own[0, [0, -1]].flatten(), i.own[0, :, [0, -1]].flatten()]) for i in opened.items[:16]]
         board = {"height": height, "width": width, "ground": round(float(torch.cat(edges).median()))}
-    return {"suffixes": list(takes.suffixes), "text": takes.text, "board": board}
+    return {"suffixes": list(takes.suffixes), "largest": LARGEST, "text": takes.text, "board": board}
 
 
 def alone(seen: Seen) -> Tensor:

@@ -56,6 +56,11 @@ def newest(source: Path, how: Mapping[str, Any], step: str = "") -> Newest:
         raise DataError(
             f"{source}: the rows are one each {apart}, and the networks saw one each {step}; bring the table to that"
         )
+    if how["calendar"] and not (found.step is not None and found.step.temporal):
+        raise DataError(
+            f"{source}: no column holds times, and the networks saw the {' and the '.join(how['calendar'])} of each step; add one, "
+            f"or mend {how['time']!r}"
+        )
     order = [found.columns.index(name) for name in how["columns"]]
     series = [replace(one, values=one.values[:, order]) for one in found.series]
     found = replace(found, columns=list(how["columns"]), target=how["columns"].index(how["target"]), series=series)
