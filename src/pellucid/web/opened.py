@@ -90,7 +90,7 @@ class Opening:
     sentence: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pass:
     """One forward pass, and where it was asked for, with the gradient of a number.
 

@@ -32,7 +32,8 @@ export interface Stages {
 
 export interface Maps {
   count: number;
-  tiles: Tile[];
+  tile: Tile; // (maps, rows, columns)
+  ranges: [low: number, high: number][];
 }
 
 export interface Pixel {
