@@ -476,6 +476,30 @@ def test_large_maps_come_in_smaller_pages() -> None:
     assert len(asked(what, "maps", stage="out", first=0)["ranges"]) == 2
 
 
+def test_what_the_model_makes_of_its_input_is_not_called_the_input() -> None:
+    """An image, and a sequence with its axes turned, are the input; an embedding and differences are not."""
+
+    class Prepared(torch_nn.Module):
+        def __init__(self, prepare: torch_nn.Module) -> None:
+            super().__init__()
+            self.prepare, self.conv = prepare, nn.Conv1d(3, 2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(self.prepare(x).mT)
+
+    class Differences(torch_nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x - x[:, -1:]
+
+    first = [
+        stages(opened(nn.Conv2d(1, 1, 3), 1, 5, 5)),
+        stages(opened(Prepared(torch_nn.Identity()), 6, 3)),
+        stages(of_models({"model": Prepared(torch_nn.Embedding(5, 3))}, torch.tensor([[1, 2, 4, 0]]))),
+        stages(opened(Prepared(Differences()), 6, 3)),
+    ]
+    assert [found[0]["does"] for found in first] == ["", "", "given", "given"]
+
+
 def test_scores_have_their_labels() -> None:
     """What the network ends in, by class."""
     model = torch_nn.Sequential(nn.Conv2d(1, 2, 3), torch_nn.Flatten(), torch_nn.Linear(18, 3))

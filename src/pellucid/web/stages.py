@@ -77,8 +77,15 @@ class Stage:
 
     @cached_property
     def span(self) -> tuple[float, float]:
-        """The range of colours of all maps: from 0 where nothing is below it, and otherwise with 0 in the middle."""
-        return span(self.tensor)
+        """The range of colours of all its maps."""
+        return self.span_of(self.tensor)
+
+    def span_of(self, maps: Tensor) -> tuple[float, float]:
+        """The range of colours of some of its maps: :func:`span`, or of a picture that is the input its darkest and brightest."""
+        if self.kind == "input" and len(self.sizes) == 2:
+            low, high = (float(end) for end in torch.aminmax(maps.detach()))
+            return (low, high) if low < high else span(maps)
+        return span(maps)
 
     @property
     def sizes(self) -> tuple[int, ...]:

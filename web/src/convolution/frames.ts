@@ -3,9 +3,10 @@
 import type { Scale } from '../colour';
 import type { Mark, Spot, Stage } from './answers';
 
-/** Around zero where there is something below it; grey for a picture of one or three channels. */
+/** Grey for a picture that is the input; else around zero where there is something below it. */
 export function scaleOf(stage: Stage): Scale {
-  return stage.low < 0 ? 'around' : stage.kind === 'input' && stage.shape[0] <= 3 ? 'grey' : 'sequence';
+  if (stage.kind === 'input' && stage.axes === 2) return 'grey';
+  return stage.low < 0 ? 'around' : 'sequence';
 }
 
 /** The frame of what a spot sees of a stage, or of the spot itself; null where the stage has no part in it. */

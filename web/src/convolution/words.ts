@@ -20,6 +20,7 @@ export const words = {
   rangeMap: { en: 'one range for each map', ko: '맵마다 하나' },
   layer: { en: 'layer {path}', ko: '층 {path}' },
   input: { en: 'Input', ko: '입력' },
+  given: { en: 'Given to the first layer', ko: '첫 층에 주어진 값' },
   between: { en: 'Between layers', ko: '층 사이의 계산' },
   convolution: { en: 'Convolution {size}', ko: '합성곱 {size}' },
   activation: { en: 'Activation {does}', ko: '활성화 {does}' },
@@ -31,6 +32,7 @@ export const words = {
   maps: { en: '{count} maps', ko: '맵 {count}개' },
   steps: { en: '{count} steps', ko: '{count} 단계' },
   labelled: { en: '{stage}, map {map} of {count}', ko: '{stage}, 맵 {count}개 중 {map}번' },
+  seenText: { en: 'It reads: ', ko: '읽는 글: ' },
   previousMaps: { en: 'Earlier maps of {stage}', ko: '{stage}의 이전 맵' },
   nextMaps: { en: 'More maps of {stage}', ko: '{stage}의 다음 맵' },
   scores: { en: 'Scores', ko: '점수' },
@@ -117,6 +119,7 @@ export const activation = (does: string): string => NAMES[does] ?? does;
 export function title(stage: Stage): string {
   const size = sizes(stage.window?.kernel ?? []);
   if (stage.kind === 'pooling') return stage.window && stage.does in words ? say(words, stage.does as 'max' | 'avg', { size }) : say(words, 'pooling');
+  if (stage.kind === 'input') return say(words, stage.does === 'given' ? 'given' : 'input');
   return say(words, stage.kind, { size, does: activation(stage.does) });
 }
 

@@ -11,7 +11,7 @@ from pellucid.geometry import Field
 from pellucid.web.opened import Opened
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import tile
-from pellucid.web.stages import Stage, named, pooling_of, span, stages_of
+from pellucid.web.stages import Stage, named, pooling_of, stages_of
 
 MOST_MAPS = 32  # of a stage in one answer
 MOST_NUMBERS = 2**18  # of all maps in one answer
@@ -28,8 +28,11 @@ class Stages(Question):
         """Each stage with its sizes, its formula, what it costs, what it sees; and the scores that the network ends in."""
         stages = stages_of(opened, self.network, self.item)
         output = opened.graph(self.network, self.item).output
+        described = [_described(stage, stages) for stage in stages]
+        if not _is(stages[0].tensor.detach()[0], opened.item(self.item).x):
+            described[0]["does"] = "given"  # an embedding, or differences: what the model itself makes of its input
         return {
-            "stages": [_described(stage, stages) for stage in stages],
+            "stages": described,
             "scores": _scores(output, opened.labels) if isinstance(output, Tensor) else [],
         }
 
@@ -54,7 +57,7 @@ class Maps(Question):
         values = stage.values
         count = max(1, min(self.count, MOST_MAPS, MOST_NUMBERS // max(1, values[0].numel())))
         shown = values[max(0, self.first) :][:count]
-        ranges = [span(one) for one in shown] if self.each else [stage.span] * len(shown)
+        ranges = [stage.span_of(one) for one in shown] if self.each else [stage.span] * len(shown)
         if self.each:  # all of them from 0 to 1
             low, high = torch.tensor(ranges).reshape(-1, 2).T[:, :, None, None]
             picture = tile((shown - low) / (high - low), 0.0, 1.0)
@@ -96,6 +99,12 @@ def _described(stage: Stage, stages: list[Stage]) -> dict[str, Any]:
         "groups": getattr(stage.layer, "groups", 1),
         "mode": getattr(stage.layer, "padding_mode", "zeros"),
     }
+
+
+def _is(maps: Tensor, x: Tensor) -> bool:
+    """Whether maps (C, L) or (C, H, W) are an item's numbers, perhaps with its axes in another order."""
+    ways = [way for one in (maps, maps.squeeze(0)) for way in (one, one.mT)]
+    return any(way.shape == x.shape and torch.equal(way, x) for way in ways)
 
 
 def does(stage: Stage) -> str:
