@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from itertools import product
 from typing import Any
 
@@ -17,9 +17,9 @@ from pellucid.errors import ArgumentError
 from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
 from pellucid.web.questions import Answer, ask
-from pellucid.web.questions.convolution import span
 from pellucid.web.questions.tiles import tile
 from pellucid.web.questions.variant import resized
+from pellucid.web.stages import span
 
 
 def opened(model: torch_nn.Module, *shape: int, seed: int = 0, positive: bool = False) -> Opened:
@@ -392,6 +392,13 @@ def test_a_variant_is_the_layer_built_that_way(changes: dict[str, Any], mode: st
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
 
 
+def part(picture: dict[str, Any], map: int) -> str:
+    """The bytes of one map of a tile (N, H, W)."""
+    data = b64decode(picture["bytes"])
+    size = len(data) // picture["shape"][0]
+    return b64encode(data[map * size : (map + 1) * size]).decode()
+
+
 def close_tiles(one: dict[str, Any], other: dict[str, Any]) -> None:
     """Equal but for a byte that was rounded the other way."""
     assert one["shape"] == other["shape"]
@@ -452,16 +459,45 @@ def test_maps_come_in_pages_of_the_layers_range() -> None:
     what = opened(model, 1, 3, 4)
     values = model(what.items[0].args[0]).detach()[0]
     page = asked(what, "maps", stage="out", first=36, count=16)
-    assert (page["count"], len(page["tiles"])) == (40, 4)
-    assert page["tiles"][1] == tile(values[37], *span(values))
-    assert len(asked(what, "maps", stage="out", first=0, count=1000)["tiles"]) == 32
-    assert asked(what, "maps", stage="out", first=5, count=1, each=True)["tiles"] == [tile(values[5], *span(values[5]))]
+    assert page["count"] == 40
+    assert page["tile"] == tile(values[36:], *span(values))
+    assert page["ranges"] == [span(values)] * 4
+    assert asked(what, "maps", stage="out", first=0, count=1000)["tile"]["shape"] == [32, 3, 4]
+    own = asked(what, "maps", stage="out", first=4, count=2, each=True)
+    assert own["ranges"] == [span(values[4]), span(values[5])]
+    for map, (low, high) in enumerate(own["ranges"]):
+        one = {**own["tile"], "shape": [3, 4], "bytes": part(own["tile"], map)}
+        close_tiles(one, tile(values[4 + map], low, high))
 
 
 def test_large_maps_come_in_smaller_pages() -> None:
     """No answer holds more than a quarter of a million numbers, but for a single map."""
     what = opened(nn.Conv2d(1, 8, 1), 1, 300, 300)
-    assert len(asked(what, "maps", stage="out", first=0)["tiles"]) == 2
+    assert len(asked(what, "maps", stage="out", first=0)["ranges"]) == 2
+
+
+def test_what_the_model_makes_of_its_input_is_not_called_the_input() -> None:
+    """An image, and a sequence with its axes turned, are the input; an embedding and differences are not."""
+
+    class Prepared(torch_nn.Module):
+        def __init__(self, prepare: torch_nn.Module) -> None:
+            super().__init__()
+            self.prepare, self.conv = prepare, nn.Conv1d(3, 2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(self.prepare(x).mT)
+
+    class Differences(torch_nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x - x[:, -1:]
+
+    first = [
+        stages(opened(nn.Conv2d(1, 1, 3), 1, 5, 5)),
+        stages(opened(Prepared(torch_nn.Identity()), 6, 3)),
+        stages(of_models({"model": Prepared(torch_nn.Embedding(5, 3))}, torch.tensor([[1, 2, 4, 0]]))),
+        stages(opened(Prepared(Differences()), 6, 3)),
+    ]
+    assert [found[0]["does"] for found in first] == ["", "", "given", "given"]
 
 
 def test_scores_have_their_labels() -> None:

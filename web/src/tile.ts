@@ -24,11 +24,11 @@ export function number(tile: Tile, at: number): number {
   return tile.low + ((bytes(tile)[at] ?? 0) / 255) * (tile.high - tile.low);
 }
 
-/** One slice along the first axis. */
-export function slice(tile: Tile, at: number): Tile {
+/** One slice along the first axis; the range that its bytes span is the tile's, or a given one. */
+export function slice(tile: Tile, at: number, [low, high]: [number, number] = [tile.low, tile.high]): Tile {
   const [, ...shape] = tile.shape;
   const size = shape.reduce((a, b) => a * b, 1);
-  const part: Tile = { ...tile, shape };
+  const part: Tile = { ...tile, shape, low, high };
   decoded.set(part, bytes(tile).subarray(at * size, (at + 1) * size));
   return part;
 }

@@ -7,11 +7,15 @@ made of such maps by itself, between layers: then torch's graph tells of which, 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from pellucid import nn as layers
@@ -19,7 +23,7 @@ from pellucid.errors import ArgumentError
 from pellucid.geometry import Field, Window
 from pellucid.geometry.layers import Conv, Effect, Pool
 from pellucid.ops.windows import padding_pairs, per_axis
-from pellucid.web.opened import Opened
+from pellucid.web.opened import Opened, Pass
 
 Kind = Literal["input", "between", "convolution", "activation", "normalisation", "pooling"]
 
@@ -71,10 +75,31 @@ class Stage:
         """(C, H, W), without a graph; of a sequence H is 1."""
         return as_image(self.tensor.detach()[0])
 
+    @cached_property
+    def span(self) -> tuple[float, float]:
+        """The range of colours of all its maps."""
+        return self.span_of(self.tensor)
+
+    def span_of(self, maps: Tensor) -> tuple[float, float]:
+        """The range of colours of some of its maps: :func:`span`, or of a picture that is the input its darkest and brightest."""
+        if self.kind == "input" and len(self.sizes) == 2:
+            low, high = (float(end) for end in torch.aminmax(maps.detach()))
+            return (low, high) if low < high else span(maps)
+        return span(maps)
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """(L,) or (H, W)."""
         return tuple(self.tensor.shape[2:])
+
+
+def span(values: Tensor) -> tuple[float, float]:
+    """The range of colours: from 0 where nothing is below it, and otherwise with 0 in the middle."""
+    low, high = (float(end) for end in torch.aminmax(values.detach()))
+    if not math.isfinite(low + high):
+        low, high = (float(end) for end in torch.aminmax(values.detach().float().nan_to_num()))
+    most = max(-low, high)
+    return (-most, most) if low < 0 else (0.0, high or 1.0)
 
 
 def as_image(maps: Tensor) -> Tensor:
@@ -89,7 +114,18 @@ def stages_of(opened: Opened, network: str, item: int) -> list[Stage]:
         ArgumentError: there is no such network or item, or it has no convolution or pooling over one or two axes.
     """
     done = opened.graph(network, item)
-    paths = {module: path for path, module in opened.network(network).model.named_modules()}
+    if done not in _known:
+        _known[done] = _stages(done, opened.network(network).model)
+    if not _known[done]:
+        raise ArgumentError(f"{network} has no convolution or pooling over one or two axes that could be shown")
+    return _known[done]
+
+
+_known: WeakKeyDictionary[Pass, list[Stage]] = WeakKeyDictionary()  # as long as the pass is remembered
+
+
+def _stages(done: Pass, model: nn.Module) -> list[Stage]:
+    paths = {module: path for path, module in model.named_modules()}
     found: list[Stage] = []
     ran: Counter[nn.Module] = Counter()
     for one in done.ran:
@@ -108,8 +144,6 @@ def stages_of(opened: Opened, network: str, item: int) -> list[Stage]:
             if source is None:
                 break
             found.append(_made(found, Stage(name + run, kind, paths[layer], layer, tensor, (source,))))
-    if not found:
-        raise ArgumentError(f"{network} has no convolution or pooling over one or two axes that could be shown")
     return found
 
 

@@ -9,7 +9,7 @@ export interface Stage {
   name: string;
   kind: 'input' | 'between' | 'convolution' | 'activation' | 'normalisation' | 'pooling';
   path: string;
-  does: string; // the activation's name, 'max' or 'avg', the layer's class
+  does: string; // the activation's name, 'max' or 'avg', the layer's class; 'given' of a first stage that is not the input itself
   axes: 1 | 2;
   shape: [channels: number, rows: number, columns: number];
   low: number;
@@ -32,7 +32,8 @@ export interface Stages {
 
 export interface Maps {
   count: number;
-  tiles: Tile[];
+  tile: Tile; // (maps, rows, columns)
+  ranges: [low: number, high: number][];
 }
 
 export interface Pixel {

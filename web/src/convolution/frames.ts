@@ -1,6 +1,13 @@
-// Which frames a spot draws on the maps of a stage.
+// How the maps of a stage are drawn, and which frames a spot draws on them.
 
+import type { Scale } from '../colour';
 import type { Mark, Spot, Stage } from './answers';
+
+/** Grey for a picture that is the input; else around zero where there is something below it. */
+export function scaleOf(stage: Stage): Scale {
+  if (stage.kind === 'input' && stage.axes === 2) return 'grey';
+  return stage.low < 0 ? 'around' : 'sequence';
+}
 
 /** The frame of what a spot sees of a stage, or of the spot itself; null where the stage has no part in it. */
 export function frame(stages: Stage[], stage: Stage, spot: Spot | null): Mark | null {
@@ -20,13 +27,18 @@ export function frame(stages: Stage[], stage: Stage, spot: Spot | null): Mark | 
   };
 }
 
-/** Whether a spot's own window reads this map of the stage before it: filters of a group read their group's channels. */
+/** Whether a spot reads this map: pooling and activations read their own map alone, filters of a group their group's channels. */
 export function reads(stages: Stage[], stage: Stage, map: number, spot: Spot | null): boolean {
-  const own = spot && stages.find((s) => s.name === spot.stage);
-  if (!own) return false;
-  if (own === stage) return map === spot.filter;
-  if (!own.sources?.some((source) => stages[source] === stage)) return true;
-  if (own.kind !== 'convolution') return map === spot.filter || stage.shape[0] !== own.shape[0];
-  const groups = own.groups ?? 1;
-  return Math.floor((map * groups) / stage.shape[0]) === Math.floor((spot.filter * groups) / own.shape[0]);
+  let own = spot && stages.find((s) => s.name === spot.stage);
+  while (spot && own && own !== stage) {
+    const before: Stage | undefined = own.sources?.length === 1 ? stages[own.sources[0]!] : undefined;
+    if (!before) return true;
+    if (own.kind === 'convolution') {
+      const groups = own.groups ?? 1;
+      const group = (channel: number, count: number) => Math.floor((channel * groups) / count);
+      return before !== stage || group(map, before.shape[0]) === group(spot.filter, own.shape[0]);
+    }
+    own = before;
+  }
+  return !spot || map === spot.filter;
 }

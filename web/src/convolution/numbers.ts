@@ -14,6 +14,9 @@ export function brief(value: number): string {
   return text.replace('-', '−').replace(/^−(0\.0+)$/, '$1');
 }
 
+/** A whole number, with a true minus sign. */
+export const whole = (value: number): string => String(value).replace('-', '−');
+
 /** A formula as books print it. */
 export function printed(formula: string): string {
   return formula.replaceAll('*', '·').replaceAll('-', '−');

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pellucid.geometry import Field
@@ -27,8 +28,11 @@ class Stages(Question):
         """Each stage with its sizes, its formula, what it costs, what it sees; and the scores that the network ends in."""
         stages = stages_of(opened, self.network, self.item)
         output = opened.graph(self.network, self.item).output
+        described = [_described(stage, stages) for stage in stages]
+        if not _is(stages[0].tensor.detach()[0], opened.item(self.item).x):
+            described[0]["does"] = "given"  # an embedding, or differences: what the model itself makes of its input
         return {
-            "stages": [_described(stage, stages) for stage in stages],
+            "stages": described,
             "scores": _scores(output, opened.labels) if isinstance(output, Tensor) else [],
         }
 
@@ -44,29 +48,27 @@ class Maps(Question):
     each: bool = False  # whether each map has its own range of colours, and not all of the layer one
 
     def answer(self, opened: Opened) -> Answer:
-        """Tiles (H, W) of the maps from ``first`` on, as many as asked for and one answer holds; a sequence's maps have one row."""
+        """A tile (N, H, W) of the maps from ``first`` on, as many as asked for and one answer holds, and the range of each.
+
+        A sequence's maps have one row.
+        """
         stages = stages_of(opened, self.network, self.item)
-        values = stages[named(stages, self.stage)].values
+        stage = stages[named(stages, self.stage)]
+        values = stage.values
         count = max(1, min(self.count, MOST_MAPS, MOST_NUMBERS // max(1, values[0].numel())))
         shown = values[max(0, self.first) :][:count]
-        ranges = [span(one) for one in shown] if self.each else [span(values)] * len(shown)
-        return {
-            "count": len(values),
-            "tiles": [tile(one, low, high) for one, (low, high) in zip(shown, ranges, strict=True)],
-        }
-
-
-def span(values: Tensor) -> tuple[float, float]:
-    """The range of colours: from 0 where nothing is below it, and otherwise with 0 in the middle."""
-    values = values.float().nan_to_num()
-    low, high = float(values.min()), float(values.max())
-    most = max(-low, high)
-    return (-most, most) if low < 0 else (0.0, high or 1.0)
+        ranges = [stage.span_of(one) for one in shown] if self.each else [stage.span] * len(shown)
+        if self.each:  # all of them from 0 to 1
+            low, high = torch.tensor(ranges).reshape(-1, 2).T[:, :, None, None]
+            picture = tile((shown - low) / (high - low), 0.0, 1.0)
+        else:
+            picture = tile(shown, *stage.span)
+        return {"count": len(values), "tile": picture, "ranges": ranges}
 
 
 def _described(stage: Stage, stages: list[Stage]) -> dict[str, Any]:
     values, effect = stage.values, stage.effect
-    low, high = span(values)
+    low, high = stage.span
     about: dict[str, Any] = {
         "name": stage.name,
         "kind": stage.kind,
@@ -99,6 +101,12 @@ def _described(stage: Stage, stages: list[Stage]) -> dict[str, Any]:
     }
 
 
+def _is(maps: Tensor, x: Tensor) -> bool:
+    """Whether maps (C, L) or (C, H, W) are an item's numbers, perhaps with its axes in another order."""
+    ways = [way for one in (maps, maps.squeeze(0)) for way in (one, one.mT)]
+    return any(way.shape == x.shape and torch.equal(way, x) for way in ways)
+
+
 def does(stage: Stage) -> str:
     """The activation's name, ``"max"`` or ``"avg"`` of a pooling, operators between layers; else the layer's class."""
     if stage.layer is None or stage.kind == "input":
@@ -120,9 +128,11 @@ def _scores(output: Tensor, labels: tuple[str, ...]) -> list[dict[str, Any]]:
     """(1, N) numbers, the highest where there are many; nothing of any other shape."""
     if output.dim() != 2 or len(output) != 1:
         return []
-    values = output.detach()[0].double().tolist()
-    names = labels if len(labels) == len(values) else [str(number) for number in range(len(values))]
-    scores = [{"label": name, "score": value} for name, value in zip(names, values, strict=True)]
-    if len(scores) <= MOST_SCORES:
-        return scores
-    return sorted(scores, key=lambda one: -float(one["score"]))[:MOST_SCORES]
+    scores, classes = torch.topk(output.detach()[0], min(MOST_SCORES, output.shape[1]))
+    if len(scores) == output.shape[1]:
+        scores, classes = output.detach()[0], torch.arange(output.shape[1])
+    names = labels if len(labels) == output.shape[1] else None
+    return [
+        {"label": names[number] if names else str(number), "score": float(score)}
+        for number, score in zip(classes.tolist(), scores, strict=True)
+    ]

@@ -13,7 +13,6 @@ from pellucid.errors import ArgumentError, SizeError
 from pellucid.ops.convolution import convolution
 from pellucid.ops.pooling import average_pool, max_pool
 from pellucid.web.opened import Opened
-from pellucid.web.questions.convolution import span
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import tile
 from pellucid.web.stages import Stage, as_image, geometry_of, named, pooling_of, stages_of
@@ -56,8 +55,8 @@ class Variant(Question):
             "dropped": list(effect.dropped),
             "parameters": effect.parameters,
             "macs": effect.macs,
-            "tile": tile(computed, *span(stage.values)),
-            "own": tile(stage.values[self.filter], *span(stage.values)),
+            "tile": tile(computed, *stage.span),
+            "own": tile(stage.values[self.filter], *stage.span),
         }
 
     def _changes(self) -> dict[str, Any]:
