@@ -11,7 +11,7 @@ import pytest
 from tests.ops.cells_under_test import CELLS
 
 from pellucid.cells import LSTM, SLSTM, Cell, Input, Matrix, State, StepInput, Vector, select, sigmoid, silu, tanh
-from pellucid.cells.diagram import Element, read
+from pellucid.cells.elements import Element, read
 from pellucid.cells.graph import ancestors
 from pellucid.cells.layout import Place
 
@@ -58,7 +58,7 @@ def truth(cell: Cell, state: str) -> set[str]:
 @pytest.mark.parametrize("name", DRAWN)
 def test_wires_lead_from_what_a_state_depends_on(name: str) -> None:
     cell = DRAWN[name]
-    _, ends = read(cell)
+    _, ends = read(cell.graph())
     assert len(ends) == len(cell.states)
     for state, end in zip(cell.states, ends, strict=True):
         assert sources(end) == truth(cell, state)
@@ -68,7 +68,7 @@ def test_wires_lead_from_what_a_state_depends_on(name: str) -> None:
 def test_nothing_lies_on_something_else(name: str) -> None:
     root = ElementTree.fromstring(DRAWN[name].diagram())
     frame, *boxes = [
-        {k: float(e.get(k, 0)) for k in ("x", "y", "width", "height")} for e in root if e.tag.endswith("rect")
+        {k: float(e.get(k, 0)) for k in ("x", "y", "width", "height")} for e in root.iter() if e.tag.endswith("rect")
     ]
     width, height = float(root.get("width", 0)), float(root.get("height", 0))
     assert frame["width"] > 0

@@ -89,7 +89,10 @@ def random_run(
         parameters[name] = torch.as_tensor(constant.values, dtype=torch.float64)
     sizes = {name: cell.size(state.size, hidden) for name, state in cell.states.items()}
     parameters |= {f"initial.{name}": normal(size).requires_grad_() for name, size in sizes.items()}
-    inputs = {name: normal(steps, batch, hidden).requires_grad_() for name in cell.step_inputs}
+    inputs = {
+        name: normal(steps, batch, cell.size(declared.size, hidden)).requires_grad_()
+        for name, declared in cell.step_inputs.items()
+    }
     if resets:
         inputs["reset"] = normal(steps, batch, 1) > 0.3
     if ragged:

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from torch import nn as torch_nn
 
 from pellucid import nn
+from pellucid.cells import Cell, Input, Matrix, State, sigmoid, tanh
 from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
 from pellucid.web.see import serve
@@ -52,6 +53,53 @@ def reader() -> Opened:
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) / 2)
     return of_models({"reader": model}, torch.rand(3, 1, 8, 8, generator=generator))
+
+
+class Last(torch_nn.Module):
+    """A recurrence over a sequence (1, T, 2), and a class from its last step."""
+
+    def __init__(self, layer: nn.Recurrent) -> None:
+        super().__init__()
+        self.layer = layer
+        self.head = torch_nn.Linear(layer.output_size * len(layer.directions), 3)
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        y, _ = self.layer(x, lengths=lengths)
+        return self.head(y[:, -1] if lengths is None else y[torch.arange(len(x)), lengths - 1])
+
+
+class Leaky(Cell):
+    """A cell of one's own."""
+
+    x = Input()
+    U = Matrix()
+    h = State()
+
+    def step(self, x, h):  # type: ignore[no-untyped-def]
+        k = sigmoid(x)
+        return k * h + (1 - k) * tanh(x + self.U @ h)
+
+
+def drawn(model: torch_nn.Module, seed: int = 0) -> torch_nn.Module:
+    """The model with fixed weights."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 2)
+    return model
+
+
+@pytest.fixture
+def four() -> Opened:
+    """An RNN, an LSTM, a GRU and a cell of one's own side by side, on three sequences of 24 steps."""
+    layers = {
+        "rnn": nn.RNN(2, 6, batch_first=True),
+        "lstm": nn.LSTM(2, 6, batch_first=True),
+        "gru": nn.GRU(2, 6, batch_first=True),
+        "leaky": nn.Recurrent(Leaky(), 2, 6, batch_first=True),
+    }
+    batch = torch.randn(3, 24, 2, generator=torch.Generator().manual_seed(1))
+    return of_models({name: drawn(Last(layer)) for name, layer in layers.items()}, batch)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,12 @@ const AROUND: { light: RGB[]; dark: RGB[] } = {
 };
 const GREY: RGB[] = [[0, 0, 0], [255, 255, 255]];
 
+// Of lines that are told apart: Okabe and Ito's (2008), darker or lighter so that each stands out from the ground.
+export const LINES = {
+  light: ['#0072b2', '#c44e00', '#00795a', '#a3457f', '#6b5b00', '#14202a'],
+  dark: ['#6cb8f0', '#ffa64d', '#4fc29e', '#e39ac6', '#f0e442', '#e8eef3'],
+};
+
 export type Scale = 'sequence' | 'around' | 'grey';
 
 function mixed(stops: RGB[], at: number): RGB {

@@ -7,6 +7,7 @@ from pellucid.cells.cell import Cell
 from pellucid.cells.ctrnn import CTRNN
 from pellucid.cells.declare import Bias, Constant, Input, Matrix, State, StepInput, Vector
 from pellucid.cells.gru import GRU
+from pellucid.cells.held import Held
 from pellucid.cells.language import (
     cos,
     erf,
@@ -40,6 +41,7 @@ __all__ = [
     "Bias",
     "Cell",
     "Constant",
+    "Held",
     "Input",
     "Matrix",
     "State",

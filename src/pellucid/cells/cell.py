@@ -219,7 +219,7 @@ class Cell:
         """The structure drawing of one step as SVG text."""
         from pellucid.cells.diagram import diagram
 
-        return diagram(self)
+        return diagram(self).svg
 
     def __getstate__(self) -> dict[str, Any]:
         """Options and declarations only: what is derived is derived anew after a copy."""

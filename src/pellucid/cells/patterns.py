@@ -28,3 +28,13 @@ def log_sigmoid(node: Node) -> Node | None:
     if node.op == "neg" and node.args[0].op == "softplus" and node.args[0].args[0].op == "neg":
         return node.args[0].args[0].args[0]
     return None
+
+
+def keeper(after: Node, before: Node) -> Node | None:
+    """The gate that says how much of a state is kept, where its new value is a sum with gate times old value: f in the LSTM."""
+    if after.op in ("add", "sub"):
+        return next((found for arg in after.args if (found := keeper(arg, before)) is not None), None)
+    if after.op == "mul" and before in after.args:
+        gate = after.args[after.args[0] is before]
+        return gate if gate.varies else None
+    return None

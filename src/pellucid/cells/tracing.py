@@ -11,7 +11,7 @@ from typing import Any
 
 from pellucid.cells.cell import Cell, Parts, _last_line
 from pellucid.cells.declare import Bias, Constant, Declaration, Input, Matrix, Parameter, StepInput
-from pellucid.cells.graph import Builder, Node, Shape
+from pellucid.cells.graph import Builder, Node, Shape, ancestors
 from pellucid.cells.sequence import Variant, advance
 from pellucid.errors import CellError
 
@@ -61,6 +61,9 @@ def trace(cell: Cell, variant: Variant) -> Graph:
         if isinstance(node, Node) and not node.is_leaf and not node.name and fresh:
             node.name = name
             named[name] = node
+    for node in ancestors(after.values()):  # a cell that runs another's equations names its nodes itself
+        if node.name:
+            named.setdefault(node.name, node)
     return Graph(builder, states, after, dict(sorted(named.items(), key=lambda item: item[1].index)))
 
 

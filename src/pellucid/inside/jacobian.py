@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.errors import ArgumentError
+from pellucid.inside.along import along
 from pellucid.inside.given import Lengths, ends_of
 from pellucid.inside.running import evaluating
 from pellucid.nn import Recurrent
@@ -115,37 +116,24 @@ def step_jacobians(
         ends_of(x.transpose(0, 1) if layer.batch_first else x, lengths, "step_jacobians")
     with evaluating(layer), trace(layer, grad=False) as seen:
         layer(x, hx, lengths=lengths, **step_inputs)
-    return _along(layer, x, hx, places.index(place), state, lengths, step_inputs, seen)
+    return _jacobians(layer, x, hx, place, state, lengths, step_inputs, seen)
 
 
-def _along(
+def _jacobians(
     layer: Recurrent,
     x: Tensor,
     hx: States | None,
-    index: int,
+    place: str,
     state: str | None,
     lengths: Lengths,
     step_inputs: dict[str, Tensor],
     seen: Trace,
 ) -> StepJacobians:
-    # What the layer itself runs with, as its stream does, which is why this reaches into it.
-    cell, ways = layer.cell, len(layer.directions)
-    number, reverse = index // ways, index % ways == 1
-    place = f"l{number}{layer.directions[index % ways]}"
-    given = x.transpose(0, 1) if layer.batch_first else x
-    first = next(iter(cell.states))
-    inputs = (
-        given if number == 0 else torch.cat([seen[f"l{number - 1}{d}.{first}"].values for d in layer.directions], -1)
-    )
-    steps, batch = inputs.shape[:2]
-    ends = ends_of(inputs, lengths, "step_jacobians")
-    start = _start(layer, hx, index, place, batch)
-    before = {n: _before(seen[f"{place}.{n}"].values, start[n], ends, reverse=reverse) for n in cell.states}
-    own_inputs = {n: v[index] if layer.num_layers * ways > 1 else v for n, v in step_inputs.items()}
-    extra = {n: v.transpose(0, 1) if layer.batch_first else v for n, v in own_inputs.items()}
-    variant = layer._variant(step_inputs, resets=False, ragged=False, training=False)
+    run = along(layer, seen, x, hx, place=place, lengths=lengths, step_inputs=step_inputs)
+    cell, before, ends = layer.cell, run.before, run.ends
+    steps, batch = run.inputs.shape[:2]
     parameters = {n: v.detach() for n, v in layer._parameters_of(place).items()}
-    projected = F.linear(inputs, *layer._projection(place)).detach()
+    projected = F.linear(run.inputs, *layer._projection(place)).detach()
     sizes = {n: v.shape[-1] for n, v in before.items()}
     moved = list(sizes) if state is None else [state]
 
@@ -154,7 +142,7 @@ def _along(
         values = others | dict(zip(moved, torch.split(own, [sizes[n] for n in moved]), strict=True))
         after = recurrence(
             cell,
-            variant,
+            run.variant,
             parameters,
             at[None, None],
             [values[n][None] for n in cell.states],
@@ -166,10 +154,10 @@ def _along(
     others = {n: v.flatten(0, 1) for n, v in before.items() if n not in moved}
     rows = max(1, AT_ONCE // own.shape[-1] ** 2)
     found = torch.func.vmap(torch.func.jacrev(step), chunk_size=rows)(
-        own, others, projected.flatten(0, 1), {n: v.flatten(0, 1) for n, v in extra.items()}
+        own, others, projected.flatten(0, 1), {n: v.flatten(0, 1) for n, v in run.step_inputs.items()}
     )
     matrices = found.detach().unflatten(0, (steps, batch))
-    if reverse:  # in the order in which it runs: each sequence's last step first
+    if run.reverse:  # in the order in which it runs: each sequence's last step first
         order = (ends - 1 - torch.arange(steps, device=ends.device)[:, None]).clamp(min=0)
         matrices = matrices[order, torch.arange(batch, device=ends.device)]
     alive = torch.arange(steps, device=ends.device)[:, None] < ends
@@ -182,22 +170,6 @@ def _along(
         torch.where(alive, radius, nan),
         ends,
     )
-
-
-def _start(layer: Recurrent, hx: States | None, index: int, place: str, batch: int) -> dict[str, Tensor]:
-    """(B, size) by state: what the sequences start from."""
-    given = (hx,) if isinstance(hx, Tensor) else hx
-    found = layer._start(place, batch) if given is None else [v[index] for v in given]
-    return {n: v.detach() for n, v in zip(layer.cell.states, found, strict=True)}
-
-
-def _before(after: Tensor, start: Tensor, ends: Tensor, *, reverse: bool) -> Tensor:
-    """(T, B, size): a state before each step, of the state after each."""
-    if not reverse:
-        return torch.cat([start[None], after[:-1]])
-    later = torch.cat([after[1:], start[None]])
-    last = torch.arange(len(after), device=ends.device)[:, None] == ends - 1
-    return torch.where(last[..., None], start, later)
 
 
 def _form(x: object) -> str:

@@ -37,10 +37,7 @@ def gradient_reach(state: Seen, lengths: Lengths = None, *, relative: bool = Tru
         )
     norms = gradient.norm(dim=-1)  # (T, B)
     ends = ends_of(gradient, lengths, "gradient_reach")
-    found = []
-    for back in range(int(ends.max())):
-        there = ends > back
-        column = torch.arange(len(ends), device=ends.device)[there]
-        found.append(norms[ends[there] - 1 - back, column].mean())
-    reach = torch.stack(found)
+    back = torch.arange(int(ends.max()), device=ends.device)[:, None]
+    there = ends > back
+    reach: Tensor = (norms.gather(0, (ends - 1 - back).clamp(min=0)) * there).sum(1) / there.sum(1)
     return reach / reach[0] if relative and reach[0] > 0 else reach

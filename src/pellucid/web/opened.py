@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
+from pellucid.nn import Recurrent
 from pellucid.trace import Trace, trace
 from pellucid.web.reading import Numbers, Reading
 
 Form = Literal["image", "sequence", "tokens"]
+T = TypeVar("T")
 REMEMBERED = 8  # passes kept, the least recently asked for dropped first
 MOST_ITEMS = 512  # that are open at a time
 
@@ -89,6 +92,9 @@ class Opening:
     sentence: str = ""
 
 
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Pass:
     """One forward pass, and where it was asked for, with the gradient of a number.
@@ -96,10 +102,14 @@ class Pass:
     Attributes:
         seen: by name, as in :class:`pellucid.trace`, of a batch of one.
         output: of the model.
+        given: by the path of each recurrent layer, what it was called with: arguments, and those by name.
+        derived: what questions made of the pass and will need again, by names of their own; it goes with the pass.
     """
 
     seen: Trace
     output: Tensor
+    given: Mapping[str, Given]
+    derived: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -125,6 +135,7 @@ class Opened:
     reading: Reading = field(default_factory=Numbers)
     takes: Taking | None = None
     _passes: OrderedDict[tuple[object, ...], Pass] = field(default_factory=OrderedDict)
+    _known: OrderedDict[tuple[object, ...], object] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def network(self, name: str) -> Opening:
@@ -166,8 +177,33 @@ class Opened:
             self.items.extend(items)
             return len(self.items) - len(items), len(items)
 
-    def seen(self, name: str, number: int) -> Pass:
-        """What a network computes on an item, without gradients; computed once and kept for the next questions."""
+    def alone(self) -> AbstractContextManager[object]:
+        """While the block runs, no other question runs a model: for those that run one in a way of their own."""
+        return self._lock
+
+    def once(self, about: tuple[object, ...], compute: Callable[[], T]) -> T:
+        """What takes longer than a person waits, and is asked for again: kept for the same key."""
+        with self._lock:
+            if about in self._known:
+                self._known.move_to_end(about)
+                return cast("T", self._known[about])
+        found = compute()  # in the meantime other questions are answered
+        with self._lock:
+            self._known[about] = found
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    def seen(self, name: str, number: int, *, keep: bool = True) -> Pass:
+        """What a network computes on an item, without gradients; computed once and kept for the next questions.
+
+        Args:
+            name: of the network.
+            number: of the item.
+            keep: if not, it is computed as the model is now.
+        """
+        if not keep:
+            return self._run(name, number, None)
         return self._pass(("values", name, number), name, number, None)
 
     def gradients(self, name: str, number: int, key: str, loss: Callable[[Pass], Tensor]) -> Pass:
@@ -182,16 +218,36 @@ class Opened:
         return self._pass(("gradients", name, number, key), name, number, loss)
 
     def _pass(self, key: tuple[object, ...], name: str, number: int, loss: Callable[[Pass], Tensor] | None) -> Pass:
-        item, model = self.item(number), self.network(name).model
         with self._lock:
             if key not in self._passes:
-                with torch.enable_grad(), trace(model, grad=loss is not None) as seen:
-                    done = Pass(seen, model(*item.args))
-                    if loss is not None:
-                        loss(done).backward()  # type: ignore[no-untyped-call]
-                        model.zero_grad(set_to_none=True)
-                self._passes[key] = done
+                self._passes[key] = self._run(name, number, loss)
                 while len(self._passes) > REMEMBERED:
                     self._passes.popitem(last=False)
             self._passes.move_to_end(key)
             return self._passes[key]
+
+    def _run(self, name: str, number: int, loss: Callable[[Pass], Tensor] | None) -> Pass:
+        item, model = self.item(number), self.network(name).model
+        with self._lock, torch.enable_grad(), listening(model) as given, trace(model, grad=loss is not None) as seen:
+            done = Pass(seen, model(*item.args), given)
+            if loss is not None:
+                loss(done).backward()  # type: ignore[no-untyped-call]
+                model.zero_grad(set_to_none=True)
+        return done
+
+
+@contextmanager
+def listening(model: nn.Module) -> Iterator[dict[str, Given]]:
+    """By path, what each recurrent layer is called with inside the block; of the last call where there are several."""
+    given: dict[str, Given] = {}
+
+    def note(path: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+        return lambda _, args, kwargs: given.update({path: (args, kwargs)})
+
+    layers = [(path, module) for path, module in model.named_modules() if isinstance(module, Recurrent)]
+    handles = [module.register_forward_pre_hook(note(path), with_kwargs=True) for path, module in layers]
+    try:
+        yield given
+    finally:
+        for handle in handles:
+            handle.remove()

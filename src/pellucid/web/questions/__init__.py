@@ -9,15 +9,37 @@ from pydantic import ValidationError
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Opened
 from pellucid.web.questions.answering import Answering
+from pellucid.web.questions.drivers import Drivers
+from pellucid.web.questions.forced import Forced
 from pellucid.web.questions.overview import Input, Layers, Overview
 from pellucid.web.questions.question import Answer, Question, key
+from pellucid.web.questions.reach import Gradient, Reach
+from pellucid.web.questions.recurrence import CellOf, Places
+from pellucid.web.questions.sequence import Line, Sequence
+from pellucid.web.questions.sofar import SoFar
+from pellucid.web.questions.step import Step
+from pellucid.web.questions.telling import Telling
 from pellucid.web.questions.thumbnails import Thumbnails
+from pellucid.web.questions.unit import Attribution, Unit
 
 QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
     "input": Input,
     "layers": Layers,
     "answer": Answering,
+    "places": Places,
+    "cell": CellOf,
+    "step": Step,
+    "sequence": Sequence,
+    "line": Line,
+    "telling": Telling,
+    "reach": Reach,
+    "gradient": Gradient,
+    "unit": Unit,
+    "attribution": Attribution,
+    "drivers": Drivers,
+    "forced": Forced,
+    "sofar": SoFar,
     "thumbnails": Thumbnails,
 }
 

@@ -1,0 +1,65 @@
+"""A gate that is held: what the memory and the answer become, beside what they are."""
+
+from __future__ import annotations
+
+from pydantic import FiniteFloat
+from torch import Tensor
+
+from pellucid import inside
+from pellucid.web.opened import Opened
+from pellucid.web.questions.question import Answer
+from pellucid.web.questions.recurrence import OfLayer, kind_of
+from pellucid.web.questions.tiles import around_zero, numbers, tile
+
+
+class Forced(OfLayer):
+    """A name of a layer's equations held at a value, for all steps or from one on, in all units or in one."""
+
+    name: str = ""  # the gate that keeps, or the first name of the equations, where none is given
+    value: FiniteFloat = 1.0
+    since: int = 0  # the first step that is held, as the layer runs
+    unit: int | None = None
+    step: int | None = None  # after which the answer is asked for, where there is one after every step
+
+    def answer(self, opened: Opened) -> Answer:
+        """The memory before and after as tiles on one range, and their difference; the answers before and after, too."""
+        free, item = self.run(opened), opened.item(self.item)
+        names = {name: kind_of(name, node, free) for name, node in free.names.items()}
+        memory, keeper = free.memory
+        name = self.name or keeper or next(iter(names))
+        free.check_step(self.since)
+        if self.unit is not None:
+            free.check_unit(self.unit)
+        held = inside.held(
+            free.layer,
+            name,
+            self.value,
+            place=free.place,
+            steps=slice(0, free.steps - self.since) if free.along.reverse else slice(self.since, None),
+            units=None if self.unit is None else [self.unit],
+        )
+        with opened.alone(), held:
+            done = opened.seen(self.network, self.item, keep=False)
+        after = done.seen[f"{free.name}.{memory}"].values[: free.steps, 0]
+        return {
+            "name": name,
+            "names": [{"name": n, "kind": kind} for n, kind in names.items()],
+            "memory": _memory(memory, free.values(memory), after, self.unit),
+            "before": opened.reading.read(free.done.output.detach(), item, self.step),
+            "after": opened.reading.read(done.output.detach(), item, self.step),
+        }
+
+
+def _memory(name: str, before: Tensor, after: Tensor, unit: int | None) -> Answer:
+    most = max(float(before.abs().max()), float(after.abs().max())) or 1.0
+    change = after - before
+    about: Answer = {
+        "name": name,
+        "before": tile(before.T, -most, most),
+        "after": tile(after.T, -most, most),
+        "change": around_zero(change.T),
+        "norms": numbers(change.norm(dim=1)),
+    }
+    if unit is not None:
+        about |= {"unit_before": numbers(before[:, unit]), "unit_after": numbers(after[:, unit])}
+    return about

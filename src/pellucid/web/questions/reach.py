@@ -1,0 +1,146 @@
+"""How far back a gradient reaches, from an answer or from a state, and where in the units it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid import inside
+from pellucid.trace import Seen
+from pellucid.web.opened import Opened, Pass
+from pellucid.web.questions.question import Answer
+from pellucid.web.questions.recurrence import OfLayer, Run
+from pellucid.web.questions.score import BEST, label, scores
+from pellucid.web.questions.tiles import numbers, tile
+
+FADED = 0.01  # of where the gradient starts, as in a comparison's report
+DECADES = 6.0  # of a gradient's picture
+COLUMNS = 2000  # steps of a picture; of more, the largest of a window is sent
+
+
+class Differentiated(OfLayer):
+    """What a gradient is of: the network's answer, all units of a layer's output, or one unit of it; at a step, the last if none is given.
+
+    ``target`` is the class, the token or the step ahead that is meant, of an answer: the network's own choice if none is given.
+    """
+
+    of: Literal["answer", "state", "unit"] = "answer"
+    step: int | None = None
+    target: int | None = None
+    unit: int = 0
+
+    def differentiated(self, opened: Opened) -> tuple[Run, int]:
+        """The run with its gradients, and the step."""
+        run = self.run(opened)
+        step = run.steps - 1 if self.step is None else self.step
+        run.check_step(step)
+        if self.of == "answer":
+            target = scores(opened, run.done.output, padded(run), step).chosen(self.target)
+            key, loss = f"answer {step} {target}", _answer(opened, padded(run), step, target)
+        else:
+            run.check_unit(self.unit)
+            unit = self.unit if self.of == "unit" else None
+            key, loss = f"{run.name} {step} {unit}", _state(output_of(run), step, unit)
+        return replace(run, done=opened.gradients(self.network, self.item, key, loss)), step
+
+
+def output_of(run: Run) -> str:
+    """The trace's name of what the layer hands on: its first state."""
+    return f"{run.name}.{next(iter(run.layer.cell.states))}"
+
+
+def padded(run: Run) -> int:
+    """The steps of the layer's values, those beyond the item's end among them."""
+    return len(run.done.seen[output_of(run)].values)
+
+
+def _answer(opened: Opened, steps: int, step: int, target: int) -> Callable[[Pass], Tensor]:
+    return lambda done: scores(opened, done.output, steps, step).values[target]
+
+
+def _state(name: str, step: int, unit: int | None) -> Callable[[Pass], Tensor]:
+    def loss(done: Pass) -> Tensor:
+        state = done.seen[name].values[step, 0]
+        return state.norm() if unit is None else state[unit]
+
+    return loss
+
+
+class Reach(Differentiated):
+    """The norm of the gradient that reaches each state of a layer, step by step."""
+
+    def answer(self, opened: Opened) -> Answer:
+        """What it is the gradient of, and of each state the norms, where they start, and where 1 % is left.
+
+        ``norms[t]`` is the Euclidean norm over units of dL/ds_t; ``start`` is the step nearest to what L is of that a gradient
+        reaches, ``fades`` how many steps from there it first falls below 1 % of that (null: it never does).
+        """
+        run, step = self.differentiated(opened)
+        about: Answer = {
+            "of": self.of,
+            "step": step,
+            "memory": run.memory[0],
+            "reverse": run.along.reverse,
+            "states": [_reach(run, name) for name in run.layer.cell.states],
+        }
+        if self.of != "answer":
+            return about
+        found = scores(opened, run.done.output.detach(), padded(run), step)
+        target, count = found.chosen(self.target), min(BEST, len(found.values))
+        best = found.values.topk(count).indices.tolist() if found.classes else list(range(count))
+        return about | {
+            "target": target,
+            "chosen": found.answer,
+            "every": found.step is not None,
+            "classes": found.classes,
+            "offered": [
+                {"target": k, "label": label(opened, found, k), "score": float(found.values[k])}
+                for k in dict.fromkeys([target, *best])
+            ],
+        }
+
+
+def _reach(run: Run, name: str) -> Answer:
+    gradient = gradient_of(run, name)
+    if run.along.reverse:  # in the order in which it runs
+        gradient = gradient.flip(0)
+    reached = gradient.flatten(1).any(1).nonzero()
+    if not len(reached):
+        return {"name": name, "norms": [0.0] * run.steps, "start": None, "fades": None}
+    start = int(reached.max())
+    reach = inside.gradient_reach(Seen(gradient, "T B H", lambda: gradient), [start + 1], relative=False)
+    faded = (reach < FADED * reach[0]).nonzero()
+    norms = gradient.new_zeros(run.steps)
+    norms[: start + 1] = reach.flip(0)
+    if run.along.reverse:
+        norms, start = norms.flip(0), run.steps - 1 - start
+    return {"name": name, "norms": numbers(norms), "start": start, "fades": int(faded[0]) if len(faded) else None}
+
+
+def gradient_of(run: Run, name: str) -> Tensor:
+    """(T, 1, H) the gradient that reached a value, of the steps that exist; zeros where none came."""
+    seen = run.done.seen[f"{run.name}.{name}"]
+    gradient = torch.zeros_like(seen.values) if seen.grad is None else seen.grad
+    return gradient[: run.steps].detach()
+
+
+class Gradient(Differentiated):
+    """The gradient that reaches one name of the equations, as a picture of units and time."""
+
+    name: str
+
+    def answer(self, opened: Opened) -> Answer:
+        """A tile (H, T) of log10 of the gradient's size as a share of its largest, from -6 to 0."""
+        run, _ = self.differentiated(opened)
+        run.values(self.name)
+        size = gradient_of(run, self.name)[:, 0].T.abs()
+        window = -(-size.shape[1] // COLUMNS)
+        size = F.max_pool1d(size[None], window, ceil_mode=True)[0]
+        most = float(size.max())
+        share = (size / (most or 1.0)).log10().clamp(min=-DECADES)
+        return {"name": self.name, "most": most, "window": window, "tile": tile(share, -DECADES, 0.0)}
