@@ -140,6 +140,7 @@ def test_units_in_another_order(visit: Open) -> None:
     page = visit(opened, "view=recurrence")
     page.get_by_role("combobox", name="Units").select_option("mean")
     assert "order=mean" in page.url
+    page.wait_for_load_state("networkidle")  # a click before means what still stands there
     page.get_by_role("application", name=re.compile("^c of")).click(position={"x": 5, "y": 5})
     expect(page.get_by_role("heading", name=f"Unit {lowest}", exact=True)).to_be_visible()
 
@@ -195,7 +196,7 @@ def test_all_units_and_units_that_are_compared(visit: Open) -> None:
     expect(page.get_by_role("img", name="o of the units 1, 3 over time")).to_be_visible()
     page.get_by_role("button", name="Drop unit 1").click()
     expect(page.get_by_role("img", name="o of the units 3 over time")).to_be_visible()
-    page.get_by_role("button", name="All units").click()
+    page.get_by_role("button", name="All units", exact=True).click()
     mean = seen["layer.l0.f"].values[4].mean()
     expect(element(page, "f t")).to_have_accessible_name(f"f t: {shown(mean)}")
     expect(page.get_by_text(f"The mean of all units is {shown(mean)}.")).to_be_visible()

@@ -32,3 +32,15 @@ export function slice(tile: Tile, at: number, [low, high]: [number, number] = [t
   decoded.set(part, bytes(tile).subarray(at * size, (at + 1) * size));
   return part;
 }
+
+/** The same numbers on another range, to share its colours with another tile. */
+export function rescaled(tile: Tile, low: number, high: number): Tile {
+  const data = bytes(tile);
+  const wide = (tile.high - tile.low) / 255;
+  const moved: Tile = { ...tile, low, high };
+  const scale = 255 / (high > low ? high - low : 1);
+  // A Uint8ClampedArray rounds, and keeps what lies beyond the range at its ends.
+  const clamped = Uint8ClampedArray.from(data, (byte) => (tile.low + byte * wide - low) * scale);
+  decoded.set(moved, new Uint8Array(clamped.buffer));
+  return moved;
+}

@@ -30,7 +30,7 @@ class Ran:
     given: Given
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Pass:
     """One forward pass, and where it was asked for, with the gradient of a number.
 

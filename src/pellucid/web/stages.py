@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -114,14 +113,12 @@ def stages_of(opened: Opened, network: str, item: int) -> list[Stage]:
         ArgumentError: there is no such network or item, or it has no convolution or pooling over one or two axes.
     """
     done = opened.graph(network, item)
-    if done not in _known:
-        _known[done] = _stages(done, opened.network(network).model)
-    if not _known[done]:
+    if "stages" not in done.derived:
+        done.derived["stages"] = _stages(done, opened.network(network).model)
+    found: list[Stage] = done.derived["stages"]
+    if not found:
         raise ArgumentError(f"{network} has no convolution or pooling over one or two axes that could be shown")
-    return _known[done]
-
-
-_known: WeakKeyDictionary[Pass, list[Stage]] = WeakKeyDictionary()  # as long as the pass is remembered
+    return found
 
 
 def _stages(done: Pass, model: nn.Module) -> list[Stage]:

@@ -10,6 +10,7 @@ export const words = {
   frames: { en: 'The input: {steps} steps of {numbers} numbers', ko: '입력: {steps}단계, 단계마다 수 {numbers}개' },
   rows: { en: 'The image, read row by row: {rows} rows', ko: '한 행씩 읽는 이미지: {rows}행' },
   series: { en: '{name} over {steps} steps', ko: '{steps}단계 동안의 {name}' },
+  columns: { en: 'All {count} columns', ko: '열 {count}개 모두' },
   play: { en: 'Play', ko: '재생' },
   pause: { en: 'Pause', ko: '멈춤' },
   keys: { en: 'Keys: ← → one step, Home and End, space plays', ko: '키: ← → 한 단계, Home과 End, 스페이스는 재생' },
@@ -26,6 +27,10 @@ export const words = {
   changes: {
     en: 'At step {step} unit {unit} changes most: {memory} goes from {before} to {after}.',
     ko: '{step}단계에서 {unit}번 유닛이 가장 크게 바뀝니다. {memory} 값이 {before}에서 {after}로 갑니다.',
+  },
+  changesKept: {
+    en: 'At step {step} unit {unit} changes most: {memory} goes from {before} to {after}; the gate {gate} keeps {kept} of it.',
+    ko: '{step}단계에서 {unit}번 유닛이 가장 크게 바뀝니다. {memory} 값이 {before}에서 {after}로 가고, 게이트 {gate} 값은 {kept}입니다.',
   },
   go: { en: 'Show me', ko: '보기' },
   layers: { en: 'Recurrent layers', ko: '순환층' },

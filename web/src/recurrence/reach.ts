@@ -1,0 +1,78 @@
+// How far back a gradient reaches: the answers, and how they are said.
+
+import type { Tile } from '../tile';
+import { say, type Words } from '../words.svelte';
+
+export interface StateReach {
+  name: string;
+  norms: number[]; // of dL/ds_t, by step
+  start: number | null; // the step nearest to what L is of; null where no gradient comes
+  fades: number | null; // steps from there to the first below 1 %
+}
+
+export interface Reach {
+  of: 'answer' | 'state' | 'unit';
+  step: number;
+  memory: string;
+  reverse: boolean;
+  states: StateReach[];
+  // Of an answer:
+  target?: number;
+  chosen?: number; // the network's own
+  every?: boolean; // whether there is an answer after every step
+  classes?: boolean;
+  offered?: { target: number; label: string; score: number }[];
+}
+
+export interface Gradient {
+  name: string;
+  most: number;
+  window: number;
+  tile: Tile; // (H, T), log10 of the share of the largest
+}
+
+/** One line of the chart: a network's, or a state's. */
+export interface Fall {
+  name: string;
+  colour: string;
+  dash: string;
+  state: StateReach;
+  reverse: boolean;
+}
+
+export const FADED = 0.01;
+
+/** The norms as shares of where the gradient starts; null beyond it. */
+export function shares({ norms, start }: StateReach, reverse = false): (number | null)[] {
+  if (start === null) return norms.map(() => null);
+  return norms.map((norm, t) => ((reverse ? t < start : t > start) ? null : norm / norms[start]!));
+}
+
+/** The step at which 1 % is left. */
+export const fadedAt = ({ state, reverse }: Fall): number | null =>
+  state.start === null || state.fades === null ? null : state.start + (reverse ? state.fades : -state.fades);
+
+export const words = {
+  falls: { en: 'The gradient falls to 1 % {told}.', ko: '기울기가 1 %로 줄어드는 때: {told}.' },
+  inNetworks: { en: 'in the {name}', ko: '{name}' },
+  inStates: { en: 'at {name}', ko: '{name}' },
+  after: { en: 'after {fades} steps', ko: '{fades}단계 뒤' },
+  once: { en: 'after 1 step', ko: '1단계 뒤' },
+  stays: { en: 'never ({left} is left after {steps} steps)', ko: '끝까지 남음({steps}단계 뒤 {left})' },
+  nothing: { en: 'at once: none reaches it', ko: '닿지 않음' },
+} satisfies Words;
+
+const percent = (share: number): string => `${share >= 0.1 ? Math.round(100 * share) : Number((100 * share).toPrecision(2))} %`;
+
+/** After how many steps 1 % is left, of each, in a sentence; the lines are those of networks or of states. */
+export function told(falls: Fall[], of: 'networks' | 'states'): string {
+  const parts = falls.map(({ name, state, reverse }) => {
+    const where = say(words, of === 'networks' ? 'inNetworks' : 'inStates', { name });
+    if (state.start === null) return `${where} ${say(words, 'nothing')}`;
+    if (state.fades !== null) return `${where} ${say(words, state.fades === 1 ? 'once' : 'after', { fades: state.fades })}`;
+    const end = reverse ? state.norms.length - 1 : 0;
+    const left = percent(state.norms[end]! / state.norms[state.start]!);
+    return `${where} ${say(words, 'stays', { left, steps: Math.abs(state.start - end) })}`;
+  });
+  return say(words, 'falls', { told: parts.join(', ') });
+}
