@@ -14,6 +14,23 @@ small = st.integers(1, 6)
 sizes = st.integers(1, 40)
 
 
+@settings(max_examples=200, deadline=None)
+@given(sizes, small, small, small, st.integers(0, 8), st.integers(0, 8), st.data())
+def test_one_position(
+    size: int, kernel: int, stride: int, dilation: int, begin: int, end: int, data: st.DataObject
+) -> None:
+    """The window of one output has one output, which is that one."""
+    window = Window(kernel, stride, dilation, (begin, end))
+    assume(window.output(size) >= 1)
+    position = data.draw(st.integers(0, window.output(size) - 1))
+    one = window.at(position, size)
+    assert one.output(size) == 1
+    x, taps = torch.arange(1.0, size + 1)[None, None], torch.rand(1, 1, kernel) + 0.1
+    all_of = F.conv1d(F.pad(x, (begin, end)), taps, stride=stride, dilation=dilation)
+    alone = F.conv1d(F.pad(x, one.padding), taps, dilation=dilation)  # a negative padding cuts off
+    torch.testing.assert_close(alone[0, 0], all_of[0, 0, position : position + 1])
+
+
 @settings(max_examples=600, deadline=None)
 @given(sizes, small, small, small, st.integers(0, 8), st.integers(0, 8))
 def test_convolution(size: int, kernel: int, stride: int, dilation: int, begin: int, end: int) -> None:

@@ -54,6 +54,19 @@ class Window:
         reached = (count - 1) * self.stride + self.span - self.padding[0]
         return max(0, min(size, size - reached))
 
+    def at(self, position: int, size: int) -> Window:
+        """The window of one output position, as a window that has this one output.
+
+        Args:
+            position: of the output, from 0.
+            size: of the input.
+
+        Returns:
+            The same elements; where it begins or ends inside the input its padding is negative.
+        """
+        start = position * self.stride - self.padding[0]
+        return Window(self.kernel, 1, self.dilation, (-start, start + self.span - size))
+
     def smallest_input(self) -> int:
         """The smallest input size that gives at least one window."""
         size = max(1, self.span - sum(self.padding))

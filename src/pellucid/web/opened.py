@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
-from pellucid.nn import Recurrent
-from pellucid.trace import Trace, trace
+from pellucid.web import passes
+from pellucid.web.passes import Pass
 from pellucid.web.reading import Numbers, Reading
 
 Form = Literal["image", "sequence", "tokens"]
@@ -90,26 +89,6 @@ class Opening:
     label: str
     model: nn.Module
     sentence: str = ""
-
-
-Given = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One forward pass, and where it was asked for, with the gradient of a number.
-
-    Attributes:
-        seen: by name, as in :class:`pellucid.trace`, of a batch of one.
-        output: of the model.
-        given: by the path of each recurrent layer, what it was called with: arguments, and those by name.
-        derived: what questions made of the pass and will need again, by names of their own; it goes with the pass.
-    """
-
-    seen: Trace
-    output: Tensor
-    given: Mapping[str, Given]
-    derived: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -203,8 +182,8 @@ class Opened:
             keep: if not, it is computed as the model is now.
         """
         if not keep:
-            return self._run(name, number, None)
-        return self._pass(("values", name, number), name, number, None)
+            return self._run(name, number)
+        return self._kept(("values", name, number), lambda: self._run(name, number))
 
     def gradients(self, name: str, number: int, key: str, loss: Callable[[Pass], Tensor]) -> Pass:
         """The same pass, with the gradient of a number in every value's ``grad``.
@@ -215,39 +194,24 @@ class Opened:
             key: says which number it is: the same key is computed once.
             loss: from the pass to the number; it may take any value seen, or the output.
         """
-        return self._pass(("gradients", name, number, key), name, number, loss)
+        return self._kept(("gradients", name, number, key), lambda: self._run(name, number, loss))
 
-    def _pass(self, key: tuple[object, ...], name: str, number: int, loss: Callable[[Pass], Tensor] | None) -> Pass:
+    def graph(self, name: str, number: int) -> Pass:
+        """The same pass, whose values keep torch's graph: ask ``torch.autograd.grad`` of any of them, with ``retain_graph``."""
+        return self._kept(("graph", name, number), lambda: self._run(name, number, graph=True))
+
+    def _kept(self, key: tuple[object, ...], compute: Callable[[], Pass]) -> Pass:
         with self._lock:
             if key not in self._passes:
-                self._passes[key] = self._run(name, number, loss)
+                self._passes[key] = compute()
                 while len(self._passes) > REMEMBERED:
                     self._passes.popitem(last=False)
             self._passes.move_to_end(key)
             return self._passes[key]
 
-    def _run(self, name: str, number: int, loss: Callable[[Pass], Tensor] | None) -> Pass:
+    def _run(
+        self, name: str, number: int, loss: Callable[[Pass], Tensor] | None = None, *, graph: bool = False
+    ) -> Pass:
         item, model = self.item(number), self.network(name).model
-        with self._lock, torch.enable_grad(), listening(model) as given, trace(model, grad=loss is not None) as seen:
-            done = Pass(seen, model(*item.args), given)
-            if loss is not None:
-                loss(done).backward()  # type: ignore[no-untyped-call]
-                model.zero_grad(set_to_none=True)
-        return done
-
-
-@contextmanager
-def listening(model: nn.Module) -> Iterator[dict[str, Given]]:
-    """By path, what each recurrent layer is called with inside the block; of the last call where there are several."""
-    given: dict[str, Given] = {}
-
-    def note(path: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-        return lambda _, args, kwargs: given.update({path: (args, kwargs)})
-
-    layers = [(path, module) for path, module in model.named_modules() if isinstance(module, Recurrent)]
-    handles = [module.register_forward_pre_hook(note(path), with_kwargs=True) for path, module in layers]
-    try:
-        yield given
-    finally:
-        for handle in handles:
-            handle.remove()
+        with self._lock:
+            return passes.run(model, item.args, loss=loss, graph=graph)

@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Opened
 from pellucid.web.questions.answering import Answering
+from pellucid.web.questions.convolution import Maps, Stages
 from pellucid.web.questions.drivers import Drivers
 from pellucid.web.questions.forced import Forced
 from pellucid.web.questions.overview import Input, Layers, Overview
+from pellucid.web.questions.pixel import Leaning, Pixel
 from pellucid.web.questions.question import Answer, Question, key
 from pellucid.web.questions.reach import Gradient, Reach
 from pellucid.web.questions.recurrence import CellOf, Places
@@ -21,12 +23,19 @@ from pellucid.web.questions.step import Step
 from pellucid.web.questions.telling import Telling
 from pellucid.web.questions.thumbnails import Thumbnails
 from pellucid.web.questions.unit import Attribution, Unit
+from pellucid.web.questions.variant import Variant
 
 QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
     "input": Input,
     "layers": Layers,
     "answer": Answering,
+    "thumbnails": Thumbnails,
+    "stages": Stages,
+    "maps": Maps,
+    "pixel": Pixel,
+    "leaning": Leaning,
+    "variant": Variant,
     "places": Places,
     "cell": CellOf,
     "step": Step,
@@ -40,7 +49,6 @@ QUESTIONS: dict[str, type[Question]] = {
     "drivers": Drivers,
     "forced": Forced,
     "sofar": SoFar,
-    "thumbnails": Thumbnails,
 }
 
 

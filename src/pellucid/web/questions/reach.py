@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from pellucid import inside
 from pellucid.trace import Seen
-from pellucid.web.opened import Opened, Pass
+from pellucid.web.opened import Opened
+from pellucid.web.passes import Pass
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run
 from pellucid.web.questions.score import BEST, label, scores

@@ -19,7 +19,8 @@ from pellucid.errors import ArgumentError
 from pellucid.inside.along import Along, along
 from pellucid.inside.saturation import is_gate as in_range
 from pellucid.nn import Recurrent
-from pellucid.web.opened import Opened, Pass
+from pellucid.web.opened import Opened
+from pellucid.web.passes import Pass
 from pellucid.web.questions.question import Answer, Question
 
 ROOM = 34.0  # below every row of a drawing, for numbers

@@ -1,0 +1,128 @@
+"""A network as a row of feature maps: what each stage is, and its maps as tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from pellucid.geometry import Field
+from pellucid.web.opened import Opened
+from pellucid.web.questions.question import Answer, Question
+from pellucid.web.questions.tiles import tile
+from pellucid.web.stages import Stage, named, pooling_of, stages_of
+
+MOST_MAPS = 32  # of a stage in one answer
+MOST_NUMBERS = 2**18  # of all maps in one answer
+MOST_SCORES = 20
+
+
+class Stages(Question):
+    """The stages of a network on an item, in the order in which they ran."""
+
+    network: str
+    item: int
+
+    def answer(self, opened: Opened) -> Answer:
+        """Each stage with its sizes, its formula, what it costs, what it sees; and the scores that the network ends in."""
+        stages = stages_of(opened, self.network, self.item)
+        output = opened.graph(self.network, self.item).output
+        return {
+            "stages": [_described(stage, stages) for stage in stages],
+            "scores": _scores(output, opened.labels) if isinstance(output, Tensor) else [],
+        }
+
+
+class Maps(Question):
+    """Some of a stage's maps as pictures."""
+
+    network: str
+    item: int
+    stage: str
+    first: int
+    count: int = MOST_MAPS
+    each: bool = False  # whether each map has its own range of colours, and not all of the layer one
+
+    def answer(self, opened: Opened) -> Answer:
+        """Tiles (H, W) of the maps from ``first`` on, as many as asked for and one answer holds; a sequence's maps have one row."""
+        stages = stages_of(opened, self.network, self.item)
+        values = stages[named(stages, self.stage)].values
+        count = max(1, min(self.count, MOST_MAPS, MOST_NUMBERS // max(1, values[0].numel())))
+        shown = values[max(0, self.first) :][:count]
+        ranges = [span(one) for one in shown] if self.each else [span(values)] * len(shown)
+        return {
+            "count": len(values),
+            "tiles": [tile(one, low, high) for one, (low, high) in zip(shown, ranges, strict=True)],
+        }
+
+
+def span(values: Tensor) -> tuple[float, float]:
+    """The range of colours: from 0 where nothing is below it, and otherwise with 0 in the middle."""
+    values = values.float().nan_to_num()
+    low, high = float(values.min()), float(values.max())
+    most = max(-low, high)
+    return (-most, most) if low < 0 else (0.0, high or 1.0)
+
+
+def _described(stage: Stage, stages: list[Stage]) -> dict[str, Any]:
+    values, effect = stage.values, stage.effect
+    low, high = span(values)
+    about: dict[str, Any] = {
+        "name": stage.name,
+        "kind": stage.kind,
+        "path": stage.path,
+        "does": does(stage),
+        "axes": len(stage.sizes),
+        "shape": list(values.shape),
+        "low": low,
+        "high": high,
+        "sources": None if stage.sources is None else list(stage.sources),
+        "sees": {stages[number].name: _places(fields) for number, fields in stage.sees.items()},
+        "parameters": 0,
+        "macs": 0,
+    }
+    if effect is None or stage.layer is None:
+        return about
+    return about | {
+        "parameters": effect.parameters,
+        "macs": effect.macs,
+        "formula": effect.formula,
+        "dropped": list(effect.dropped),
+        "window": {
+            "kernel": [w.kernel for w in effect.windows],
+            "stride": [w.stride for w in effect.windows],
+            "dilation": [w.dilation for w in effect.windows],
+            "padding": [list(w.padding) for w in effect.windows],
+        },
+        "groups": getattr(stage.layer, "groups", 1),
+        "mode": getattr(stage.layer, "padding_mode", "zeros"),
+    }
+
+
+def does(stage: Stage) -> str:
+    """The activation's name, ``"max"`` or ``"avg"`` of a pooling, operators between layers; else the layer's class."""
+    if stage.layer is None or stage.kind == "input":
+        return ", ".join(stage.operators)
+    if stage.kind == "pooling":
+        pooling = pooling_of(stage.layer, (1, *stage.sizes))
+        return pooling.kind if pooling is not None else type(stage.layer).__name__
+    own = getattr(stage.layer, "activation", None) if stage.kind == "activation" else None
+    return own if isinstance(own, str) else type(stage.layer).__name__
+
+
+def _places(fields: tuple[Field, ...]) -> list[list[int]]:
+    """For rows and columns: how many are seen, how many from one position to the next, and the first that position 0 sees."""
+    places = [[field.size, field.jump, round(field.start - (field.size - 1) / 2)] for field in fields]
+    return [[1, 1, 0], *places] if len(places) == 1 else places
+
+
+def _scores(output: Tensor, labels: tuple[str, ...]) -> list[dict[str, Any]]:
+    """(1, N) numbers, the highest where there are many; nothing of any other shape."""
+    if output.dim() != 2 or len(output) != 1:
+        return []
+    values = output.detach()[0].double().tolist()
+    names = labels if len(labels) == len(values) else [str(number) for number in range(len(values))]
+    scores = [{"label": name, "score": value} for name, value in zip(names, values, strict=True)]
+    if len(scores) <= MOST_SCORES:
+        return scores
+    return sorted(scores, key=lambda one: -float(one["score"]))[:MOST_SCORES]
