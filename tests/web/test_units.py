@@ -15,7 +15,7 @@ from pellucid import inside, nn, trace
 from pellucid.errors import ArgumentError
 from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
-from pellucid.web.questions import ask
+from pellucid.web.questions import ask, forced
 
 LAYER = "layer.l0"
 NETWORKS = ["rnn", "lstm", "gru", "leaky"]
@@ -234,3 +234,13 @@ def test_the_answer_so_far_of_an_item_that_is_shorter() -> None:
 def test_what_is_not_there_is_a_sentence(four: Opened, question: str, parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(ArgumentError, match=said):
         about(four, question, "gru", **parameters)
+
+
+def test_pictures_of_a_long_item_are_means_over_windows(four: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Single numbers stay those of every step."""
+    whole = about(four, "forced", "lstm", value=0.5)["memory"]
+    monkeypatch.setattr(forced, "NUMBERS", 40)
+    found = about(four, "forced", "lstm", value=0.5)["memory"]
+    assert (found["window"], found["after"]["shape"], len(found["norms"])) == (4, [6, 6], 24)
+    expected = picture(whole["after"]).unflatten(1, (6, 4)).mean(2)
+    torch.testing.assert_close(picture(found["after"]), expected, rtol=0, atol=2 * found["after"]["high"] * BYTE)

@@ -9,7 +9,10 @@ from pellucid import inside
 from pellucid.web.opened import Opened
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, kind_of
+from pellucid.web.questions.sequence import averaged
 from pellucid.web.questions.tiles import around_zero, numbers, tile
+
+NUMBERS = 2**18  # of a picture, of which there are three; where there are more, means over windows of steps are sent
 
 
 class Forced(OfLayer):
@@ -53,11 +56,13 @@ class Forced(OfLayer):
 def _memory(name: str, before: Tensor, after: Tensor, unit: int | None) -> Answer:
     most = max(float(before.abs().max()), float(after.abs().max())) or 1.0
     change = after - before
+    window = -(-before.numel() // NUMBERS)
     about: Answer = {
         "name": name,
-        "before": tile(before.T, -most, most),
-        "after": tile(after.T, -most, most),
-        "change": around_zero(change.T),
+        "window": window,
+        "before": tile(averaged(before, window).T, -most, most),
+        "after": tile(averaged(after, window).T, -most, most),
+        "change": around_zero(averaged(change, window).T),
         "norms": numbers(change.norm(dim=1)),
     }
     if unit is not None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from inspect import signature
+from typing import Any
 
 from torch import Tensor
 
@@ -46,12 +47,17 @@ class Run:
         """What the page calls it, and with what the names of its values begin in a trace."""
         return f"{self.path}.{self.place}" if self.path else self.place
 
+    @property
+    def called(self) -> tuple[Any, dict[str, Any]]:
+        """What the layer was given: its input, and what else by name."""
+        args, named = self.done.given[self.path]
+        arguments = signature(self.layer.forward).bind(*args, **named).arguments
+        return arguments.pop("input"), arguments | arguments.pop("step_inputs", {})
+
     @cached_property
     def along(self) -> Along:
         """What it ran with."""
-        args, named = self.done.given[self.path]
-        called = signature(self.layer.forward).bind(*args, **named).arguments
-        x = called.pop("input")
+        x, called = self.called
         return along(self.layer, self.done.seen, x, place=self.place, path=self.path, **called)
 
     @cached_property

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid import inside
 from pellucid.cells.bounds import is_gate
@@ -14,7 +13,6 @@ from pellucid.errors import ArgumentError
 from pellucid.trace import trace
 from pellucid.web.opened import Item, Opened
 from pellucid.web.questions.question import Answer
-from pellucid.web.questions.reach import output_of
 from pellucid.web.questions.recurrence import OfLayer, Run
 from pellucid.web.questions.tiles import around_zero, numbers
 
@@ -39,20 +37,20 @@ class Unit(OfLayer):
         run.check_unit(self.unit)
         return {
             "memory": run.memory[0],
-            "half_life": _half_life(run, self.unit),
+            "half_life": self._half_life(opened, run),
             "gates": _gates(run, self.unit),
             **_goes_with(opened, opened.item(self.item), run.values(run.memory[0]), self.unit),
         }
 
-
-def _half_life(run: Run, unit: int) -> Answer | None:
-    gate = run.memory[1]
-    if not gate:
-        return None
-    found = inside.half_life(run.values(gate)[:, None])
-    own = float(found[unit])
-    longer = float((found > own).double().mean())  # the share of units that remember longer
-    return {"gate": gate, "steps": own if math.isfinite(own) else None, "longer": longer}
+    def _half_life(self, opened: Opened, run: Run) -> Answer | None:
+        gate = run.memory[1]
+        if not gate:
+            return None
+        key = ("half-life", self.network, self.item, run.name)
+        found = opened.once(key, lambda: inside.half_life(run.values(gate)[:, None]))
+        own = float(found[self.unit])
+        longer = float((found > own).double().mean())  # the share of units that remember longer
+        return {"gate": gate, "steps": own if math.isfinite(own) else None, "longer": longer}
 
 
 def _gates(run: Run, unit: int) -> list[Answer]:
@@ -60,9 +58,8 @@ def _gates(run: Run, unit: int) -> list[Answer]:
     for name, node in run.names.items():
         values = run.values(name)
         if is_gate(node) and unit < values.shape[-1]:
-            stuck = inside.saturation(values[:, None])
-            shut, wide = float(stuck.units_below[unit]), float(stuck.units_above[unit])
-            found.append({"name": name, "shut": shut, "open": wide})
+            stuck = inside.saturation(values[:, None, unit : unit + 1])
+            found.append({"name": name, "shut": stuck.below, "open": stuck.above})
     return found
 
 
@@ -155,26 +152,15 @@ class Attribution(OfLayer):
         run = self.run(opened)
         run.check_step(self.step)
         run.check_unit(self.unit)
-        name, model = output_of(run), opened.network(self.network).model
-        fed: list[Tensor] = []
-
-        def watch(
-            _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-            if not args or not isinstance(args[0], Tensor):
-                raise ArgumentError(f"{run.name} is fed packed sequences, of which no input can be named")
-            fed.append(args[0].detach().requires_grad_())
-            return (fed[-1], *args[1:]), kwargs
-
-        with opened.alone(), torch.enable_grad(), trace(model, [name]) as seen:
-            handle = run.layer.register_forward_pre_hook(watch, with_kwargs=True)
-            try:
-                model(*opened.item(self.item).args)
-            finally:
-                handle.remove()
+        x, called = run.called
+        if not isinstance(x, Tensor):
+            raise ArgumentError(f"{run.name} is fed packed sequences, of which no input can be named")
+        name, x = f"{run.place}.{next(iter(run.layer.cell.states))}", x.detach().requires_grad_()
+        with opened.alone(), torch.enable_grad(), trace(run.layer, [name]) as seen:
+            run.layer(x, **called)
         value = seen[name].values[self.step, 0, self.unit]
-        (gradient,) = torch.autograd.grad(value, fed[-1])
-        share = (gradient * fed[-1].detach()).reshape(-1, fed[-1].shape[-1])[: run.steps]  # the batch is one item
+        (gradient,) = torch.autograd.grad(value, x)
+        share = (gradient * x.detach()).reshape(-1, x.shape[-1])[: run.steps]  # the batch is one item
         return {
             "value": float(value.detach()),
             "steps": numbers(share.sum(1)),
