@@ -10,6 +10,11 @@ export function significant(value: number, digits = 3): string {
   if (value === 0) return '0';
   const power = Math.floor(Math.log10(Math.abs(value)));
   if (power >= -3 && power < 6) return written(Number(value.toPrecision(digits)), Math.max(0, digits - 1 - power));
-  const [head, tail] = value.toExponential(1).split('e');
-  return `${head}·10${[...String(Number(tail))].map((c) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[Number(c)] ?? '⁻').join('')}`.replace('-', '−');
+  const [head, tail] = value.toExponential(digits - 1 > 1 ? 1 : digits - 1).split('e');
+  return `${head === '1' ? '' : `${head}·`}10${[...String(Number(tail))].map((c) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[Number(c)] ?? '⁻').join('')}`.replace('-', '−');
+}
+
+/** The size formula as it is printed in books. */
+export function formula(text: string): string {
+  return text.replace(/floor\((.*)\) \+/, '⌊$1⌋ +').replaceAll('*', '·').replaceAll('-', '−');
 }

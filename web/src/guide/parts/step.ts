@@ -2,12 +2,12 @@
 
 import { place } from '../../place.svelte';
 
-export function step(count: number): number {
-  return Math.min(Math.max(Math.round(place.number('step', 1)) - 1, 0), count - 1);
+/** Step `first`, counted from 1, where none was chosen. */
+export function step(count: number, first: number): number {
+  return Math.min(Math.max(Math.round(place.number('step', first)) - 1, 0), count - 1);
 }
 
-export function steps(event: KeyboardEvent, count: number): void {
-  const now = step(count);
+export function steps(event: KeyboardEvent, count: number, now: number): void {
   const next = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: count - 1 }[event.key];
   if (next === undefined) return;
   event.preventDefault();

@@ -9,8 +9,8 @@ export const averagePooling: Text = {
       ko: '모든 픽셀이 똑같이 반영되므로, 극단적인 픽셀 하나의 영향은 창의 픽셀 수로 나누어집니다. 2×2에서는 그 변화의 4분의 1만 결과에 남습니다.',
     },
     {
-      en: 'Brighten a tenth of the pixels: the average moves less than the maximum. With a larger window it moves less still.',
-      ko: '픽셀의 1/10을 밝게 해 보세요. 평균은 최댓값보다 덜 달라지고, 창이 크면 더 적게 달라집니다.',
+      en: 'Brighten a tenth of the pixels: with 2×2 windows the average moves less than the maximum.',
+      ko: '픽셀의 1/10을 밝게 해 보세요. 2×2 창에서는 평균이 최댓값보다 덜 달라집니다.',
     },
     {
       en: 'With noise on every pixel, errors of both signs cancel in the mean.',

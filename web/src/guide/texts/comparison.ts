@@ -9,12 +9,12 @@ export const comparison: Text = {
       ko: '매개변수는 RNN에 비해 GRU가 세 배, LSTM이 네 배이며 곱셈-덧셈도 그렇습니다.',
     },
     {
-      en: 'All three share one logarithmic axis; the dashed line is 1 %. With the usual small random weights all gradients vanish, the RNN’s soonest.',
-      ko: '세 선은 하나의 로그 축을 함께 쓰며 점선이 1 %입니다. 흔히 쓰는 작은 무작위 가중치에서는 셋 다 사라지고, RNN이 가장 먼저 사라집니다.',
+      en: 'All three share one logarithmic axis; the dashed line is 1 %. With the usual small random weights all three gradients vanish, gates or no gates.',
+      ko: '세 선은 하나의 로그 축을 함께 쓰며 점선이 1 %입니다. 흔히 쓰는 작은 무작위 가중치에서는 게이트가 있든 없든 셋 다 사라집니다.',
     },
     {
-      en: 'Start the LSTM’s forget gate at bias 1, as is often advised (Jozefowicz et al. 2015): its gradient reaches further back. Gates help where they stand open.',
-      ko: '자주 권하는 대로(Jozefowicz 등 2015) LSTM의 망각 게이트를 편향 1에서 시작하면 기울기가 더 멀리 갑니다. 게이트는 열려 있을 때 도움이 됩니다.',
+      en: 'Start the LSTM’s forget gate at bias 1, as is often advised (Jozefowicz et al. 2015): then more of its gradient reaches the first step. Gates help where they stand open.',
+      ko: '자주 권하는 대로(Jozefowicz 등 2015) LSTM의 망각 게이트를 편향 1에서 시작하면 첫 단계까지 더 많은 기울기가 닿습니다. 게이트는 열려 있을 때 도움이 됩니다.',
     },
     {
       en: 'Where training starts is not where it ends: gates learn. The table below was measured on trained networks: over 10 steps all three solve the task, over 50 the RNN does not, and over 150 the GRU alone did here.',

@@ -72,12 +72,12 @@ export const figure = {
   'row-z': { en: 'z, update gate', ko: 'z, 갱신 게이트' },
   'row-n': { en: 'n, candidate', ko: 'n, 후보값' },
   keeps: {
-    en: 'Half of c is left after {half} steps. A change of c at step 3 changes h at step 20 by {slope} times as much.',
-    ko: 'c의 절반이 남기까지 {half}단계입니다. 3번째 단계의 c가 달라지면 20번째 단계의 h는 그 {slope}배만큼 달라집니다.',
+    en: 'By f alone, c halves every {half} steps. A change of c at step 3 changes h at step 20 by {slope} times as much.',
+    ko: 'f만으로 c는 {half}단계마다 절반이 됩니다. 3번째 단계의 c가 달라지면 20번째 단계의 h는 그 {slope}배만큼 달라집니다.',
   },
   keepsGru: {
-    en: 'Between the signals z keeps half of h for {half} steps. A change of h at step 3 changes h at step 20 by {slope} times as much.',
-    ko: '신호가 없는 동안 z는 h의 절반을 {half}단계 동안 간직합니다. 3번째 단계의 h가 달라지면 20번째 단계의 h는 그 {slope}배만큼 달라집니다.',
+    en: 'Where no signal comes, z alone halves h every {half} steps. A change of h at step 3 changes h at step 20 by {slope} times as much.',
+    ko: '신호가 없을 때 z만으로 h는 {half}단계마다 절반이 됩니다. 3번째 단계의 h가 달라지면 20번째 단계의 h는 그 {slope}배만큼 달라집니다.',
   },
   fades: { en: 'below 1 % after (steps)', ko: '1 % 아래로 (단계)' },
   reaches: { en: 'gradient left at the first step', ko: '첫 단계에 남은 기울기' },

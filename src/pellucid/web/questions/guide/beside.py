@@ -41,10 +41,10 @@ class Beside(Question):
         bias = 1.0 if name == "LSTM" and self.start == "open" else None
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(SEED)
-            layer = Recurrent(CELLS[name], INPUTS, self.hidden, forget_bias=bias)
+            layer = Recurrent(CELLS[name], INPUTS, self.hidden, forget_bias=bias, dtype=torch.float64)
             torch.manual_seed(SEED)
-            x = torch.randn(self.steps, SEQUENCES, INPUTS)
-            towards = torch.randn(self.hidden)
+            x = torch.randn(self.steps, SEQUENCES, INPUTS, dtype=torch.float64)
+            towards = torch.randn(self.hidden, dtype=torch.float64)
         with trace(layer, grad=["l0.h"]) as seen:
             output, _ = layer(x)
             (output[-1] @ towards).sum().backward()
