@@ -16,6 +16,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pellucid.web.opened import Opened
 from pellucid.web.questions import Answer, ask, key
 
@@ -44,7 +46,12 @@ def record(opened: Opened, asked: Iterable[tuple[str, dict[str, Any]]]) -> dict[
     Raises:
         ArgumentError: a question that cannot be answered.
     """
-    return {key(name, parameters): ask(opened, name, parameters) for name, parameters in [("overview", {}), *asked]}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # thousands of small layers, where threads would mostly wait for one another
+    try:
+        return {key(name, parameters): ask(opened, name, parameters) for name, parameters in [("overview", {}), *asked]}
+    finally:
+        torch.set_num_threads(threads)
 
 
 def beside(answers: dict[str, Answer], at: str = "") -> str:

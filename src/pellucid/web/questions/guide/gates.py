@@ -97,7 +97,7 @@ class Renewing(Question):
 def _inputs(value: float) -> Tensor:
     """(T, 1, 3): a value, the signal to write, the signal to read."""
     x = torch.zeros(STEPS, 1, 3, dtype=torch.float64)
-    x[:, 0, 0] = torch.tensor(OTHERS)
+    x[:, 0, 0] = torch.tensor(OTHERS, dtype=torch.float64)
     x[WRITE, 0, 0], x[WRITE, 0, 1], x[-1, 0, 2] = value, 1, 1
     return x
 
