@@ -8,8 +8,6 @@ project's root.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pellucid.errors import ArgumentError
-
 if TYPE_CHECKING:
     from pellucid.web.see import Page, see
 
@@ -21,11 +19,4 @@ if not TYPE_CHECKING:  # a type checker would take it that every name exists
         """The server's names, when they are asked for: a stored page, as in a report, needs no server."""
         if name not in __all__:
             raise AttributeError(f"module 'pellucid.web' has no attribute {name!r}")
-        try:
-            return getattr(import_module("pellucid.web.see"), name)
-        except ModuleNotFoundError as error:  # the light install has the layers only
-            if error.name not in ("anyio", "pydantic", "starlette", "uvicorn"):
-                raise
-            raise ArgumentError(
-                f"the page needs {error.name}, which is not installed; install it with: pip install 'pellucid[see]'"
-            ) from None
+        return getattr(import_module("pellucid.web.see"), name)

@@ -1,4 +1,4 @@
-"""The guide alone: without networks, and as a folder that any browser opens from a disk.
+"""The guide as a folder that any browser opens from a disk.
 
 ``python -m pellucid.web.guide FOLDER`` writes the folder: every setting of every figure is asked for once and its answer stored.
 """
@@ -10,19 +10,14 @@ import sys
 from pathlib import Path
 
 from pellucid.web import stored
-from pellucid.web.opened import Opened
+from pellucid.web.model import of_nothing
 from pellucid.web.questions.guide import asked
-
-
-def alone() -> Opened:
-    """What is open where only the guide is."""
-    return Opened(title="Pellucid", form="image", networks=[], items=[])
 
 
 def write(folder: Path) -> int:
     """Write the stored guide; how many bytes it has."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = stored.beside(stored.record(alone(), asked()), "view=guide")
+    page = stored.beside(stored.record(of_nothing(), asked()), "view=guide")
     (folder / "index.html").write_text(page, encoding="utf-8")
     for name in ("app.js", "app.css"):
         shutil.copyfile(stored.PAGE / name, folder / name)

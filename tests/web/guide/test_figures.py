@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ArgumentError
-from pellucid.web.guide import alone
+from pellucid.web.model import of_nothing
 from pellucid.web.opened import Item, Opened
 from pellucid.web.questions import QUESTIONS, ask
 from pellucid.web.questions.guide import asked
@@ -25,11 +25,11 @@ IMAGES = ("3", "0", "4", "7")
 
 
 def answer(name: str, **parameters: Any) -> dict[str, Any]:
-    return ask(alone(), f"guide-{name}", parameters)
+    return ask(of_nothing(), f"guide-{name}", parameters)
 
 
 def image(name: str) -> Tensor:
-    return picture(alone(), name)
+    return picture(of_nothing(), name)
 
 
 def tensor(values: Any) -> Tensor:

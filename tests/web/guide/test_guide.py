@@ -9,16 +9,16 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.web.conftest import Open
 
-from pellucid.web.guide import alone
+from pellucid.web.model import of_nothing
 from pellucid.web.opened import Opened
 from pellucid.web.questions import ask
 from pellucid.web.questions.guide.contents import Contents
 
-PAGES = [page["name"] for page in Contents().answer(alone())["pages"]]
+PAGES = [page["name"] for page in Contents().answer(of_nothing())["pages"]]
 
 
 def answer(name: str, **parameters: Any) -> dict[str, Any]:
-    return ask(alone(), f"guide-{name}", parameters)
+    return ask(of_nothing(), f"guide-{name}", parameters)
 
 
 def shown(values: list[Any], digits: int = 2) -> list[str]:
@@ -37,7 +37,7 @@ def flat(rows: list[list[Any]]) -> list[Any]:
 
 def test_one_reads_from_page_to_page(visit: Open) -> None:
     """The index leads to every page; arrow keys turn pages, Escape leads back; the address says where one is."""
-    page = visit(alone())
+    page = visit(of_nothing())
     expect(page.get_by_role("listitem")).to_have_count(len(PAGES))
     page.get_by_role("button", name="Stride").click()
     expect(page.get_by_role("heading", level=2)).to_have_text("Stride")
@@ -54,7 +54,7 @@ def test_one_reads_from_page_to_page(visit: Open) -> None:
 @pytest.mark.parametrize("width", [390, 1280])
 def test_every_page_fits_and_speaks_both_languages(visit: Open, width: int) -> None:
     """Nothing is wider than a phone; every text and every control has its Korean; no question fails."""
-    page = visit(alone(), "view=guide", width=width)
+    page = visit(of_nothing(), "view=guide", width=width)
     page.get_by_role("button", name="한국어").click()
     for name in PAGES:
         page.evaluate(f"location.hash = location.hash.replace(/&page=[^&]*|$/, '&page={name}')")
@@ -70,7 +70,7 @@ def test_every_page_fits_and_speaks_both_languages(visit: Open, width: int) -> N
 
 def test_convolution(visit: Open) -> None:
     """Another filter is another map; a click and the arrow keys move the window, whose sum is the map's number."""
-    page = visit(alone(), "view=guide&page=convolution")
+    page = visit(of_nothing(), "view=guide&page=convolution")
     page.get_by_role("button", name="horizontal edges").click()
     made = answer("filter", image="3", filter="horizontal")["map"]
     expect(page.get_by_label(re.compile("feature map")).locator("text").nth(3)).to_have_text(shown([made[0][3]])[0])
@@ -87,7 +87,7 @@ def test_convolution(visit: Open) -> None:
 
 def test_a_filter_of_ones_own(visit: Open) -> None:
     """Its numbers are typed, and stand in the address."""
-    page = visit(alone(), "view=guide&page=convolution")
+    page = visit(of_nothing(), "view=guide&page=convolution")
     page.get_by_text("A filter of your own").click()
     page.get_by_label("weight 5").fill("2.5")
     page.get_by_label("weight 5").press("Tab")
@@ -97,7 +97,7 @@ def test_a_filter_of_ones_own(visit: Open) -> None:
 
 def test_a_drawing_is_convolved(visit: Open) -> None:
     """The space bar paints where the cursor is."""
-    page = visit(alone(), "view=guide&page=convolution&filter=copy")
+    page = visit(of_nothing(), "view=guide&page=convolution&filter=copy")
     page.get_by_role("button", name="draw").click()
     board = page.get_by_label(re.compile("Drawing board"))
     board.focus()
@@ -120,7 +120,7 @@ def test_a_persons_own_image(reader: Opened, visit: Open) -> None:
 
 def test_padding(visit: Open) -> None:
     """What stands around changes the map and what a corner counts."""
-    page = visit(alone(), "view=guide&page=padding")
+    page = visit(of_nothing(), "view=guide&page=padding")
     page.get_by_role("button", name="none").click()
     expect(page.get_by_text("A corner pixel enters by 1, a middle one by 9: 11 % of it.")).to_be_visible()
     page.get_by_label("layers").press("End")
@@ -131,7 +131,7 @@ def test_padding(visit: Open) -> None:
 
 def test_stride(visit: Open) -> None:
     """The formula, the cost and the map follow the sliders."""
-    page = visit(alone(), "view=guide&page=stride")
+    page = visit(of_nothing(), "view=guide&page=stride")
     page.get_by_label("stride s").press("ArrowRight")
     page.get_by_label("padding p").press("End")
     made = answer("stride", image="3", kernel=3, stride=3, padding=2)
@@ -142,7 +142,7 @@ def test_stride(visit: Open) -> None:
 
 def test_size(visit: Open) -> None:
     """The formula follows the sliders; a window that does not fit is said; layers of one's own are computed."""
-    page = visit(alone(), "view=guide&page=size")
+    page = visit(of_nothing(), "view=guide&page=size")
     page.get_by_label("stride s").press("Home")
     expect(page.locator("output.formula")).to_have_text("⌊(8 + 2·1 − 3)/1⌋ + 1 = 8")
     expect(page.locator("rect.taken")).to_have_count(24)
@@ -157,7 +157,7 @@ def test_size(visit: Open) -> None:
 @pytest.mark.parametrize("name", ["max-pooling", "average-pooling"])
 def test_pooling(visit: Open, name: str) -> None:
     """Both maps follow the disturbance and the window, and how far they moved is said."""
-    page = visit(alone(), f"view=guide&page={name}")
+    page = visit(of_nothing(), f"view=guide&page={name}")
     page.get_by_role("button", name="normal noise").click()
     page.get_by_label("window").press("End")
     made = answer("pooling", image="3", window=4, noise="normal")
@@ -168,7 +168,7 @@ def test_pooling(visit: Open, name: str) -> None:
 
 def test_rnn(visit: Open) -> None:
     """The states follow weights and inputs; the arrow keys move the step whose equation is written out."""
-    page = visit(alone(), "view=guide&page=rnn")
+    page = visit(of_nothing(), "view=guide&page=rnn")
     page.get_by_label("recurrent weight u").press("End")
     page.get_by_label("Numbers of your own").fill("1, 0, -1")
     page.get_by_label("Numbers of your own").press("Enter")
@@ -182,7 +182,7 @@ def test_rnn(visit: Open) -> None:
 
 def test_gradient(visit: Open) -> None:
     """The gradient that is left follows the radius, and clipping the weights'."""
-    page = visit(alone(), "view=guide&page=gradient&steps=20")
+    page = visit(of_nothing(), "view=guide&page=gradient&steps=20")
     expect(page.get_by_text("19 steps back, 0.0144 times the gradient is left.")).to_be_visible()
     before = page.locator("polyline").get_attribute("points")
     page.get_by_label("spectral radius").press("End")
@@ -195,7 +195,7 @@ def test_gradient(visit: Open) -> None:
 @pytest.mark.parametrize(("name", "bias"), [("lstm", "forget gate’s bias"), ("gru", "update gate’s bias")])
 def test_gates(visit: Open, name: str, bias: str) -> None:
     """The memory at the last step follows the gate's bias; its equation is written with the numbers of the step."""
-    page = visit(alone(), f"view=guide&page={name}")
+    page = visit(of_nothing(), f"view=guide&page={name}")
     page.get_by_label(bias).press("Home")
     page.get_by_role("application").focus()
     page.keyboard.press("End")
@@ -212,7 +212,7 @@ def test_gates(visit: Open, name: str, bias: str) -> None:
 
 def test_comparison(visit: Open) -> None:
     """Costs and reach follow the size; what was measured stands below with where it comes from."""
-    page = visit(alone(), "view=guide&page=comparison")
+    page = visit(of_nothing(), "view=guide&page=comparison")
     page.get_by_label("hidden units H").press("Home")
     page.get_by_role("button", name="forget bias 1").click()
     lstm = answer("beside", hidden=8, steps=50, start="open")["networks"][1]

@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.web.guide.test_guide import PAGES
 
-from pellucid.web.guide import alone, write
+from pellucid.web.guide import write
+from pellucid.web.model import of_nothing
 from pellucid.web.questions.guide import asked
 from pellucid.web.questions.guide.contents import Contents
 from pellucid.web.stored import record, whole
@@ -62,7 +63,7 @@ def test_what_is_not_stored_is_said(folder: Path, page: Page) -> None:
 
 def test_a_part_of_it_in_one_file(tmp_path: Path, page: Page) -> None:
     """Only the pages that are named, under a policy that lets this one script run."""
-    made = whole(record(alone(), asked("rnn,lstm")), "view=guide&pages=rnn,lstm")
+    made = whole(record(of_nothing(), asked("rnn,lstm")), "view=guide&pages=rnn,lstm")
     policy = f"<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src '{made.hash}'\">"
     (tmp_path / "part.html").write_text(made.html.replace("<head>", f"<head>{policy}"), encoding="utf-8")
     page.goto((tmp_path / "part.html").as_uri())
@@ -74,4 +75,4 @@ def test_a_part_of_it_in_one_file(tmp_path: Path, page: Page) -> None:
 def test_pages_that_do_not_exist_are_named() -> None:
     """With those that do."""
     with pytest.raises(ValueError, match="no page 'attention'; it has convolution"):
-        Contents(pages="attention").answer(alone())
+        Contents(pages="attention").answer(of_nothing())

@@ -7,7 +7,7 @@ from functools import cache
 from markupsafe import Markup
 
 from pellucid.lab.results import Candidate, Comparison
-from pellucid.web.guide import alone
+from pellucid.web.model import of_nothing
 from pellucid.web.questions.guide import asked
 from pellucid.web.stored import Whole, record, whole
 
@@ -27,7 +27,7 @@ def framed(page: Whole) -> Markup:
 
 @cache
 def _page(pages: str) -> Whole:
-    return whole(record(alone(), asked(pages)), f"view=guide&pages={pages}")
+    return whole(record(of_nothing(), asked(pages)), f"view=guide&pages={pages}")
 
 
 def _pages(candidates: list[Candidate]) -> list[str]:
