@@ -153,6 +153,8 @@ def test_size_follows_torch() -> None:
         )
         assert found["output"] == y.shape[-1] == len(found["windows"])
         assert found["windows"][-1][-1] < p["size"] + p["padding"]
+        assert found["windows"][0][0] == -p["padding"]
+        assert all(w[-1] - w[0] + 1 == found["span"] for w in found["windows"])
 
 
 def test_a_chain_of_ones_own() -> None:
