@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check page check-page bench-recurrent bench-convolution sanitize fuzz cross clean
+.PHONY: demo test check page check-page guide bench-recurrent bench-convolution sanitize fuzz cross clean
 
 demo: $(VENV)/ready
 	@$(BIN)/pellucid sample digits demo/digits
@@ -28,6 +28,10 @@ page: web/node_modules/ready
 check-page: web/node_modules/ready
 	@cd web && npm run --silent check && npm run --silent build -- --logLevel warn --outDir ../build/page
 	@diff -r build/page src/pellucid/web/page && echo "The page is what its sources give."
+
+# The guide as a folder to open from a disk or to put on a site: every figure's answers, computed once and stored.
+guide: $(VENV)/ready
+	@$(BIN)/python -m pellucid.web.guide build/guide
 
 web/node_modules/ready: web/package-lock.json
 	@cd web && npm ci --silent --no-audit --no-fund

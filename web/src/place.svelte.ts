@@ -2,8 +2,10 @@
 
 const PUSHED = new Set(['view', 'page', 'network', 'layer']); // what the back button undoes; other changes replace the address
 
+/** The address; before anything stands there, where a stored page says that it opens. */
 function read(): Record<string, string> {
-  return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const at = location.hash.slice(1) || document.getElementById('app')?.dataset.at;
+  return Object.fromEntries(new URLSearchParams(at));
 }
 
 class Place {
@@ -33,6 +35,7 @@ class Place {
       else next[name] = String(value);
     }
     this.values = next;
+    if (location.protocol === 'about:') return; // a page inside a report has no address of its own
     const hash = `#${new URLSearchParams(next)}`;
     if (push) history.pushState(null, '', hash);
     else history.replaceState(null, '', hash);

@@ -57,12 +57,12 @@ class Live implements Source {
 class Recorded implements Source {
   live = false;
 
-  constructor(private answers: Record<string, unknown>) {}
+  constructor(private answers: Promise<Record<string, unknown>>) {}
 
-  ask<T>(name: string, parameters: Parameters = {}): Promise<T> {
-    const answer = this.answers[key(name, parameters)];
-    if (answer === undefined) return Promise.reject(new Error(`not recorded: ${key(name, parameters)}`));
-    return Promise.resolve(answer as T);
+  async ask<T>(name: string, parameters: Parameters = {}): Promise<T> {
+    const answer = (await this.answers)[key(name, parameters)];
+    if (answer === undefined) throw new Error(`not recorded: ${key(name, parameters)}`);
+    return answer as T;
   }
 
   give(): Promise<number> {
@@ -70,8 +70,15 @@ class Recorded implements Source {
   }
 }
 
-/** Recorded answers stand in the page as JSON; otherwise the token of the address lets us ask. */
+/** Recorded answers are compressed JSON in base64. */
+async function unpacked(text: string): Promise<Record<string, unknown>> {
+  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const json = new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return (await new Response(json).json()) as Record<string, unknown>;
+}
+
+/** Recorded answers stand in the page; otherwise the token of the address lets us ask. */
 export function source(token: string): Source {
   const stored = document.getElementById('pellucid-answers');
-  return stored ? new Recorded(JSON.parse(stored.textContent ?? '{}') as Record<string, unknown>) : new Live(token);
+  return stored ? new Recorded(unpacked(stored.textContent ?? '')) : new Live(token);
 }

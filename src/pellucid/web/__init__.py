@@ -1,18 +1,22 @@
 """The page that opens trained networks: a server on the loopback address, and the questions that its page asks.
 
 ``opened`` holds what is looked into, ``questions`` has a module for each thing that can be asked of it, ``server`` lets the
-page ask, and ``page/`` is the page, built from ``web/`` at the project's root.
+page ask, ``stored`` records answers for a page without a server, and ``page/`` is the page, built from ``web/`` at the
+project's root.
 """
 
-from pellucid.errors import ArgumentError
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-try:
+if TYPE_CHECKING:
     from pellucid.web.see import Page, see
-except ModuleNotFoundError as error:  # the light install has the layers only
-    if error.name not in ("anyio", "pydantic", "starlette", "uvicorn"):
-        raise
-    raise ArgumentError(
-        f"the page needs {error.name}, which is not installed; install it with: pip install 'pellucid[see]'"
-    ) from None
 
 __all__ = ["Page", "see"]
+
+if not TYPE_CHECKING:  # a type checker would take it that every name exists
+
+    def __getattr__(name: str) -> Any:
+        """The server's names, when they are asked for: a stored page, as in a report, needs no server."""
+        if name not in __all__:
+            raise AttributeError(f"module 'pellucid.web' has no attribute {name!r}")
+        return getattr(import_module("pellucid.web.see"), name)

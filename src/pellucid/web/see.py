@@ -9,13 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-import uvicorn
 from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
-from pellucid.web.model import of_models, of_nothing
-from pellucid.web.opened import Opened
-from pellucid.web.server import application
+
+try:
+    import uvicorn
+
+    from pellucid.web.model import of_models, of_nothing
+    from pellucid.web.opened import Opened
+    from pellucid.web.server import application
+except ModuleNotFoundError as error:  # the light install has the layers only
+    if error.name not in ("anyio", "pydantic", "starlette", "uvicorn"):
+        raise
+    raise ArgumentError(
+        f"the page needs {error.name}, which is not installed; install it with: pip install 'pellucid[see]'"
+    ) from None
 
 
 @dataclass

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pellucid.lab.report import charts, words
+from pellucid.lab.report.figures import figures, framed
 from pellucid.lab.results import Candidate, Comparison
 from pellucid.lab.runs import write as write_whole
 
@@ -27,6 +28,7 @@ def render(comparison: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    explaining = figures(comparison)
     colours = {c.name: charts.COLOURS[i % len(charts.COLOURS)] for i, c in enumerate(comparison.candidates)}
     return environment.get_template("report.html.jinja").render(
         c=comparison,
@@ -45,6 +47,8 @@ def render(comparison: Comparison) -> str:
         need=charts.need(comparison),
         by_data=charts.by_data(comparison),
         forecasts=charts.forecasts(comparison.candidates, comparison.baseline),
+        explaining=explaining,
+        framed=framed(explaining),
         data=_embedded(comparison),
         picture=_picture,
     )

@@ -12,6 +12,7 @@ from pellucid.web.questions.answering import Answering
 from pellucid.web.questions.convolution import Maps, Stages
 from pellucid.web.questions.drivers import Drivers
 from pellucid.web.questions.forced import Forced
+from pellucid.web.questions.guide import FIGURES
 from pellucid.web.questions.overview import Input, Layers, Overview
 from pellucid.web.questions.pixel import Leaning, Pixel
 from pellucid.web.questions.question import Answer, Question, key
@@ -49,6 +50,7 @@ QUESTIONS: dict[str, type[Question]] = {
     "drivers": Drivers,
     "forced": Forced,
     "sofar": SoFar,
+    **FIGURES,
 }
 
 

@@ -38,3 +38,15 @@ def around_zero(values: Tensor) -> dict[str, Any]:
 def numbers(values: Tensor) -> list[Any]:
     """The numbers themselves, as nested lists; for few of them."""
     return values.detach().double().tolist()
+
+
+def short(values: Tensor, digits: int = 6) -> list[Any]:
+    """The numbers to so many significant digits, as nested lists: what a page shows and a stored page holds."""
+    return [_rounded(value, digits) for value in values.detach().double().tolist()]
+
+
+def _rounded(values: Any, digits: int) -> Any:
+    if isinstance(values, list):
+        return [_rounded(value, digits) for value in values]
+    value = float(f"{values:.{digits}g}")
+    return int(value) if value.is_integer() else value
