@@ -112,15 +112,16 @@ public:
             for (long f = 0; f < b.filters; f += shape.filters) {
                 const int filters = (int)std::min<long>(shape.filters, b.filters - f);
                 const long filter = g * b.filters + f;
+                const Windows found = windows_at(t, image, filter, out, keep);
                 if (halves) {
-                    halve(t, filter, filters, keep.places != nullptr);
+                    halve(t, filter, filters, found);
                 } else {
                     multiply(t, filter, filters, shape.vectors);
                     give_map(t, image, filter, filters, out, keep);
                     if (!pools_) continue;
-                    pool(t, filters, keep.places != nullptr);
+                    pool(t, filters, found);
                 }
-                give_windows(t, image, filter, filters, out, keep);
+                give_windows(t, image, filter, filters, found, out, keep);
             }
         }
     }
@@ -197,15 +198,32 @@ private:
         return {data + f * t.window_count(), area, width, t.windows[0].begin, t.windows[1].begin, t.windows[2].begin};
     }
 
-    void pool(const Tile& t, int filters, bool with_places) {
+    // Where a tile's windows of some filters are pooled to, side by side: where they are kept or given on to, if that lies so.
+    struct Windows {
+        T* values;
+        Spot<T>* places;        // null: not asked for
+        bool direct;
+    };
+
+    Windows windows_at(const Tile& t, long image, long filter, const Maps<T>& out, const Kept<T, Spot<T>>& keep) const {
+        const Maps<T> alike = whole(out.data, true);
+        const Axis(&size)[3] = block_.pool.axis;
+        const bool direct = t.window_count() == alike.channel && out.channel == alike.channel && out.x == 1 &&
+                            (size[0].out == 1 || out.z == alike.z) && (size[1].out == 1 || out.y == alike.y);
+        if (!direct) return {pooled_, keep.places ? places_ : nullptr, false};
+        return {keep.largest ? whole(keep.largest, true).at(image, filter) : out.at(image, filter),
+                keep.places ? whole(keep.places, true).at(image, filter) : nullptr, true};
+    }
+
+    void pool(const Tile& t, int filters, const Windows& to) {
         for (int f = 0; f < filters; ++f)
-            pooler_.run(plane(t, f), t.windows, windows_of(t, pooled_, f), with_places ? places_ + f * t.window_count() : nullptr);
+            pooler_.run(plane(t, f), t.windows, windows_of(t, to.values, f), to.places ? to.places + f * t.window_count() : nullptr);
     }
 
     // The windows without a map: half vectors of them, two at a time.
-    void halve(const Tile& t, long filter, int filters, bool with_places) {
+    void halve(const Tile& t, long filter, int filters, const Windows& to) {
         const long volume = t.window_count();
-        const Plane<T> values = windows_of(t, pooled_, 0);
+        const Plane<T> values = windows_of(t, to.values, 0);
         HalvedTapsCall<T> call{sums(t, filter), {}, {}, {}, {}, volume, {}, (Spot<T>)block_.axis[2].out};
         for (size_t h = 0; h < t.halves.size(); h += 2) {
             const int count = (int)std::min<size_t>(2, t.halves.size() - h);
@@ -215,15 +233,21 @@ private:
                 call.pixels[2 * i] = input_ + half.start, call.pixels[2 * i + 1] = input_ + half.start + t.y_step;
                 call.count[i] = half.count;
                 call.to[i] = values.row(t.windows[0].begin, half.line, half.column);
-                call.place[i] = places_ + (call.to[i] - pooled_);
+                call.place[i] = to.places ? to.places + (call.to[i] - to.values) : nullptr;
                 call.spot[i] = (Spot<T>)(2 * (half.line * call.width + half.column));
             }
-            kernels_.spatial.halved[filters - 1][count - 1][with_places](call);
+            kernels_.spatial.halved[filters - 1][count - 1][to.places != nullptr](call);
         }
     }
 
     // What is pooled: to where it is kept, activated if that is still to be done, and on.
-    void give_windows(const Tile& t, long image, long filter, int filters, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
+    void give_windows(const Tile& t, long image, long filter, int filters, const Windows& found, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
+        const long count = filters * t.window_count();
+        if (found.direct) {
+            T* to = out.at(image, filter);
+            if (block_.pooled_first && block_.activation) activation_[0].run({found.values, nullptr}, {0, 0}, to, 0, 1, count);
+            return;
+        }
         for (int f = 0; f < filters; ++f) {
             if (keep.places) {
                 const Maps<Spot<T>> places = whole(keep.places, true);
@@ -234,7 +258,7 @@ private:
                 write(windows_of(t, (const T*)pooled_, f), t.windows, largest.at(image, filter + f), largest);
             }
         }
-        if (block_.pooled_first) activate(pooled_, filters * t.window_count());
+        if (block_.pooled_first) activate(pooled_, count);
         for (int f = 0; f < filters; ++f) write(windows_of(t, (const T*)pooled_, f), t.windows, out.at(image, filter + f), out);
     }
 };

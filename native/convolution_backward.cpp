@@ -12,8 +12,11 @@ namespace {
 template <class T>
 struct Phase {
     long at[3];                             // the phase on each axis: a padded coordinate's remainder
-    Range range[3];                         // its numbers that the input has
-    std::vector<long> starts;               // of vectors of them
+    struct Part {
+        Range range[3];                     // of its numbers that the input has
+        std::vector<long> starts;           // of vectors of them
+    };
+    std::vector<Part> parts;                // one a share, see Share
     std::vector<std::int32_t> taps;         // from a place in the map's gradient, over filters and taps
     std::vector<T> weights;                 // [group][channel][filter, tap]
 };
@@ -57,24 +60,51 @@ struct Target {
     }
 
     bool lent() const { return !lender[0].empty(); }
+
+    // Whether taps meet every number: not with a stride beyond the kernel, or where windows do not fill the input.
+    bool met(const Tile& t) const {
+        bool all = true;
+        for (int i = 0; i < 3; ++i) {
+            const Axis& a = axis[i];
+            all = all && (long)t.axis[i].phases.size() == a.stride && (a.out - 1) * a.stride + a.span() >= a.in + a.before;
+        }
+        return all;
+    }
     long volume() const { return axis[0].in * axis[1].in * axis[2].in; }
 };
 
+// Where there are more threads than images or groups, several work on one: each has the map's gradient for itself, and its share
+// of the numbers of the input's gradient and of the filters.
+struct Share {
+    int index, of;
+
+    Range part(Range whole) const {
+        return {whole.begin + whole.count() * index / of, whole.begin + whole.count() * (index + 1) / of};
+    }
+};
+
 template <class T>
-std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3], const Tile& t, const Gradient& g, int lanes) {
+std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3], const Tile& t, const Gradient& g, int shares, int lanes) {
     std::vector<Phase<T>> found;
     const long kernel[3] = {a[0].kernel, a[1].kernel, a[2].kernel}, volume = kernel[0] * kernel[1] * kernel[2];
     for (long pz : t.axis[0].phases)
         for (long py : t.axis[1].phases)
             for (long px : t.axis[2].phases) {
-                Phase<T> phase{{pz, py, px}, {}, {}, {}, {}};
+                Phase<T> phase{{pz, py, px}, {}, {}, {}};
+                Range range[3];
                 for (int i = 0; i < 3; ++i) {
                     // A number q of the phase is at q * stride + phase - before in the input.
                     const long least = a[i].before - phase.at[i], most = a[i].in + least, stride = a[i].stride;
-                    phase.range[i] = {least > 0 ? (least + stride - 1) / stride : 0, most > 0 ? std::min(t.axis[i].count, (most + stride - 1) / stride) : 0};
+                    range[i] = {least > 0 ? (least + stride - 1) / stride : 0, most > 0 ? std::min(t.axis[i].count, (most + stride - 1) / stride) : 0};
                 }
-                if (phase.range[0].count() <= 0 || phase.range[1].count() <= 0 || phase.range[2].count() <= 0) continue;
-                phase.starts = starts_of({phase.range[0].count(), phase.range[1].count(), phase.range[2].count()}, t.z_step, t.y_step, lanes);
+                if (range[0].count() <= 0 || range[1].count() <= 0 || range[2].count() <= 0) continue;
+                const int cut = range[0].count() >= shares ? 0 : range[1].count() >= shares ? 1 : 2;
+                for (int share = 0; share < shares; ++share) {
+                    auto& part = phase.parts.emplace_back();
+                    for (int i = 0; i < 3; ++i) part.range[i] = i == cut ? Share{share, shares}.part(range[i]) : range[i];
+                    if (part.range[cut].count() == 0) continue;
+                    part.starts = starts_of({part.range[0].count(), part.range[1].count(), part.range[2].count()}, t.z_step, t.y_step, lanes);
+                }
                 std::vector<long> members;
                 for (long f = 0; f < b.filters; ++f)
                     for (long kz = 0; kz < kernel[0]; ++kz)
@@ -132,19 +162,22 @@ public:
     }
 
     // Images of a group: their input's gradient, and what they add to the weight's and the bias's.
-    void images(long begin, long end, long group, const Maps<const T>& in, T* weight, T* bias) {
+    void images(long begin, long end, long group, Share share, const Maps<const T>& in, T* weight, T* bias) {
+        const long at_once = kernels_.spatial.filters;
+        const Range blocks = share.part({0, (b_.filters + at_once - 1) / at_once});
+        const Range filters{blocks.begin * at_once, std::min(blocks.end * at_once, b_.filters)};
         for (long first = begin; first < end; first += together_) {
             const long count = std::min(together_, end - first);
             for (long i = 0; i < count; ++i) {
                 T* map = maps_ + i * map_size_ + layout_.margin;
                 for (long f = 0; f < b_.filters; ++f) map_gradient(first + i, group * b_.filters + f, map + f * layout_.filter_step);
-                if (g_.in) input_gradient(first + i, group, map);
+                if (g_.in) input_gradient(first + i, group, share, map);
                 if (weight) bring(t_, b_, in, first + i, group, input_ + i * input_size_, kernels_);
             }
-            if (weight) weight_gradient(count, weight);
+            if (weight) weight_gradient(count, filters, weight);
             if (!bias) continue;
             for (long i = 0; i < count; ++i)
-                for (long f = 0; f < b_.filters; ++f)
+                for (long f = filters.begin; f < filters.end; ++f)
                     bias[f] += kernels_.sum(maps_ + i * map_size_ + layout_.margin + f * layout_.filter_step, t_.length);
         }
     }
@@ -197,20 +230,17 @@ private:
         scatter_plane<T>(b_.pool, out, places, to, t_.z_step, t_.y_step, kernels_);
     }
 
-    void input_gradient(long image, long group, const T* map) {
-        const Axis(&a)[3] = target_.axis;
+    void input_gradient(long image, long group, Share share, const T* map) {
         const long size = b_.axis[0].in * b_.axis[1].in * b_.axis[2].in, volume = target_.volume(), lanes = kernels_.lanes;
         T* in = g_.in + (image * b_.groups + group) * b_.channels * size;
         T* to = target_.lent() ? padded_ : in;
-        // A stride beyond the kernel, or an input that windows do not fill, leaves numbers that no tap meets.
-        bool whole = true;
-        for (int i = 0; i < 3; ++i)
-            whole = whole && (long)t_.axis[i].phases.size() == a[i].stride && (a[i].out - 1) * a[i].stride + a[i].span() >= a[i].in + a[i].before;
-        if (!whole) std::fill_n(to, b_.channels * volume, T(0));
+        if (target_.lent() && !target_.met(t_)) std::fill_n(to, b_.channels * volume, T(0));
         const long row = t_.phase_step + lanes;
         for (const Phase<T>& phase : phases_) {
-            const long depth = (long)phase.taps.size(), starts = (long)phase.starts.size();
-            const long first = phase.range[0].begin * t_.z_step + phase.range[1].begin * t_.y_step + phase.range[2].begin;
+            const auto& part = phase.parts[share.index];
+            const long depth = (long)phase.taps.size(), starts = (long)part.starts.size();
+            if (starts == 0) continue;
+            const long first = part.range[0].begin * t_.z_step + part.range[1].begin * t_.y_step + part.range[2].begin;
             const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
             for (long c = 0; c < b_.channels; c += shape.filters) {
                 const int channels = (int)std::min<long>(shape.filters, b_.channels - c);
@@ -218,12 +248,12 @@ private:
                 for (long s = 0; s < starts; s += shape.vectors) {
                     const int count = (int)std::min<long>(shape.vectors, starts - s);
                     for (int j = 0; j < count; ++j) {
-                        call.pixels[j] = map + first + phase.starts[s + j];
-                        call.out[j] = found_ + phase.starts[s + j];
+                        call.pixels[j] = map + first + part.starts[s + j];
+                        call.out[j] = found_ + part.starts[s + j];
                     }
                     kernels_.spatial.taps[channels - 1][count - 1](call);
                 }
-                for (int i = 0; i < channels; ++i) deal(phase, found_ + i * row, to + (c + i) * volume);
+                for (int i = 0; i < channels; ++i) deal(phase, part, found_ + i * row, to + (c + i) * volume);
             }
         }
         if (!target_.lent()) return;
@@ -241,19 +271,19 @@ private:
     }
 
     // A phase's numbers to their places in the input.
-    void deal(const Phase<T>& phase, const T* from, T* to) const {
+    void deal(const Phase<T>& phase, const typename Phase<T>::Part& part, const T* from, T* to) const {
         const Axis(&a)[3] = target_.axis;
-        const auto place = [&](int i, long q) { return (phase.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
-        for (long z = 0; z < phase.range[0].count(); ++z)
-            copy_rows(from + z * t_.z_step, t_.y_step, phase.range[1].count(), phase.range[2].count(),
+        const auto place = [&](int i, long q) { return (part.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
+        for (long z = 0; z < part.range[0].count(); ++z)
+            copy_rows(from + z * t_.z_step, t_.y_step, part.range[1].count(), part.range[2].count(),
                       to + (place(0, z) * a[1].in + place(1, 0)) * a[2].in + place(2, 0), a[1].stride * a[2].in, a[2].stride, kernels_);
     }
 
-    void weight_gradient(long images, T* weight) {
+    void weight_gradient(long images, Range of, T* weight) {
         const Spatial<T>& s = kernels_.spatial;
         const long depth = (long)t_.taps.size();
-        for (long f = 0; f < b_.filters; f += s.filters) {
-            const int filters = (int)std::min<long>(s.filters, b_.filters - f);
+        for (long f = of.begin; f < of.end; f += s.filters) {
+            const int filters = (int)std::min<long>(s.filters, of.end - f);
             for (long k = 0; k < depth; k += s.taps_at_once) {
                 const int taps = (int)std::min<long>(s.taps_at_once, depth - k);
                 const CorrelateCall<T> call{maps_ + layout_.margin + f * layout_.filter_step, layout_.filter_step, map_size_, input_, input_size_,
@@ -278,7 +308,7 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
     const Gradient layout(tile, kernels.lanes);
     const Target target(block);
-    const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, target.axis, tile, layout, kernels.lanes) : std::vector<Phase<T>>();
+    if (gradients.in && !target.lent() && !target.met(tile)) std::fill_n(gradients.in, block.batch * block.groups * block.channels * target.volume(), T(0));
 
     // Sums over images are added up in pieces that do not depend on the threads.
     const long most_pieces = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(weights, 1));
@@ -289,13 +319,17 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     if (gradients.weight) std::fill_n(weight, pieces * weights, T(0));
     if (gradients.bias) std::fill_n(bias, pieces * filters, T(0));
     const long units = pieces * block.groups;
-    const int count = (int)std::min<long>(team_size(block.work() < least_work ? 1 : threads), units);
+    const int team = team_size(block.work() < least_work ? 1 : threads);
+    const int shares = target.lent() ? 1 : (int)std::max<long>(team / units, 1);        // what is lent is given back by one
+    const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, target.axis, tile, layout, shares, kernels.lanes) : std::vector<Phase<T>>();
+    const long jobs = units * shares;
+    const int count = (int)std::min<long>(team, jobs);
     const auto work = [&](int index, int of) {
         Arena arena;
         Backward<T> backward(block, gradients, tile, layout, target, phases, kernels, arena);
-        for (long u = units * index / of; u < units * (index + 1) / of; ++u) {
-            const long piece = u / block.groups, group = u % block.groups;
-            backward.images(block.batch * piece / pieces, block.batch * (piece + 1) / pieces, group, in,
+        for (long job = jobs * index / of; job < jobs * (index + 1) / of; ++job) {
+            const long unit = job / shares, piece = unit / block.groups, group = unit % block.groups;
+            backward.images(block.batch * piece / pieces, block.batch * (piece + 1) / pieces, group, {(int)(job % shares), shares}, in,
                             gradients.weight ? weight + piece * weights + group * block.filters * block.taps() : nullptr,
                             gradients.bias ? bias + piece * filters + group * block.filters : nullptr);
         }

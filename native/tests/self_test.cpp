@@ -157,9 +157,9 @@ void sweeps(const Isa& isa) {
         }
 }
 
-// Convolution, relu and pooling of windows of three, forward and backward: its sums by loops over everything.
+// Convolution, relu and pooling two by two, forward and backward: its sums by loops over everything.
 template <class T>
-void blocks(const Isa& isa) {
+void blocks(const Isa& isa, long before) {
     for (long stride : {1, 2})
         for (long width : {6, 17, 40})
             for (bool max : {false, true})
@@ -174,7 +174,7 @@ void blocks(const Isa& isa) {
                     b.axis[1] = {height, (height + 3 - kernel) / stride + 1, kernel, stride, 1, 1};
                     b.axis[2] = {width, (width + 3 - kernel) / stride + 1, kernel, stride, 1, 1};
                     b.pool.max = max;
-                    for (int a : {1, 2}) b.pool.axis[a] = {b.axis[a].out, (b.axis[a].out + 1 - 2) / 2 + 1, 2, 2, 1, 1};
+                    for (int a : {1, 2}) b.pool.axis[a] = {b.axis[a].out, (b.axis[a].out + before - 2) / 2 + 1, 2, 2, 1, before};
                     b.pool.axis[0] = {1, 1, 1, 1, 1, 0};
                     const long rows = b.axis[1].out, columns = b.axis[2].out, up = b.pool.axis[1].out, across = b.pool.axis[2].out;
                     const std::vector<T> x = normal<T>(batch * channels * height * width), w = normal<T>(filters * size), bias = normal<T>(filters);
@@ -223,7 +223,7 @@ void blocks(const Isa& isa) {
                                     long place = 0, counted = 0;
                                     std::vector<long> seen;
                                     for (long q = 0; q < 4; ++q) {
-                                        const long at_y = 2 * y - 1 + q / 2, at_x = 2 * x_ - 1 + q % 2;
+                                        const long at_y = 2 * y - before + q / 2, at_x = 2 * x_ - before + q % 2;
                                         counted += at_y < rows && at_x < columns;
                                         if (at_y < 0 || at_x < 0 || at_y >= rows || at_x >= columns) continue;
                                         const double value = made[at_y * columns + at_x];
@@ -256,7 +256,7 @@ void all(const Isa& isa) {
     pointwise<float>(isa), pointwise<double>(isa);
     products<float>(isa), products<double>(isa);
     sweeps<float>(isa), sweeps<double>(isa);
-    blocks<float>(isa), blocks<double>(isa);
+    for (long before : {0, 1}) blocks<float>(isa, before), blocks<double>(isa, before);
     std::printf("%s: %d differences from plain loops\n", isa.name, failures);
 }
 

@@ -195,6 +195,103 @@ def test_a_row_that_is_cut_sums_in_the_same_order() -> None:
     assert all(torch.equal(found[0], other) for other in found[1:])
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    size=st.tuples(*[st.integers(1, n) for n in (3, 4, 75, 75)]),
+    filters=st.integers(1, 14),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 2),
+    last=st.booleans(),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 999),
+)
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+def test_the_first_of_equal_numbers_is_the_largest_of_windows_two_by_two(
+    isa: str,
+    size: tuple[int, ...],
+    filters: int,
+    kernel: int,
+    stride: int,
+    last: bool,
+    threads: int,
+    seed: int,
+) -> None:
+    """Maps of whole numbers, many of them equal, in every width: what is pooled in registers is torch's, to the bit."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (*size[:2], *(n + 2 * kernel for n in size[2:]))  # a window at least
+
+    def whole(*shape: int) -> Tensor:
+        return torch.randint(-2, 3, shape, generator=generator).float()
+
+    x, w, b = whole(*shape), whole(filters, size[1], kernel, kernel), whole(filters)
+    x = x.to(memory_format=torch.channels_last) if last else x
+    leaves = [leaf.requires_grad_() for leaf in (x, w, b)]
+    chosen, before = _native.instruction_set(), torch.get_num_threads()
+    _native.choose(isa)
+    torch.set_num_threads(threads)
+    try:
+        out = convolution_block(x, w, b, stride=stride, padding=kernel // 2, dims=2, activation="relu", pool="max")
+        cotangent = whole(*out.shape)
+        found = torch.autograd.grad(out, leaves, cotangent)
+        with torch.no_grad():
+            alone = convolution_block(
+                x, w, b, stride=stride, padding=kernel // 2, dims=2, activation="relu", pool="max"
+            )
+    finally:
+        _native.choose(chosen)
+        torch.set_num_threads(before)
+    expected = F.max_pool2d(F.conv2d(x, w, b, stride, kernel // 2), 2).relu()
+    assert torch.equal(out, expected)
+    assert torch.equal(alone, expected)
+    assert all(torch.equal(f, e) for f, e in zip(found, torch.autograd.grad(expected, leaves, cotangent), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding_mode"),
+    [
+        ((1, 8, 4001), (9,), 1, "zeros"),
+        ((1, 8, 121, 122), (2, 2), 3, "zeros"),  # a stride beyond the kernel: numbers that no tap meets
+        ((2, 6, 40, 41), (5, 3), 2, "zeros"),
+        ((1, 6, 40, 41), (3, 3), 1, "reflect"),
+        ((1, 4, 9, 20, 21), (3, 3, 3), 1, "zeros"),
+        ((1, 4, 2, 70, 30), (1, 3, 3), 1, "zeros"),
+    ],
+)
+def test_one_image_is_shared_out_among_threads(
+    size: tuple[int, ...], kernel: tuple[int, ...], stride: int, padding_mode: str
+) -> None:
+    """With more threads than images every number is still summed by one thread, and none is left out."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(size, generator=generator).requires_grad_()
+    w = torch.randn(23, size[1], *kernel, generator=generator).requires_grad_()
+    b = torch.randn(23, generator=generator).requires_grad_()
+    given: dict[str, Any] = {
+        "stride": stride,
+        "padding": "valid",
+        "dims": len(kernel),
+        "activation": "tanh",
+        "pool": None,
+    }
+    if padding_mode != "zeros":
+        given |= {"padding": 1, "padding_mode": padding_mode}
+    threads, found = torch.get_num_threads(), []
+    torch.use_deterministic_algorithms(True, warn_only=True)  # fills new memory with NaN: nothing may be left unwritten
+    try:
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            found.append(torch.autograd.grad(convolution_block(x, w, b, **given).square().sum(), [x, w, b]))
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+    padded = x if padding_mode == "zeros" else F.pad(x, (1, 1, 1, 1), mode=padding_mode)
+    maps = getattr(F, f"conv{len(kernel)}d")(padded, w, b, stride)
+    for ours, theirs in zip(found[0], torch.autograd.grad(maps.tanh().square().sum(), [x, w, b]), strict=True):
+        # float32: a sum of n products of size about 1 errs by about sqrt(n) 2^-24 of its terms' size.
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+
+
 def test_what_is_not_a_number_goes_through() -> None:
     """NaN reaches every window that sees it, and no other."""
     x = torch.zeros(1, 1, 9, 9)
