@@ -218,8 +218,8 @@ WHY = """## What stands in the way of the goals
 - **Large maps with many channels.** oneDNN and ONNX Runtime run these at eight to nine tenths of the multiply-add peak, and so does
   the engine: what is left to win is the pooling and the activation, which torch's eager layers pay for and ONNX Runtime nearly
   hides. Beyond that lies only arithmetic that needs fewer multiplications (Winograd), with other rounding; not built.
-- **Single small images.** A call costs some 20 to 30 microseconds in Python, of which the engine's own part is the smaller one; ONNX
-  Runtime's whole call costs about as much, without autograd and without options.
+- **Single small images.** A call costs some 10 microseconds before the engine begins, and with gradients PyTorch's own share is 36
+  ([log.md](log.md)); ONNX Runtime's whole call costs about as much, without autograd and without options.
 - **First layers (1 or 3 channels).** The map is made 9 to 27 multiply-adds a number, so activation, pooling and writing count as much
   as the products do; the part of the peak is small for everybody.
 - **Gradients of maps whose row is not a multiple of the vector.** Lanes beyond the row's end are computed and dropped.

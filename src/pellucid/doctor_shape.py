@@ -17,7 +17,7 @@ PLAIN = ("relu", "tanh", "sigmoid", "gelu")  # what a block's activation can be,
 
 @dataclass(frozen=True)
 class Decision:
-    """What computes one convolution, in float32 on the processor.
+    """What computes one convolution of one item (a batch of one), in float32 on the processor.
 
     Attributes:
         layers: the convolution, and what is in the same sweep as one ConvBlock.
@@ -45,7 +45,8 @@ def decide(text: str) -> list[Decision]:
     stack.rows()  # says which layer does not fit
     shape, found = stack.shape, []
     for place, (name, layer) in enumerate(stack.layers):
-        before, shape = shape, layer.effect(shape, name).output
+        effect = layer.effect(shape, name)
+        before, shape = shape, effect.output
         if not isinstance(layer, Conv) or isinstance(layer, ConvTranspose):
             continue
         block, pooled = [name], False
@@ -59,10 +60,8 @@ def decide(text: str) -> list[Decision]:
             else:
                 break
         block = block if pooled else block[:1]
-        modes = [
-            choose(shape[1:], before[0] // layer.groups, layer.groups, pooled=pooled, training=training)
-            for training in (False, True)
-        ]
+        sizes = (shape[1:], before[0] // layer.groups, layer.groups)
+        modes = [choose(*sizes, work=effect.macs, pooled=pooled, training=training) for training in (False, True)]
         said = [("native engine" if mode.native else "torch's kernel", mode.why) for mode in modes]
         found.append(Decision(" | ".join(block), written(shape), *said[0], *said[1]))
     if not found:
@@ -78,8 +77,9 @@ def told(decisions: list[Decision], *, as_json: bool) -> str:
     if as_json:
         return json.dumps([asdict(decision) for decision in decisions], indent=1)
     lines = [
-        "What computes each convolution, in float32 on the processor. One that a",
-        "pooling follows is taken as the ConvBlock that pellucid.fuse makes of them.",
+        "What computes each convolution of one item, in float32 on the processor. One",
+        "that a pooling follows is taken as the ConvBlock that pellucid.fuse makes of",
+        "them.",
     ]
     for d in decisions:
         lines += ["", f"{d.layers}, map {d.map}"]

@@ -80,10 +80,9 @@ def test_a_compiled_block_takes_an_image_alone_and_channels_last(pool: str | Non
     assert ["pellucid.block" in code for code in graphs] == [True, True, pool == "max", pool == "max"]
 
 
-@pytest.mark.parametrize("padding", ["same", 1])
-def test_a_graph_of_any_size_holds_the_node(padding: str | int, graphs: list[str]) -> None:
+def test_a_graph_of_any_size_holds_the_node(graphs: list[str]) -> None:
     """With sizes that are letters, padding to the same size among what is computed from them."""
-    block = nn.ConvBlock(3, 8, 3, stride=2, padding=padding, activation="gelu").double()
+    block = nn.ConvBlock(3, 8, 3, stride=2, padding="same", activation="gelu").double()
     run = compiled(block, graphs, dynamic=True)
     for size in ((2, 3, 40, 40), (3, 3, 45, 52)):
         compare(block, run, torch.randn(size, dtype=torch.float64))
@@ -104,7 +103,7 @@ def test_layers_alone_are_nodes_where_the_engine_is_the_faster_one(graphs: list[
 def test_what_torchs_kernel_does_faster_stays_torchs(graphs: list[str]) -> None:
     """So that a compiler can make one kernel of what follows it."""
     block = nn.ConvBlock(64, 64, 3, pool=None).double()
-    compare(block, compiled(block, graphs), torch.randn(1, 64, 6, 6, dtype=torch.float64))
+    compare(block, compiled(block, graphs), torch.randn(1, 64, 12, 12, dtype=torch.float64))
     assert not any("pellucid." in code for code in graphs)
 
 

@@ -15,8 +15,8 @@ from pellucid.ops.choice import choose
         ((28, 28), 1, 1, True, False, True, "pooled in the same sweep"),
         ((8, 8), 64, 1, True, False, False, "below 256"),
         ((16, 16), 64, 1, True, False, True, "from 256"),
-        ((8, 8), 3, 1, True, True, True, "from 64"),
-        ((4, 4), 3, 1, True, True, False, "below 64"),
+        ((8, 8), 3, 1, True, True, True, "from 16"),
+        ((3, 3), 3, 1, True, True, False, "below 16"),
         ((16, 16), 16, 1, True, True, False, "below 1,024"),
         ((32, 32), 32, 1, True, True, True, "32 channels"),
         ((4, 4), 64, 1, True, False, False, "too small"),
@@ -31,9 +31,31 @@ from pellucid.ops.choice import choose
 def test_the_rule(
     sizes: tuple[int, ...], channels: int, groups: int, pooled: bool, training: bool, native: bool, words: str
 ) -> None:
-    chosen = choose(sizes, channels, groups, pooled=pooled, training=training)
+    """Of a batch so large that a call's fixed costs are not seen."""
+    chosen = choose(sizes, channels, groups, work=10**9, pooled=pooled, training=training)
     assert chosen.native is native
     assert words in chosen.why
+
+
+@pytest.mark.parametrize(
+    ("channels", "pooled", "training", "most"),
+    [
+        (64, False, False, 1_000_000),
+        (64, True, False, 2_000_000),
+        (64, True, True, 1_000_000),
+        (8, False, True, 500_000),
+        (9, False, True, 0),
+    ],
+)
+def test_a_call_of_few_products_is_the_engines(channels: int, pooled: bool, training: bool, most: int) -> None:
+    """Where its fixed costs decide, whatever the map."""
+    few, many = (
+        choose((4, 4), channels, 1, work=work, pooled=pooled, training=training) for work in (max(most, 1), most + 1)
+    )
+    assert not many.native
+    assert "a map of 4 x 4" in many.why
+    assert few.native is (most > 0)
+    assert most == 0 or f"up to {most:,}" in few.why
 
 
 @pytest.mark.parametrize(
@@ -42,7 +64,7 @@ def test_the_rule(
         (Conv2d(3, 8, 3), 40, True, "_DifferentiableBackward"),
         (Conv2d(16, 8, 3), 40, True, "ConvolutionBackward0"),
         (ConvBlock(16, 8, 3, padding="same"), 40, True, "_DifferentiableBackward"),
-        (ConvBlock(16, 8, 3, padding="same"), 8, True, "_PooledBackward"),
+        (ConvBlock(64, 64, 3, padding="same"), 8, True, "_PooledBackward"),
     ],
 )
 def test_what_is_chosen_runs(layer: torch.nn.Module, size: int, training: bool, node: str) -> None:

@@ -7,7 +7,7 @@ from pellucid.errors import ArgumentError
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode, parameter
 from pellucid.nn.conv_stream import ConvStream
 from pellucid.ops import observe
-from pellucid.ops.convolution import Options, block, check_memory, check_steps, maps_of_block
+from pellucid.ops.convolution import Options, check_memory, check_steps, compute_block, compute_maps
 from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
 
 _CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d] | type[Conv3d]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
@@ -20,7 +20,7 @@ class ConvBlock(torch.nn.Module):
 
     The batch axis is optional. The parameters (weight ``(O, C / groups, *kernel)``, bias ``(O,)``) and their
     initialisation are those of the convolution alone, so a block loads the state_dict of a torch.nn.Conv2d
-    and gives it back. The whole block is one call, :func:`pellucid.ops.convolution.block`;
+    and gives it back. The whole block is one call, :func:`pellucid.ops.convolution.convolution_block`;
     a trace shows its three maps: "map" (before the activation), "act" and "pool".
 
     Args:
@@ -133,16 +133,16 @@ class ConvBlock(torch.nn.Module):
         weight, bias = parameter(self, "weight"), parameter(self, "bias")
         if observe.active(self):
             return self._shown(input, weight, bias, options)
-        return block(input, weight, bias, options, self.dims, self, self.memory)
+        return compute_block(input, weight, bias, options, self.dims, self, self.memory)
 
     def _shown(self, input: Tensor, weight: Tensor, bias: Tensor | None, options: Options) -> Tensor:
         """The same for a trace, step by step only if it wants what lies between the steps."""
         given = (input, weight, bias, options, self.dims, self)
         if not (observe.wants(self, "map") or observe.wants(self, "act")):
-            out = block(*given, self.memory)
+            out = compute_block(*given, self.memory)
             observe.seen(self, "pool", out, axis_letters(out, self.dims))
             return out
-        maps = maps_of_block(*given)
+        maps = compute_maps(*given)
         axes = axis_letters(maps.map, self.dims)
         observe.seen(self, "map", maps.map, axes)
         observe.seen(self, "act", maps.activated, axes)

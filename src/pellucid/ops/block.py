@@ -1,5 +1,6 @@
 """Convolution ► activation ► pooling on the native engine, forward and backward."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -58,6 +59,7 @@ class Shape:
         pooled_first: whether the maximum is taken before the activation, which gives the same where that never falls.
         seen_in_result: whether the backward pass finds in the result what it needs of the numbers before the activation.
         keeps: of what :class:`Kept` names, what the engine writes for the backward pass.
+        products: the multiply-adds of one image's map.
     """
 
     sizes: tuple[int, ...]
@@ -74,6 +76,7 @@ class Shape:
     pooled_first: bool = field(init=False)
     seen_in_result: bool = field(init=False)
     keeps: tuple[bool, bool, bool] = field(init=False)
+    products: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Settle at once what every call asks for."""
@@ -83,15 +86,18 @@ class Shape:
         activation = None if self.activation is None else ACTIVATIONS[self.activation]
         rises = activation is None or activation.rises
         self.pooled_first = rises and self.pooling is not None and self.pooling.kind == "max"
+        taps = math.prod([w.kernel for w in self.windows])  # a list: a graph is not made through a generator here
+        self.products = self.filters * self.channels * taps * math.prod(self.map)
         last = self.pooling is None or self.pooled_first
         self.seen_in_result = last and activation is not None and activation.by_sign
         reads = activation is not None and not self.seen_in_result
         self.keeps = reads and not self.pooled_first, reads and self.pooled_first, self.pooled_first
 
-    def choice(self, training: bool, half: bool) -> rule.Choice:
-        """Whether the engine is the faster one for it; half: in bfloat16."""
-        pooled = self.pooling is not None
-        return rule.choose(self.map, self.channels, self.groups, pooled=pooled, training=training, half=half)
+    def choice(self, batch: int, training: bool, half: bool) -> rule.Choice:
+        """Whether the engine is the faster one for so many images; half: in bfloat16."""
+        work, pooled = batch * self.products, self.pooling is not None
+        sizes = (self.map, self.channels, self.groups)
+        return rule.choose(*sizes, work=work, pooled=pooled, training=training, half=half)
 
     @cached_property
     def engine(self) -> Any:

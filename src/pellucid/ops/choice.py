@@ -3,7 +3,8 @@
 Both are right; the faster one is taken. What decides are the numbers of ``benchmarks/convolution.py``, table "rule"
 (docs/speed-convolution.md): the engine takes an image at a time, and its vectors hold neighbouring pixels, so small maps
 leave lanes empty and pay for each image; oneDNN is near the processor's peak once it has 16 channels or so; and an
-activation and a pooling of their own read and write the whole map again, which the engine's sweep does not.
+activation and a pooling of their own read and write the whole map again, which the engine's sweep does not. Before any of
+that, oneDNN costs more to ask: a call of few multiply-adds is over on the engine before oneDNN has begun.
 """
 
 from __future__ import annotations
@@ -36,7 +37,14 @@ class Choice:
 
 
 def choose(
-    map_sizes: tuple[int, ...], channels: int, groups: int, *, pooled: bool, training: bool, half: bool = False
+    map_sizes: tuple[int, ...],
+    channels: int,
+    groups: int,
+    *,
+    work: int,
+    pooled: bool,
+    training: bool,
+    half: bool = False,
 ) -> Choice:
     """Choose for one convolution, alone or with the pooling that follows it.
 
@@ -44,20 +52,23 @@ def choose(
         map_sizes: of the convolution's feature map.
         channels: of the input, in one group.
         groups: into which the channels are dealt out.
+        work: the multiply-adds of the whole batch's maps.
         pooled: whether a pooling follows in the same sweep.
         training: whether gradients will be asked for.
         half: whether the numbers are bfloat16, which the engine widens to float32 and torch's kernel multiplies.
     """
-    return _choose(map_sizes, channels, groups, pooled, training, half)
+    return _choose(map_sizes, channels, groups, work, pooled, training, half)
 
 
 @remembered
-def _choose(map_sizes: tuple[int, ...], channels: int, groups: int, pooled: bool, training: bool, half: bool) -> Choice:
-    return Choice(*_rule(map_sizes, channels, groups, pooled, training, half), map_sizes)
+def _choose(
+    map_sizes: tuple[int, ...], channels: int, groups: int, work: int, pooled: bool, training: bool, half: bool
+) -> Choice:
+    return Choice(*_rule(map_sizes, channels, groups, work, pooled, training, half), map_sizes)
 
 
 def _rule(
-    map_sizes: tuple[int, ...], channels: int, groups: int, pooled: bool, training: bool, half: bool
+    map_sizes: tuple[int, ...], channels: int, groups: int, work: int, pooled: bool, training: bool, half: bool
 ) -> tuple[bool, str]:
     pixels = math.prod(map_sizes)
     mode = "with gradients" if training else "without gradients"
@@ -68,9 +79,12 @@ def _rule(
         return True, f"{groups} groups, which torch's kernel computes slowly"
     if len(map_sizes) == 1 and pixels >= 64:
         return True, "one axis of {pixels} numbers, along which the engine's vectors lie"
+    small = _small(channels, pooled, training)
+    if work <= small:
+        return True, f"few multiply-adds, {mode}: up to {small:,} the engine is done before torch's kernel has begun"
     if pooled:
         few = channels < 16
-        least = (16 if few else 256) if not training else (64 if few else 1024)
+        least = 16 if few else 1024 if training else 256
         what = f"{mode} and with {channels} channel{'s' * (channels > 1)}"
         if pixels >= least:
             return True, f"{{map}} is pooled in the same sweep, {what}: from {least:,} numbers on it pays"
@@ -80,3 +94,12 @@ def _rule(
     if training and channels > 8:
         return False, f"{channels} channels without pooling, {mode}: oneDNN is as near to the processor's peak"
     return True, f"{{map}}, {mode}, {channels} channel{'s' * (channels > 1)}"
+
+
+def _small(channels: int, pooled: bool, training: bool) -> int:
+    """The multiply-adds up to which a call's fixed costs decide."""
+    if not training:
+        return 2_000_000 if pooled else 1_000_000
+    if pooled:
+        return 1_000_000
+    return 500_000 if channels <= 8 else 0

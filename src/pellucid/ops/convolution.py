@@ -5,6 +5,7 @@ keyword-only. :func:`convolution_block` is the one call that a whole block makes
 computes it in one sweep has one place to stand.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
@@ -98,9 +99,9 @@ def path(input: Tensor, weight: Tensor, bias: Tensor | None, windows: Sequence[W
     if not engine_takes(input, weight, bias) or _channels_last(input):
         return torch_convolution
     sizes = tuple(window.output(size) for window, size in zip(windows, input.shape[2:], strict=True))
-    training = trains(input, weight, bias)
-    half = input.dtype == torch.bfloat16
-    chosen = choice.choose(sizes, weight.shape[1], groups, pooled=False, training=training, half=half)
+    training, half = trains(input, weight, bias), input.dtype == torch.bfloat16
+    work = input.shape[0] * weight.numel() * math.prod(sizes)
+    chosen = choice.choose(sizes, weight.shape[1], groups, work=work, pooled=False, training=training, half=half)
     return native_convolution if chosen.native else torch_convolution
 
 
@@ -271,10 +272,10 @@ def convolution_block(
         ArgumentError: for a name that is not there.
         SizeError: and ArgumentTypeError, as the single operators do.
     """
-    return block(input, weight, bias, Options(**options), dims, layer, memory)
+    return compute_block(input, weight, bias, Options(**options), dims, layer, memory)
 
 
-def block(
+def compute_block(
     input: Tensor, weight: Tensor, bias: Tensor | None, options: Options, dims: int, layer: Layer, memory: str = "keep"
 ) -> Tensor:
     """As :func:`convolution_block`, which says what all is."""
@@ -283,14 +284,15 @@ def block(
         maps = batched(layer, input, dims)
         shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, *options)
         alone = shape.pooling is None and _channels_last(maps)
-        if not alone and shape.choice(trains(input, weight, bias), input.dtype == torch.bfloat16).native:
+        training, half = trains(input, weight, bias), input.dtype == torch.bfloat16
+        if not alone and shape.choice(maps.shape[0], training, half).native:
             out = _on_engine(shape, maps, weight, bias, memory == "recompute")
             return out if maps is input else out.squeeze(0)
     if memory == "keep" or not trains(input, weight, bias):
-        return maps_of_block(input, weight, bias, options, dims, layer).pooled
+        return compute_maps(input, weight, bias, options, dims, layer).pooled
 
     def by_steps(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return maps_of_block(input, weight, bias, options, dims, layer).pooled
+        return compute_maps(input, weight, bias, options, dims, layer).pooled
 
     out = checkpoint(by_steps, input, weight, bias, use_reentrant=False, preserve_rng_state=False)
     assert isinstance(out, Tensor)
@@ -335,10 +337,10 @@ def block_maps(
     **options: Unpack[BlockOptions],
 ) -> Block:
     """Compute what :func:`convolution_block` does step by step, and give every step's map: for traces."""
-    return maps_of_block(input, weight, bias, Options(**options), dims, layer)
+    return compute_maps(input, weight, bias, Options(**options), dims, layer)
 
 
-def maps_of_block(
+def compute_maps(
     input: Tensor, weight: Tensor, bias: Tensor | None, options: Options, dims: int, layer: Layer
 ) -> Block:
     """As :func:`block_maps`, which says what all is."""

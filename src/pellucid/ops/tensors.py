@@ -25,15 +25,12 @@ def engine_takes(*tensors: Tensor | None) -> bool:
     run (``make_fx``, a count of operations): the engine's are none.
     """
     first = tensors[0]
-    if type(first) not in _KINDS or watched():
-        return False
-    dtype = first.dtype  # type: ignore[union-attr]  # it is a tensor
-    if dtype not in NUMBERS or first.numel() == 0:  # type: ignore[union-attr]
+    if not isinstance(first, Tensor) or first.dtype not in NUMBERS or first.numel() == 0 or watched():
         return False
     for t in tensors:
         if t is None:
             continue
-        if t.dtype is not dtype or not t.is_cpu or t.layout is not torch.strided or type(t) not in _KINDS:
+        if type(t) not in _KINDS or t.dtype is not first.dtype or not t.is_cpu or t.layout is not torch.strided:
             return False
     return True
 
