@@ -22,7 +22,7 @@ from tests.lab.test_sequences import write_long
 from pellucid.lab import comparison, data, recipe
 from pellucid.lab import plan as planning
 from pellucid.lab.results import Comparison
-from pellucid.lab.runs import Run
+from pellucid.lab.runs import Run, safe
 from pellucid.lab.task import Task
 
 CELL = """
@@ -124,7 +124,7 @@ def untrained(kind: str, networks: tuple[str, ...] = SIMPLE) -> Made:
     for blueprint, width in zip(made.blueprints, made.widths, strict=True):
         model = blueprint.build(made.task, width)
         weights = {name: v + 0.2 * torch.randn(v.shape) for name, v in model.state_dict().items()}
-        save_file(weights, run.file("models", f"{blueprint.name}-seed-2.safetensors"))
+        save_file(weights, run.file("models", f"{safe(blueprint.name)}-seed-2.safetensors"))
     (run.folder / "config.json").write_text(made.config.model_dump_json())
     return Made(run.folder, made.task)
 

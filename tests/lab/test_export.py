@@ -69,6 +69,9 @@ def answers_alike(run: finished.Made, network: str, to: Path) -> Any:
         names = [output.name for output in runtime.get_outputs()]
         with torch.no_grad():
             ours = model(x, lengths)
+        if run.task.goal == "next labels" and lengths is not None:  # behind the ends is nobody's answer
+            there = torch.arange(x.shape[1]) < lengths[:, None]
+            ours, raw, rest = ours[there], raw[there], [own[there] for own in rest]
         assert np.abs(raw - ours.numpy()).max() <= 1e-5 * ours.abs().max()
         if run.task.goal in ("forecast", "number"):
             assert names == [run.task.goal]

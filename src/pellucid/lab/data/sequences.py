@@ -61,12 +61,13 @@ def load(
     facts: list[tuple[str, str]] = []
     values = [v[:longest] for v in _without_gaps(source, found, missing, facts)]
     why = _why_numbers(source, found, regress)
-    kinds = found.classes if why is None and found.marks is None else ["all"]
-    if kinds is found.classes and len(kinds) < 2:
-        raise DataError(f"{source}: there is one class, {kinds[0]!r}, and telling classes apart needs two")
-    labels = [kinds.index(c) for c in found.labels] if kinds is found.classes else [0] * len(values)
+    classed = why is None and found.marks is None
+    if classed and len(found.classes) < 2:
+        raise DataError(f"{source}: there is one class, {found.classes[0]!r}, and telling classes apart needs two")
+    classes = found.classes if classed else ["all"]  # of which each part gets its share
+    labels = [classes.index(c) for c in found.labels] if classed else [0] * len(values)
     contents = [digest(str(v.shape), np.ascontiguousarray(v).tobytes()) for v in values]
-    indices, cautions, how = sides(source, kinds, labels, contents, found.given, seed)
+    indices, cautions, how = sides(source, classes, labels, contents, found.given, seed)
     if found.given is not None:
         cautions = [caution.replace("items", "sequences") for caution in cautions]
     lengths = np.array([len(v) for v in values], dtype=np.int64)
@@ -79,7 +80,7 @@ def load(
     if why is not None:
         asked = numbers.asked(source, found.labels, found.label or "number", indices, parts, why)
     elif found.marks is not None:
-        asked = of_items([torch.from_numpy(found.marks[i]).float() for i in indices], found.classes)
+        asked = of_items([torch.from_numpy(found.marks[i].astype(np.float32)) for i in indices], found.classes)
     else:
         asked = _classes([torch.tensor(labels)[torch.from_numpy(i)] for i in indices], found.classes, parts)
     mean, spread = steps.mean(0), deviation(steps, 0)
