@@ -11,6 +11,7 @@ costs). Answers are counted as the JSON that is sent.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -22,9 +23,11 @@ from torch import Tensor
 from torch import nn as torch_nn
 
 from pellucid import nn
+from pellucid.errors import PellucidError
 from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
 from pellucid.web.questions import QUESTIONS, ask
+from pellucid.web.questions.guide import FIGURES
 
 STEPS = 2000
 WIDTH = 486  # an LSTM from 32 channels with a million parameters
@@ -39,6 +42,7 @@ class Sequences(torch_nn.Module):
         self.head = torch_nn.Linear(WIDTH, 10)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, T, 32) to (B, 10)."""
         return self.head(self.lstm(x)[0][:, -1])
 
 
@@ -49,11 +53,12 @@ class Images(torch_nn.Module):
         super().__init__()
         widths = (3, 48, 96, 192, 400)
         self.blocks = torch_nn.Sequential(
-            *(nn.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in zip(widths, widths[1:], strict=False))
+            *(nn.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in itertools.pairwise(widths))
         )
         self.head = torch_nn.Linear(400, 10)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, 64, 64) to (B, 10)."""
         return self.head(self.blocks(x).mean((2, 3)))
 
 
@@ -69,9 +74,11 @@ def main() -> None:
     }
     for title, opened in made.items():
         count = sum(p.numel() for p in opened.networks[0].model.parameters())
-        print(f"\n{title}, {count:,} parameters, {torch.get_num_threads()} threads; milliseconds, median of {repeats}\n")
+        print(
+            f"\n{title}, {count:,} parameters, {torch.get_num_threads()} threads; milliseconds, median of {repeats}\n"
+        )
         print(f"{'question':<24}{'first':>9}{'again':>9}{'moved':>9}{'kB':>9}")
-        for name in QUESTIONS:
+        for name in (name for name in QUESTIONS if name not in FIGURES):  # the guide has no network
             print(_row(opened, name, repeats))
 
 
@@ -79,17 +86,15 @@ def _row(opened: Opened, name: str, repeats: int) -> str:
     """A question's times."""
     first, again, moved, size = [], [], [], 0
     for number in range(repeats):
-        opened._passes.clear()
-        getattr(opened, "_known", {}).clear()
-        ask(opened, "input", {"item": number})
         given = _parameters(opened, name, number, 0)
         if given is None:
             return f"{name:<24}{'not of this network':>36}"
         opened._passes.clear()
+        opened._known.clear()
         try:
             took, answer = _timed(lambda given=given: ask(opened, name, given))  # type: ignore[misc]
-        except Exception as error:
-            return f"{name:<24}{str(error).splitlines()[0][:80]:>36}"
+        except PellucidError as error:
+            return f"{name:<24}{str(error)[:100]}"
         first.append(took)
         again.append(_timed(lambda given=given: ask(opened, name, given))[0])  # type: ignore[misc]
         other = _parameters(opened, name, number, 1)
@@ -107,30 +112,28 @@ def _timed(work: Callable[[], Mapping[str, Any]]) -> tuple[float, Mapping[str, A
 
 def _parameters(opened: Opened, name: str, item: int, variant: int) -> dict[str, Any] | None:
     """Some for a question, by the names of its fields; another place inside the input for another variant."""
-    layers = ask(opened, "layers", {"network": "net", "item": item})["layers"]
-    seen = [layer for layer in layers if layer["kind"]]
-    value = seen[0]["values"][-1]["name"]
-    known: dict[str, Any] = {
-        "network": "net",
-        "item": item,
-        "layer": seen[0]["path"],
-        "name": value,
-        "value": value,
-        "first": 0,
-        "count": 2,
-        "step": 7 + variant,
+    fields = QUESTIONS[name].model_fields
+    recurrent = "recurrence" in ask(opened, "overview", {})["networks"][0]["kinds"]
+    if ("layer" in fields and not recurrent) or ("stage" in fields and recurrent):
+        return None
+    known: dict[str, Any] = {"network": "net", "item": item, "first": 0, "count": 2, "kernel": 5, "items": 2}
+    known |= {
+        "step": STEPS // 2 + variant,
         "unit": 3 + variant,
-        "units": str(3 + variant),
         "row": 4 + variant,
         "column": 5 + variant,
-        "map": variant,
-        "channel": variant,
+        "filter": variant,
     }
-    fields = QUESTIONS[name].model_fields
+    if recurrent:
+        known |= {"layer": "lstm.l0", "name": "f" if name != "gradient" else "c"}
+    else:
+        stages = ask(opened, "stages", {"network": "net", "item": item})["stages"]
+        known["stage"] = next(stage["name"] for stage in stages if stage["kind"] == "convolution")
     needed = [key for key, field in fields.items() if field.is_required()]
     if any(key not in known for key in needed):
         return None
-    return {key: known[key] for key in fields if key in known and (key in needed or key in ("step", "unit", "row", "column"))}
+    own = {"pixel": (), "variant": ("kernel",), "reach": ("step",)}.get(name, ())
+    return {key: known[key] for key in (*needed, *own)}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from pellucid.errors import ArgumentError
 from pellucid.geometry import Field, Window
 from pellucid.geometry.layers import Conv, Effect, Pool
 from pellucid.ops.windows import padding_pairs, per_axis
-from pellucid.web.opened import Opened, Pass
+from pellucid.web.opened import Opened
+from pellucid.web.passes import Pass
 
 Kind = Literal["input", "between", "convolution", "activation", "normalisation", "pooling"]
 
