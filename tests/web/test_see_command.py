@@ -16,9 +16,9 @@ import pytest
 import torch
 
 import pellucid
-from pellucid.cli import see as command
+from pellucid.cli.see import see
 from pellucid.errors import ArgumentError, PellucidError
-from pellucid.web import see as serving
+from pellucid.web.see import Page
 
 
 def test_it_serves_until_ctrl_c() -> None:
@@ -60,16 +60,16 @@ def test_what_cannot_be_opened_is_a_sentence(name: str, words: str, tmp_path: Pa
     if not name.startswith("nowhere"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(PellucidError, match=words):
-        command.see(str(tmp_path / name), browser=False)
+        see(str(tmp_path / name), browser=False)
 
 
 def test_options_for_the_other_kind_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="--seed and --cell are for a run"):
-        command.see(f"{tmp_path}/a.py:Net", seed=2)
+        see(f"{tmp_path}/a.py:Net", seed=2)
     with pytest.raises(ArgumentError, match="--weights is for a model"):
-        command.see(str(tmp_path), weights=Path("w.safetensors"))
+        see(str(tmp_path), weights=Path("w.safetensors"))
     with pytest.raises(ArgumentError, match="port is 99999"):
-        command.see(port=99999)
+        see(port=99999)
 
 
 def test_the_browser_is_led_by_a_file_that_nobody_else_reads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,16 +84,16 @@ def test_the_browser_is_led_by_a_file_that_nobody_else_reads(monkeypatch: pytest
         return True
 
     monkeypatch.setattr(webbrowser, "open", open_)
-    monkeypatch.setattr(serving.Page, "wait", lambda self: None)
+    monkeypatch.setattr(Page, "wait", lambda self: None)
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    command.see()
+    see()
     assert opened == []
     monkeypatch.setenv("DISPLAY", ":0")
-    command.see(browser=False)
+    see(browser=False)
     assert opened == []
-    command.see()
+    see()
     assert len(opened) == 1
     assert "token" not in opened[0]
     assert not Path(unquote(urlsplit(opened[0]).path)).exists()
