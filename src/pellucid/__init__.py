@@ -22,7 +22,7 @@ with suppress(EngineError):
     from pellucid.fuse import fuse
 
 if TYPE_CHECKING:
-    from pellucid.web import see
+    from pellucid.web.see import see
 
 __all__ = ["Cell", "cells", "explain", "fuse", "geometry", "inside", "nn", "see", "trace"]
 
@@ -33,7 +33,7 @@ if not TYPE_CHECKING:  # a type checker would take it that every name exists
     def __getattr__(name: str) -> Any:
         """What was left out, which raises the reason; the page, whose server not everybody has; no other name exists."""
         if name == "see":
-            return import_module("pellucid.web").see
+            return import_module("pellucid.web.see").see
         if name in ("inside", "nn", "explain", "fuse"):
             found = import_module(f"pellucid.{name}")
             return found if name in ("inside", "nn") else getattr(found, name)

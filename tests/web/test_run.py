@@ -19,7 +19,20 @@ from pellucid.web.opened import Opened
 from pellucid.web.questions import ask
 from pellucid.web.run import of_run
 
-KINDS = ["images", "series", "shops", "sequences", "text", "words", "characters", "next subwords", "sound"]
+KINDS = [
+    "images",
+    "series",
+    "shops",
+    "sequences",
+    "number",
+    "labels",
+    "events",
+    "text",
+    "words",
+    "characters",
+    "next subwords",
+    "sound",
+]
 
 
 def opened(kind: str, data: Path | None = None) -> tuple[Opened, finished.Finished]:
@@ -127,6 +140,25 @@ def test_the_next_token_is_told_after_any_step(kind: str) -> None:
         assert step is None or told["right"]["number"] == int(item.x[at + 1])
     with pytest.raises(ArgumentError, match="there is no step 10000"):
         ask(found, "answer", {"network": network.name, "item": 0, "step": 10000})
+
+
+def test_numbers_and_labels_are_told_as_they_are() -> None:
+    """A number in its own unit; labels each with its own probability, and all that hold."""
+    found, run = opened("number")
+    (offset,), (factor,) = run.task.scale
+    told = ask(found, "answer", {"network": "gru", "item": 0})
+    output = found.seen("gru", 0).output
+    assert told["value"] == pytest.approx(float(output.double()) * factor + offset)
+    assert told["truth"] == pytest.approx(run.task.raw(run.task.test.y[0], 0)[0], rel=1e-5)
+    for kind in ("labels", "events"):
+        found, run = opened(kind)
+        step = {"step": 3} if kind == "events" else {}
+        told = ask(found, "answer", {"network": "gru", "item": 0, **step})
+        output, y = found.seen("gru", 0).output[0], run.task.test.y[0]
+        logits, y = (output[3], y[3]) if step else (output, y)
+        assert told["best"][0]["probability"] == pytest.approx(float(logits.double().sigmoid().max()))
+        assert [one["number"] for one in told["right"]] == y.nonzero()[:, 0].tolist()
+    assert ask(found, "answer", {"network": "gru", "item": 0})["step"] == len(found.items[0].x) - 1
 
 
 def test_a_long_text_is_cut_into_pieces(tmp_path: Path) -> None:

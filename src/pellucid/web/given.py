@@ -32,6 +32,7 @@ _SUFFIXES = {
     "sound": tuple(sorted(sound.SUFFIXES)),
     "series": _TABLES,
     "sequences": (*_TABLES, ".ts"),
+    "events": _TABLES,
     "text": (".txt", *_TABLES),
     "characters": (".txt",),
 }

@@ -46,6 +46,10 @@ class Maker:
                 continue
             if answer is None and self.kept.goal == "class" and Path(name).parent.name in self.kept.labels:
                 answer = torch.tensor(self.kept.labels.index(Path(name).parent.name))  # a folder of classes
+            if answer is None and self.kept.goal == "next labels":
+                answer = torch.cat([x[1:], torch.full_like(x[:1], -1)])  # what comes next is what is seen next
+            if self.kept.goal == "next labels" and answer is not None:
+                answer = answer[:length]
             scale = self._scale(None if given.scales is None else given.scales[k])
             ahead = given.ahead[k] if given.ahead else ()
             made.append(self._item(name, x, answer, scale, ahead))
@@ -89,7 +93,7 @@ class Maker:
     def _scale(self, target: Tensor | None) -> Tensor | None:
         """Offset and factor of each channel; of several series that one's whose forecast is scaled so."""
         how = self.kept.preprocessing
-        if self.kept.form == "tokens":
+        if self.kept.form == "tokens" or self.kept.kind == "events":
             return None
         if "scales" not in how:
             return torch.tensor([how["mean"], how["deviation"]])
@@ -116,4 +120,6 @@ def _columns(kept: Recipe) -> tuple[str, ...]:
         return (*how["columns"], *cycles, *(f"{name}, {kept.horizon} later" for name in how["known"]))
     if kept.kind == "sequences":
         return tuple(how["channels"])
+    if kept.kind == "events":
+        return tuple(how["names"])
     return tuple(f"mel band {k + 1}" for k in range(kept.channels)) if kept.kind == "sound" else ()

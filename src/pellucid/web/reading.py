@@ -52,12 +52,51 @@ class Next:
 
     def read(self, output: Tensor, item: Item, step: int | None) -> Told:
         """(1, T, vocabulary) logits: the most probable tokens after a step, and the one that came."""
-        steps = output.shape[1]
-        step = steps - 1 if step is None else step
-        if not 0 <= step < steps:
-            raise ArgumentError(f"there is no step {step}; there are {steps}, counted from 0")
+        step = _checked(step, output.shape[1])
         right = None if item.truth is None or int(item.truth[step]) < 0 else int(item.truth[step])
         return {"kind": "next", "step": step, **_told(output[0, step], self.vocabulary, right)}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of which any number holds, of the whole or after each step."""
+
+    labels: tuple[str, ...]
+
+    def read(self, output: Tensor, item: Item, step: int | None) -> Told:
+        """(1, labels) or (1, T, labels) logits: the most probable ones, and all that are right where it is known."""
+        told: Told = {"kind": "labels"}
+        logits, truth = output[0], item.truth
+        if logits.ndim == 2:
+            told["step"] = _checked(step, len(logits))
+            logits, truth = logits[told["step"]], None if truth is None else truth[told["step"]]
+        shares, right = logits.double().sigmoid(), None
+        if truth is not None and bool((truth >= 0).all()):
+            right = [_one(shares, self.labels, k) for k in truth.nonzero()[:, 0].tolist()]
+        return told | {"best": _best(shares, self.labels), "right": right}
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number.
+
+    Attributes:
+        name: of the number; offset, factor: its own unit is scaled * factor + offset.
+    """
+
+    name: str
+    offset: float
+    factor: float
+
+    def read(self, output: Tensor, item: Item, step: int | None) -> Told:
+        """(1, 1) scaled: the number in its own unit, and the right one where it is known."""
+        truth = None if item.truth is None else float(item.truth.double()) * self.factor + self.offset
+        return {
+            "kind": "number",
+            "name": self.name,
+            "value": float(output.double()) * self.factor + self.offset,
+            "truth": truth,
+        }
 
 
 @dataclass(frozen=True)
@@ -101,12 +140,24 @@ class Numbers:
         return {"kind": "numbers", "shape": list(output.shape), "largest": largest}
 
 
+def _checked(step: int | None, steps: int) -> int:
+    """A step of an output; the last where none is given."""
+    if step is None:
+        return steps - 1
+    if not 0 <= step < steps:
+        raise ArgumentError(f"there is no step {step}; there are {steps}, counted from 0")
+    return step
+
+
 def _told(logits: Tensor, labels: tuple[str, ...], right: int | None) -> Told:
-    """The most probable of several, and the right one, each with its number, its name and its probability."""
+    """The most probable of several that exclude each other, and the right one."""
     shares = logits.double().softmax(-1)
+    return {"best": _best(shares, labels), "right": None if right is None else _one(shares, labels, right)}
 
-    def one(number: int) -> Told:
-        return {"number": number, "name": labels[number], "probability": float(shares[number])}
 
-    best = [one(k) for k in shares.topk(min(BEST, len(shares))).indices.tolist()]
-    return {"best": best, "right": None if right is None else one(right)}
+def _best(shares: Tensor, labels: tuple[str, ...]) -> list[Told]:
+    return [_one(shares, labels, k) for k in shares.topk(min(BEST, len(shares))).indices.tolist()]
+
+
+def _one(shares: Tensor, labels: tuple[str, ...], number: int) -> Told:
+    return {"number": number, "name": labels[number], "probability": float(shares[number])}

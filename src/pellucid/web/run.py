@@ -17,7 +17,7 @@ from pellucid.lab.runs import Run
 from pellucid.web import given
 from pellucid.web.items import Maker
 from pellucid.web.opened import Opened, Opening, Taking
-from pellucid.web.reading import Classes, Forecast, Next, Numbers, Reading
+from pellucid.web.reading import Classes, Forecast, Labels, Next, Number, Numbers, Reading
 
 MOST_ITEMS = 64  # of a person's data that are opened
 
@@ -107,6 +107,10 @@ def _reading(kept: Recipe) -> Reading:
         return Classes(kept.labels)
     if kept.goal == "next":
         return Next(kept.labels)
+    if kept.goal in ("labels", "next labels"):
+        return Labels(kept.labels)
+    if kept.goal == "number":
+        return Number(kept.labels[0], kept.scale[0][0], kept.scale[1][0])
     if kept.goal == "forecast":
         column = kept.preprocessing["columns"].index(kept.preprocessing["target"])
         return Forecast(kept.labels[0], column, kept.quantiles)

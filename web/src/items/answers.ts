@@ -19,6 +19,20 @@ export interface Classes {
   right: Share | null;
 }
 
+export interface Labels {
+  kind: 'labels';
+  step?: number; // after which they are told
+  best: Share[];
+  right: Share[] | null; // all that hold
+}
+
+export interface Single {
+  kind: 'number';
+  name: string;
+  value: number;
+  truth: number | null;
+}
+
 export interface Forecast {
   kind: 'forecast';
   name: string;
@@ -35,4 +49,4 @@ export interface Numbers {
   largest: { name: string; value: number }[];
 }
 
-export type Answer = Classes | Forecast | Numbers;
+export type Answer = Classes | Labels | Single | Forecast | Numbers;

@@ -14,7 +14,7 @@ from pellucid.web.opened import LARGEST, Opened, Taking
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import numbers, tile
 
-SHOWN = 65536  # numbers of a sequence that are sent as they are
+SHOWN = 16384  # numbers of a sequence that are sent as they are
 
 
 class Overview(Question):

@@ -1,0 +1,140 @@
+"""How long the page's questions take: the first time and again, on networks of a million parameters.
+
+    python -m benchmarks.page [--repeats 5]
+
+A question that takes a forward or a backward pass takes it once for an input, and what is asked of the same input afterwards
+is read off what the pass left. So each question is asked of an input that nobody has asked about (*first*), at once again
+(*again*), and, on an input whose passes are there already, with other parameters where it has any (*moved*: what a click
+costs). Answers are counted as the JSON that is sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import nn as torch_nn
+
+from pellucid import nn
+from pellucid.errors import PellucidError
+from pellucid.web.model import of_models
+from pellucid.web.opened import Opened
+from pellucid.web.questions import QUESTIONS, ask
+from pellucid.web.questions.guide import FIGURES
+
+STEPS = 2000
+WIDTH = 486  # an LSTM from 32 channels with a million parameters
+
+
+class Sequences(torch_nn.Module):
+    """An LSTM over 32 channels, and ten classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(32, WIDTH, batch_first=True)
+        self.head = torch_nn.Linear(WIDTH, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, 32) to (B, 10)."""
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+class Images(torch_nn.Module):
+    """Four blocks of convolution, ReLU and pooling over 64 x 64 in colours, and ten classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, 48, 96, 192, 400)
+        self.blocks = torch_nn.Sequential(
+            *(nn.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in itertools.pairwise(widths))
+        )
+        self.head = torch_nn.Linear(400, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, 64, 64) to (B, 10)."""
+        return self.head(self.blocks(x).mean((2, 3)))
+
+
+def main() -> None:
+    """Measure, and print a table for each network."""
+    parser = argparse.ArgumentParser(description="How long the page's questions take.")
+    parser.add_argument("--repeats", type=int, default=5, help="inputs that each question is asked of")
+    repeats = parser.parse_args().repeats
+    torch.manual_seed(0)
+    made = {
+        f"LSTM of {STEPS:,} steps": of_models({"net": Sequences()}, torch.randn(2 * repeats + 2, STEPS, 32)),
+        "CNN of 64 x 64 images": of_models({"net": Images()}, torch.rand(2 * repeats + 2, 3, 64, 64)),
+    }
+    for title, opened in made.items():
+        count = sum(p.numel() for p in opened.networks[0].model.parameters())
+        print(
+            f"\n{title}, {count:,} parameters, {torch.get_num_threads()} threads; milliseconds, median of {repeats}\n"
+        )
+        print(f"{'question':<24}{'first':>9}{'again':>9}{'moved':>9}{'kB':>9}")
+        for name in (name for name in QUESTIONS if name not in FIGURES):  # the guide has no network
+            print(_row(opened, name, repeats))
+
+
+def _row(opened: Opened, name: str, repeats: int) -> str:
+    """A question's times."""
+    first, again, moved, size = [], [], [], 0
+    for number in range(repeats):
+        given = _parameters(opened, name, number, 0)
+        if given is None:
+            return f"{name:<24}{'not of this network':>36}"
+        opened._passes.clear()
+        opened._known.clear()
+        try:
+            took, answer = _timed(lambda given=given: ask(opened, name, given))  # type: ignore[misc]
+        except PellucidError as error:
+            return f"{name:<24}{str(error)[:100]}"
+        first.append(took)
+        again.append(_timed(lambda given=given: ask(opened, name, given))[0])  # type: ignore[misc]
+        other = _parameters(opened, name, number, 1)
+        if other is not None and other != given:
+            moved.append(_timed(lambda other=other: ask(opened, name, other))[0])  # type: ignore[misc]
+        size = len(json.dumps(answer))
+    return f"{name:<24}{median(first):9.1f}{median(again):9.1f}{median(moved) if moved else 0:9.1f}{size / 1000:9.1f}"
+
+
+def _timed(work: Callable[[], Mapping[str, Any]]) -> tuple[float, Mapping[str, Any]]:
+    started = time.perf_counter()
+    answer = work()
+    return 1000 * (time.perf_counter() - started), answer
+
+
+def _parameters(opened: Opened, name: str, item: int, variant: int) -> dict[str, Any] | None:
+    """Some for a question, by the names of its fields; another place inside the input for another variant."""
+    fields = QUESTIONS[name].model_fields
+    recurrent = "recurrence" in ask(opened, "overview", {})["networks"][0]["kinds"]
+    if ("layer" in fields and not recurrent) or ("stage" in fields and recurrent):
+        return None
+    known: dict[str, Any] = {"network": "net", "item": item, "first": 0, "count": 2, "kernel": 5, "items": 2}
+    known |= {
+        "step": STEPS // 2 + variant,
+        "unit": 3 + variant,
+        "row": 4 + variant,
+        "column": 5 + variant,
+        "filter": variant,
+    }
+    if recurrent:
+        known |= {"layer": "lstm.l0", "name": "f" if name != "gradient" else "c"}
+    else:
+        stages = ask(opened, "stages", {"network": "net", "item": item})["stages"]
+        known["stage"] = next(stage["name"] for stage in stages if stage["kind"] == "convolution")
+    needed = [key for key, field in fields.items() if field.is_required()]
+    if any(key not in known for key in needed):
+        return None
+    own = {"pixel": (), "variant": ("kernel",), "reach": ("step",)}.get(name, ())
+    return {key: known[key] for key in (*needed, *own)}
+
+
+if __name__ == "__main__":
+    main()
