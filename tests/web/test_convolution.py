@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 import pytest
@@ -276,13 +277,31 @@ def test_a_sequence(visit: Open) -> None:
     detail = page.locator(".detail")
     expect(detail.get_by_role("heading", level=3)).to_have_text("Convolution 3: map 2, step 3")
     expect(detail.locator("td.padding")).to_have_count(1)
-    value = float(model[0](opened.items[0].args[0])[0, 1, 2])
+    value = float(model[0](opened.items[0].args[0]).detach()[0, 1, 2])
     expect(detail.locator('[data-number="value"]')).to_have_text(numbered(value))
     expect(detail).to_contain_text("This position sees 5 of the input: steps −1 to 3.")
     map = stage(page, "0.out").get_by_role("application").first
     map.focus()
     page.keyboard.press("ArrowRight")
     expect(stage(page, "1.out").get_by_role("application")).to_have_count(3)
+
+
+def test_a_text(visit: Open) -> None:
+    """The tokens that a position sees are said as text, bytes as the characters that they are bytes of."""
+
+    class Reader(torch_nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding, self.conv = torch_nn.Embedding(9, 4), nn.Conv1d(4, 2, 3, padding="causal")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(self.embedding(x).mT)
+
+    opened = of_models({"text": Reader()}, torch.tensor([[1, 2, 3, 4, 5]]))
+    opened.items[0] = replace(opened.items[0], tokens=("a", "\\xec\\x9e", "\\x98", " b", "c"))
+    page = visit(opened, "layer=conv.out&column=2")
+    expect(page.locator(".detail q")).to_have_text("a잘")
+    expect(page.locator("[data-stage=input] h3")).to_have_text("Given to the first layer")
 
 
 def test_another_input_keeps_the_place(digits: Opened, visit: Open) -> None:

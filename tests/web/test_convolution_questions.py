@@ -106,6 +106,10 @@ def test_padding_is_marked_and_holds_what_the_layer_puts_there() -> None:
     assert answer["padding"] == [[True] * 3, [True] * 3, [True, False, False]]
     assert answer["window"][0] == [0.75] * 3
     assert answer["window"][2][1:] == what.items[0].x[0, 0, :2].tolist()
+    around = opened(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), 1, 4, 4)
+    last = asked(around, "pixel", stage="out", filter=0, row=3, column=3)
+    assert last["padding"] == [[False, False, True], [False, False, True], [True] * 3]
+    assert last["window"][2][2] == float(around.items[0].x[0, 0, 0])  # borrowed from the other end
 
 
 def test_a_filter_of_a_group_reads_its_groups_channels() -> None:

@@ -2,7 +2,7 @@
 
 import { say, type Words } from '../words.svelte';
 import type { Stage } from './answers';
-import { sizes } from './numbers';
+import { sizes } from './form';
 
 export const words = {
   network: { en: 'The network, stage by stage', ko: '신경망의 각 단계' },
