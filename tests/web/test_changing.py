@@ -81,6 +81,14 @@ def test_images_are_not_changed(reader: Opened) -> None:
         change(reader, 0, numbers((0, 0, 1.0)))
 
 
+def test_what_is_read_with_more_around_it_is_not_changed() -> None:
+    """A short sequence that was filled up to what a network needs."""
+    opened = memories()
+    opened.items[0] = replace(opened.items[0], args=(torch.zeros(1, 20, 2), torch.tensor([12])))
+    with pytest.raises(ArgumentError, match="those of sequences that are read as they are can"):
+        change(opened, 0, numbers((0, 0, 1.0)))
+
+
 @pytest.mark.parametrize(("token", "status"), [("right", 200), ("wrong", 401)])
 def test_the_server_takes_changes_from_whoever_has_the_token(token: str, status: int) -> None:
     client: Any = TestClient(application(memories(), "right"), base_url="http://127.0.0.1:80")

@@ -53,7 +53,8 @@ def change(opened: Opened, item: int, given: bytes) -> int:
         raise ArgumentError(f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
     old = opened.item(item)
     whole = old.args[0]
-    if opened.form != "sequence" or whole is None or not torch.equal(whole.reshape(old.x.shape), old.x):
+    as_it_is = whole is not None and whole.numel() == old.x.numel() and torch.equal(whole.reshape(old.x.shape), old.x)
+    if opened.form != "sequence" or whole is None or not as_it_is:
         raise ArgumentError(
             f"the numbers of {old.name} cannot be changed; those of sequences that are read as they are can"
         )
