@@ -163,6 +163,19 @@ def test_lengths_end_a_sequence() -> None:
         ask(opened, "step", {**about, "step": 6})
 
 
+def test_a_layer_may_be_opened_alone() -> None:
+    """It has no path in a model, and its output comes with states."""
+    opened = of_models({"m": nn.LSTM(2, 3)}, torch.randn(6, 2, 2))
+    assert ask(opened, "answer", {"network": "m", "item": 0})["shape"] == [6, 1, 3]
+    (place,) = ask(opened, "places", {"network": "m", "item": 1})["places"]
+    assert (place["layer"], place["memory"], place["keeper"], place["steps"]) == ("l0", "c", "f", 6)
+    with trace(opened.network("m").model, grad=False) as seen:
+        opened.network("m").model(*opened.item(1).args)
+    line = ask(opened, "line", {"network": "m", "item": 1, "layer": "l0", "unit": 2})
+    (h,) = (found["values"] for found in line["lines"] if found["name"] == "h")
+    assert h == pytest.approx(seen["l0.h"].values[:, 0, 2].tolist(), abs=1e-5)
+
+
 def test_where_to_look_first() -> None:
     """The LSTM that is made to forget at step 7 in unit 0 is shown there; what has no such gate where it changes most."""
     opened = memories()
