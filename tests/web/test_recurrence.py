@@ -305,19 +305,19 @@ def test_a_long_sequence_is_shown_in_parts(visit: Open) -> None:
 
 
 def test_what_is_slow_waits_until_time_rests(visit: Open) -> None:
-    """While the step moves, nothing is asked about gradients or held gates; once it rests, they follow."""
+    """While the step moves, nothing is asked about what the unit rests on; once it rests, that follows, out of view too."""
     page = visit(memories(), "view=recurrence&step=2&unit=0")
     expect(page.get_by_role("heading", name="What unit 0 remembers")).to_be_attached()
     page.wait_for_load_state("networkidle")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url.split("/ask/")[-1].split("?")[0]))
-    with page.expect_request(re.compile("ask/reach")):
+    with page.expect_request(re.compile("ask/attribution")):
         for _ in range(4):
             page.keyboard.press("ArrowRight")
         expect(element(page, "c t")).to_be_visible()
     expect(at(page)).to_have_value("6")
-    assert "step" in asked[: asked.index("reach")]
-    assert asked.count("reach") == 1  # and not one for each step
+    assert "step" in asked[: asked.index("attribution")]
+    assert asked.count("attribution") == 1  # and not one for each step
 
 
 @pytest.mark.parametrize("dark", [False, True])
