@@ -16,9 +16,9 @@ from pellucid.trace import Trace
 from pellucid.web.opened import Item, Opened, Opening
 
 
-def traced(opened: Opened, network: str) -> Trace:
+def traced(opened: Opened, network: str, item: int = 0) -> Trace:
     with trace(opened.network(network).model, grad=False) as seen:
-        opened.network(network).model(*opened.item(0).args)
+        opened.network(network).model(*opened.item(item).args)
     return seen
 
 
@@ -217,6 +217,34 @@ def test_the_pointer_moves_time_on_lines_and_input(visit: Open) -> None:
     expect(at(page)).to_have_value("2")
 
 
+def test_numbers_of_a_series_are_changed(visit: Open) -> None:
+    """By a number for the step, or by drawing the line anew: everything is computed again, and one can go back."""
+    opened = memories()
+    page = visit(opened, "view=recurrence&step=7")
+    expect(element(page, "f t")).to_have_accessible_name(re.compile(r"0\.0"))
+    page.get_by_role("button", name="Change values").click()
+    page.get_by_role("spinbutton", name="x2 at step 7").fill("-0.5")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("combobox", name="Input")).to_have_value("2")  # a third one, after two
+    assert float(opened.items[2].x[7, 1]) == -0.5
+    gate = traced(opened, "lstm", 2)["layer.l0.f"].values[7, 0, 0]
+    expect(element(page, "f t")).to_have_accessible_name(f"f t: {shown(gate)}")
+    expect(page.get_by_role("heading", name="Unit 0", exact=True)).to_be_visible()
+    line = page.get_by_role("img", name=f"x1 over {STEPS} steps")
+    box = line.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 2.5 / STEPS, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 4.5 / STEPS, box["y"] + 2)
+    page.mouse.up()
+    expect(page.get_by_role("combobox", name="Input")).to_have_value("3")
+    highest = float(opened.items[0].x[:, 0].max())
+    assert opened.items[3].x[2:5, 0].tolist() == pytest.approx([highest] * 3, abs=0.05)
+    assert torch.equal(opened.items[3].x[5:, 0], opened.items[0].x[5:, 0])
+    page.get_by_role("button", name="Back to the input as it was").click()
+    expect(page.get_by_role("combobox", name="Input")).to_have_value("0")
+
+
 def test_layers_and_directions(visit: Open) -> None:
     """Each can be looked at, and the backward one has its own sentence and numbers."""
     opened = memories()
@@ -274,6 +302,22 @@ def test_a_long_sequence_is_shown_in_parts(visit: Open) -> None:
     page.get_by_role("combobox", name="Time").select_option("0")
     expect(page.get_by_role("application", name="h of 5 units over 600 steps")).to_be_visible()
     assert "span=0" in page.url
+
+
+def test_what_is_slow_waits_until_time_rests(visit: Open) -> None:
+    """While the step moves, nothing is asked about what the unit rests on; once it rests, that follows, out of view too."""
+    page = visit(memories(), "view=recurrence&step=2&unit=0")
+    expect(page.get_by_role("heading", name="What unit 0 remembers")).to_be_attached()
+    page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.split("/ask/")[-1].split("?")[0]))
+    with page.expect_request(re.compile("ask/attribution")):
+        for _ in range(4):
+            page.keyboard.press("ArrowRight")
+        expect(element(page, "c t")).to_be_visible()
+    expect(at(page)).to_have_value("6")
+    assert "step" in asked[: asked.index("attribution")]
+    assert asked.count("attribution") == 1  # and not one for each step
 
 
 @pytest.mark.parametrize("dark", [False, True])

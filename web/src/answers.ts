@@ -35,6 +35,7 @@ export interface Input {
   image?: Tile; // (C, H, W)
   tokens?: string[];
   values?: number[][] | null; // (T, I), null where there are too many
+  origin?: number | null; // the item that this one is made of by changing numbers
   own?: number[][] | null; // the same in their own unit
   tile?: Tile; // (T, I)
 }

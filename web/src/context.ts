@@ -7,6 +7,7 @@ import type { Source } from './source';
 export interface Open {
   source: Source;
   overview: Overview;
+  reload: () => Promise<void>; // what is open has a new item
 }
 
 const KEY = Symbol('open');

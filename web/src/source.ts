@@ -9,6 +9,14 @@ export interface Source {
   ask<T>(name: string, parameters?: Parameters): Promise<T>;
   /** Give a file; its number among the items. */
   give(name: string, data: Blob): Promise<number>;
+  /** Change numbers of a sequence; the number of the item that it becomes. */
+  change(item: number, numbers: Changed[]): Promise<number>;
+}
+
+export interface Changed {
+  step: number;
+  channel: number;
+  value: number; // in its own unit
 }
 
 /** What an answer is recorded under; the recorder makes the same text. */
@@ -46,6 +54,11 @@ class Live implements Source {
     return (answer as { item: number }).item;
   }
 
+  async change(item: number, numbers: Changed[]): Promise<number> {
+    const answer = await this.fetch(`items/${item}`, { method: 'POST', body: JSON.stringify({ numbers }) });
+    return (answer as { item: number }).item;
+  }
+
   private async fetch(url: string, init: RequestInit = {}): Promise<unknown> {
     const response = await fetch(url, { ...init, headers: { Authorization: `Bearer ${this.token}` } });
     const answer: unknown = await response.json();
@@ -67,6 +80,10 @@ class Recorded implements Source {
 
   give(): Promise<number> {
     return Promise.reject(new Error('a stored page takes no files'));
+  }
+
+  change(): Promise<number> {
+    return Promise.reject(new Error('a stored page takes no changes'));
   }
 }
 

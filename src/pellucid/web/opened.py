@@ -38,6 +38,7 @@ class Item:
         scale: (2, C) offset and factor of each channel: a value in its own unit is scaled * factor + offset; None where
             values are their own.
         ahead: the times that are forecast, as text.
+        origin: the number of the item that this one was made of by changing some of its numbers; None of any other.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Item:
     truth: Tensor | None = None
     scale: Tensor | None = None
     ahead: tuple[str, ...] = ()
+    origin: int | None = None
 
     @property
     def own(self) -> Tensor:
@@ -149,13 +151,21 @@ class Opened:
         if self.takes is None:
             raise ArgumentError("nothing can be given here: the model was opened with its own input")
         items = self.takes.read(name, data)
+        return self.add(items), len(items)
+
+    def add(self, items: Sequence[Item]) -> int:
+        """Open further items at the end; the number of the first.
+
+        Raises:
+            ArgumentError: there is room for no more.
+        """
         with self._lock:
             if len(self.items) + len(items) > MOST_ITEMS:
                 raise ArgumentError(
                     f"{len(self.items)} inputs are open, and there is room for {MOST_ITEMS}; open the page anew"
                 )
             self.items.extend(items)
-            return len(self.items) - len(items), len(items)
+            return len(self.items) - len(items)
 
     def alone(self) -> AbstractContextManager[object]:
         """While the block runs, no other question runs a model: for those that run one in a way of their own."""

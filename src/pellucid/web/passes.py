@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class Pass:
 
     Attributes:
         seen: by name, as in :class:`pellucid.trace`, of a batch of one.
-        output: of the model.
+        output: of the model; the first where it has several, as a recurrent layer has.
         ran: the layers in the order in which they ran.
         leaf: the model's input, where it has numbers and the pass keeps its graph.
         derived: what questions made of the pass and will need again, by names of their own; it goes with the pass.
@@ -72,11 +72,17 @@ def run(
     leaf = x.detach().requires_grad_() if graph and x is not None and x.is_floating_point() else None
     grad = () if graph else loss is not None
     with torch.enable_grad(), trace(model, grad=grad) as seen, _listening(model) as ran, _out_of_place(model):
-        done = Pass(seen, model(x if leaf is None else leaf, *rest), ran, leaf)
+        done = Pass(seen, _first(model(x if leaf is None else leaf, *rest)), ran, leaf)
         if loss is not None:
             loss(done).backward()  # type: ignore[no-untyped-call]
             model.zero_grad(set_to_none=True)
     return done
+
+
+def _first(output: Any) -> Tensor:
+    while isinstance(output, tuple | list):
+        output = output[0]
+    return cast("Tensor", output)
 
 
 @contextmanager

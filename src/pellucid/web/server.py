@@ -23,6 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pellucid.errors import PellucidError
+from pellucid.web.changing import change
 from pellucid.web.opened import LARGEST, Opened
 from pellucid.web.questions import ask
 
@@ -72,8 +73,8 @@ def application(opened: Opened, token: str) -> Starlette:
             return _sentence("the parameters are no JSON object", 400)
         return await answered(lambda: ask(opened, request.path_params["name"], given))
 
-    async def item(request: Request) -> Response:
-        """A file that a person gives: the number of its first item, and how many it has."""
+    async def body(request: Request) -> bytes | Response:
+        """What was sent, or why it is not taken."""
         too_large = _sentence(f"the file is larger than {LARGEST // 2**20} MB; give a smaller one", 413)
         if (
             request.headers.get("content-length", "0").isdecimal()
@@ -88,12 +89,26 @@ def application(opened: Opened, token: str) -> Starlette:
                     return too_large
         except ClientDisconnect:
             return _sentence("the file did not come whole", 400)
+        return bytes(data)
+
+    async def item(request: Request) -> Response:
+        """A file that a person gives: the number of its first item, and how many it has."""
+        data = await body(request)
+        if isinstance(data, Response):
+            return data
 
         def add() -> dict[str, int]:
-            first, count = opened.give(request.query_params.get("name", ""), bytes(data))
+            first, count = opened.give(request.query_params.get("name", ""), data)
             return {"item": first, "count": count}
 
         return await answered(add)
+
+    async def changed(request: Request) -> Response:
+        """Numbers of an item that a person changes: the number of the item that it becomes."""
+        data = await body(request)
+        if isinstance(data, Response):
+            return data
+        return await answered(lambda: {"item": change(opened, request.path_params["item"], data)})
 
     async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         response = _refusal(request, token) or await call(request)
@@ -105,6 +120,7 @@ def application(opened: Opened, token: str) -> Starlette:
         routes=[
             Route("/ask/{name}", question),
             Route("/items", item, methods=["POST"]),
+            Route("/items/{item:int}", changed, methods=["POST"]),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ]
     )

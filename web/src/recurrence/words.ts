@@ -10,6 +10,13 @@ export const words = {
   frames: { en: 'The input: {steps} steps of {numbers} numbers', ko: '입력: {steps}단계, 단계마다 수 {numbers}개' },
   rows: { en: 'The image, read row by row: {rows} rows', ko: '한 행씩 읽는 이미지: {rows}행' },
   series: { en: '{name} over {steps} steps', ko: '{steps}단계 동안의 {name}' },
+  change: { en: 'Change values', ko: '값 바꾸기' },
+  draw: {
+    en: 'Draw a line anew, or write a number for this step; everything is computed again.',
+    ko: '선을 다시 그리거나 이 단계의 숫자를 쓰면 모두 다시 계산합니다.',
+  },
+  undo: { en: 'Back to the input as it was', ko: '원래 입력으로' },
+  valueAt: { en: '{name} at step {step}', ko: '{step}단계의 {name}' },
   columns: { en: 'All {count} columns', ko: '열 {count}개 모두' },
   play: { en: 'Play', ko: '재생' },
   pause: { en: 'Pause', ko: '멈춤' },

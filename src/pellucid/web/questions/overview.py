@@ -61,6 +61,7 @@ class Input(Question):
             "values": numbers(x) if few else None,
             "own": numbers(item.own) if few else None,
             "tile": tile(x),
+            "origin": item.origin,
         }
 
 
