@@ -39,6 +39,11 @@ def sentence(opened: Opened, states: dict[str, str], targets: dict[str, int]) ->
     return re.compile(f"The gradient falls to 1 % {', '.join(parts)}")
 
 
+def output(value: float) -> re.Pattern[str]:
+    """The drawing's button of the new state, with its number."""
+    return re.compile(f"^h ?t: {value:.2f}$".replace("-", "−"))
+
+
 MEMORY = {"rnn": "h", "lstm": "c", "gru": "h", "leaky": "h"}
 
 
@@ -74,7 +79,7 @@ def test_one_cursor_moves_time_in_all(four: Opened, visit: Open) -> None:
         expect(side.locator("li").first).to_contain_text(f"{value:.2f}".replace("-", "−"))
         h = four.seen(name, 0).seen["layer.l0.h"].values[5, 0]
         drawing = side.get_by_role("group", name=re.compile("One time step of the"))
-        expect(drawing.get_by_role("button", name=f"ht: {float(h.abs().mean()):.2f}").first).to_be_visible()
+        expect(drawing.get_by_role("button", name=output(float(h.abs().mean()))).first).to_be_visible()
 
 
 def test_the_output_is_chosen_for_all(four: Opened, visit: Open) -> None:
@@ -119,7 +124,7 @@ def test_a_unit_of_one_network(four: Opened, visit: Open) -> None:
     memory.click(position={"x": box["width"] * 7.5 / 24, "y": box["height"] * 4.5 / 6})
     expect(side.get_by_text("unit 4")).to_be_visible()
     h = float(four.seen("gru", 0).seen["layer.l0.h"].values[7, 0, 4])
-    expect(side.get_by_role("button", name=f"ht: {h:.2f}".replace("-", "−")).first).to_be_visible()
+    expect(side.get_by_role("button", name=output(h)).first).to_be_visible()
     assert "unit.gru=4" in page.url
     side.get_by_role("button", name="All units again").click()
     expect(side.get_by_text("unit 4")).to_have_count(0)
@@ -181,7 +186,7 @@ def test_a_layer_of_several(stepwise: Opened, visit: Open) -> None:
     expect(layer).to_have_value("layer.l1")
     layer.select_option("layer.l0")
     h = stepwise.seen("lstm2", 0).seen["layer.l0.h"].values[11, 0]
-    expect(side.get_by_role("button", name=f"ht: {float(h.abs().mean()):.2f}").first).to_be_visible()
+    expect(side.get_by_role("button", name=output(float(h.abs().mean()))).first).to_be_visible()
     assert "layer.lstm2=layer.l0" in page.url
 
 

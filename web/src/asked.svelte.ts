@@ -5,29 +5,20 @@ import type { Parameters, Source } from './source';
 export class Asked<T> {
   private state = $state.raw<{ value: T; about: Parameters } | null>(null);
   failure = $state('');
-  private sent = 0;
-  private shown = 0;
 
   /** What is asked follows whatever `question` reads; null asks nothing. */
   constructor(source: () => Source, question: () => [string, Parameters] | null) {
+    const ask = inTurn(async (asked: [string, Parameters]) => {
+      try {
+        this.state = { value: await source().ask<T>(...asked), about: asked[1] };
+        this.failure = '';
+      } catch (error) {
+        this.failure = (error as Error).message;
+      }
+    });
     $effect(() => {
       const asked = question();
-      if (!asked) return;
-      const number = ++this.sent;
-      // Answers may overtake each other: an older one than that which is shown says nothing new.
-      const isNewer = (): boolean => number > this.shown && (this.shown = number) === number;
-      source()
-        .ask<T>(...asked)
-        .then(
-          (value) => {
-            if (!isNewer()) return;
-            this.state = { value, about: asked[1] };
-            this.failure = '';
-          },
-          (error: Error) => {
-            if (isNewer()) this.failure = error.message;
-          },
-        );
+      if (asked) ask(asked);
     });
   }
 
@@ -39,4 +30,23 @@ export class Asked<T> {
   get about(): Parameters | null {
     return this.state?.about ?? null;
   }
+}
+
+/** One question at a time: of those that come while it is answered the last waits, and the others are passed over. */
+export function inTurn<Q>(answer: (question: Q) => Promise<void>): (question: Q) => void {
+  let answering = false;
+  let waiting: { question: Q } | null = null;
+  return function ask(question: Q): void {
+    if (answering) {
+      waiting = { question };
+      return;
+    }
+    answering = true;
+    void answer(question).finally(() => {
+      const next = waiting;
+      answering = false;
+      waiting = null;
+      if (next) ask(next.question);
+    });
+  };
 }
