@@ -17,7 +17,7 @@ from pellucid.web.questions.guide import asked
 def write(folder: Path) -> int:
     """Write the stored guide; how many bytes it has."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = stored.beside(stored.record(of_nothing(), asked()), "view=guide")
+    page = stored.beside(stored.record(of_nothing(), asked(of_nothing())), "view=guide")
     (folder / "index.html").write_text(page, encoding="utf-8")
     for name in ("app.js", "app.css"):
         shutil.copyfile(stored.PAGE / name, folder / name)

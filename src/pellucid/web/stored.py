@@ -25,6 +25,13 @@ PAGE = Path(__file__).parent / "page"
 ROOT = '<div id="app"></div>'
 SCRIPT = '<script defer src="./app.js"></script>'
 STYLE = '<link rel="stylesheet" href="./app.css">'
+# Of a page in one text the script is compressed, too, and started by this one; a policy names the hashes of both.
+START = """(async () => {
+  const packed = Uint8Array.from(atob(document.getElementById('pellucid-app').textContent), (c) => c.charCodeAt(0));
+  const script = document.createElement('script');
+  script.textContent = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'))).text();
+  document.body.append(script);
+})();"""
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,11 @@ class Whole:
 
     Attributes:
         html: the page.
-        hash: of its script, as a content security policy names it.
+        hashes: of its scripts, as a content security policy names them.
     """
 
     html: str
-    hash: str
+    hashes: tuple[str, ...]
 
 
 def record(opened: Opened, asked: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Answer]:
@@ -62,15 +69,24 @@ def beside(answers: dict[str, Answer], at: str = "") -> str:
         at: where the page opens, as its address would say it: ``"view=guide&page=lstm"``.
     """
     text = (PAGE / "index.html").read_text(encoding="utf-8")
-    packed = gzip.compress(json.dumps(answers, separators=(",", ":")).encode(), mtime=0)
-    kept = f'<script type="application/gzip" id="pellucid-answers">{base64.b64encode(packed).decode()}</script>'
+    kept = _packed("pellucid-answers", json.dumps(answers, separators=(",", ":")))
     return text.replace(ROOT, f'<div id="app" data-at="{escape(at)}"></div>{kept}')
 
 
 def whole(answers: dict[str, Answer], at: str = "") -> Whole:
     """The page with its script and its style in it; the arguments are those of :func:`beside`."""
-    script = (PAGE / "app.js").read_text(encoding="utf-8").replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    script = (PAGE / "app.js").read_text(encoding="utf-8")
     style = (PAGE / "app.css").read_text(encoding="utf-8").replace("</style", "<\\/style")
     html = beside(answers, at).replace(SCRIPT, "").replace(STYLE, f"<style>{style}</style>")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return Whole(html.replace("</body>", f"<script>{script}</script></body>"), f"sha256-{digest}")
+    end = f"{_packed('pellucid-app', script)}<script>{START}</script></body>"
+    return Whole(html.replace("</body>", end), (_hash(START), _hash(script)))
+
+
+def _packed(name: str, text: str) -> str:
+    """A script element that no browser runs, with a text compressed and in base64."""
+    packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return f'<script type="application/gzip" id="{name}">{packed}</script>'
+
+
+def _hash(script: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

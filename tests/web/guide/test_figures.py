@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ArgumentError
+from pellucid.trace import trace
 from pellucid.web.model import of_nothing
 from pellucid.web.opened import Item, Opened
 from pellucid.web.questions import QUESTIONS, ask
@@ -47,8 +49,8 @@ def sigmoid(value: float) -> float:
 
 def test_every_setting_has_an_answer_of_a_question_that_is_known() -> None:
     """Each is asked once, and no page names a question that the page cannot ask."""
-    questions = list(asked())
-    assert {name for name, _ in questions} == {name for name in QUESTIONS if name.startswith("guide")}
+    questions = list(asked(of_nothing()))
+    assert {name for name, _ in questions} == {name for name in QUESTIONS if name.startswith("guide")} - {"guide-yours"}
     assert len({json.dumps(q, sort_keys=True) for q in questions}) == len(questions)
 
 
@@ -140,7 +142,7 @@ def test_stride(kernel: int, stride: int, padding: int) -> None:
 
 def test_size_follows_torch() -> None:
     """Every setting of the figure has the size that torch's layer has; where torch refuses it is below 1."""
-    for name, p in asked("size"):
+    for name, p in asked(of_nothing(), "size"):
         if name != "guide-size":
             continue
         found = answer("size", **p)
@@ -317,3 +319,30 @@ def test_what_was_measured_is_what_the_claims_found() -> None:
         for line in panel["lines"]
     ]
     assert [[line["label"], line["points"]] for line in found["lines"]] == expected
+
+
+def test_what_open_networks_make_of_an_item(reader: Opened) -> None:
+    """The gradient of the network's own answer by steps back, as a share of the last step's; its maps as they were seen."""
+    found = ask(reader, "guide-yours", {"item": 1})
+    (network,) = found["networks"]
+    model, x = reader.networks[0].model, reader.item(1).args[0]
+    with trace(model) as seen:
+        model(x).max().backward()
+    norms = seen["lstm.l0.h"].grad.flip(0).norm(dim=-1)[:, 0]  # type: ignore[union-attr]
+    torch.testing.assert_close(tensor(network["reach"]["norms"]), (norms / norms[0]).double(), rtol=1e-3, atol=1e-9)
+    assert [stage["kind"] for stage in network["maps"]] == ["convolution", "activation", "pooling"]
+    first, pooled = network["maps"][0]["tile"], network["maps"][2]["tile"]
+    assert (first["shape"], pooled["shape"]) == ([4, 8, 8], [4, 4, 4])
+    shown = torch.frombuffer(bytearray(b64decode(pooled["bytes"])), dtype=torch.uint8).view(4, 4, 4) / 255
+    low, high = pooled["low"], pooled["high"]
+    torch.testing.assert_close(
+        shown * (high - low) + low, seen["block.pool"].values[0].detach(), rtol=0, atol=(high - low) / 255
+    )
+
+
+def test_a_page_on_open_networks_comes_by_its_name() -> None:
+    """With as many items as are open, at most four."""
+    assert all(page["name"] != "yours" for page in ask(of_nothing(), "guide", {"pages": ""})["pages"])
+    opened = Opened("own", "image", [], [Item(str(k), torch.rand(1, 8, 8), ()) for k in range(9)])
+    (page,) = ask(opened, "guide", {"pages": "yours"})["pages"]
+    assert page["figures"]["guide-yours"][0]["values"] == [0, 1, 2, 3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import re
 from html import unescape
@@ -18,15 +19,23 @@ from pellucid.lab.results import Comparison
 
 
 @pytest.fixture(scope="module")
-def compared() -> Comparison:
-    found = finished.run("images", ("cnn", "lstm")).found
-    return found.model_copy(update={"title": "</script><script>document.title='taken'</script>"})
+def run() -> finished.Finished:
+    return finished.run("images", ("cnn", "lstm"))
 
 
-def test_figures_move_offline_in_the_report(compared: Comparison, browser: Browser, tmp_path: Path) -> None:
-    """The frame has the pages on the CNN and the LSTM, whose controls work; a title cannot run, and nothing is loaded."""
+@pytest.fixture(scope="module")
+def compared(run: finished.Finished) -> Comparison:
+    return run.found.model_copy(update={"title": "</script><script>document.title='taken'</script>"})
+
+
+def test_figures_move_offline_in_the_report(
+    run: finished.Finished, compared: Comparison, browser: Browser, tmp_path: Path
+) -> None:
+    """The frame has the pages on the CNN and the LSTM, whose controls work, and one on the run's own networks; a title cannot
+    run, and nothing is loaded.
+    """
     file = tmp_path / "report.html"
-    file.write_text(render(compared), encoding="utf-8")
+    file.write_text(render(compared, run.folder), encoding="utf-8")
     page = browser.new_context(locale="en-GB", offline=True).new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -34,37 +43,56 @@ def test_figures_move_offline_in_the_report(compared: Comparison, browser: Brows
     page.goto(file.as_uri())
     page.get_by_text("Figures to move").click()
     frame = page.frame_locator("iframe")
-    expect(frame.get_by_role("listitem")).to_have_count(8)
+    expect(frame.get_by_role("listitem")).to_have_count(9)
     frame.get_by_role("button", name="The LSTM").click()
     before = frame.locator(".equation output").inner_text()
     frame.get_by_label("forget gate’s bias").press("Home")
     frame.get_by_role("application").focus()
     page.keyboard.press("End")
     expect(frame.locator(".equation output")).not_to_have_text(before)
+    frame.get_by_role("button", name="All pages").click()
+    frame.get_by_role("button", name="Your networks").click()
+    expect(frame.get_by_role("slider", name="test item")).to_have_attribute("max", "3")
+    for item in (2, 3, 4):
+        frame.get_by_role("slider", name="test item").press("ArrowRight")
+        expect(frame.get_by_text(f"test item {item}", exact=False).first).to_be_visible()
+        expect(frame.locator("polyline")).to_have_count(1)
+        expect(frame.get_by_role("img", name="map 1")).not_to_have_count(0)
+        expect(frame.get_by_role("alert")).to_have_count(0)
     frame.get_by_role("button", name="한국어").click()
-    expect(frame.get_by_role("heading", level=2)).to_have_text("LSTM")
+    expect(frame.get_by_role("heading", level=2)).to_have_text("내 데이터를 보는 내 신경망")
     assert page.title() != "taken"
     assert problems == []
 
 
-def test_only_the_pages_own_script_may_run(compared: Comparison) -> None:
-    """The report's policy names the hash of the script in the frame, and nothing else that is a script."""
+def test_only_the_pages_own_scripts_may_run(compared: Comparison) -> None:
+    """The report's policy names the hashes of the frame's two scripts, and nothing else that is a script."""
     page = render(compared)
     (allowed,) = re.findall(r"script-src ([^\"]*)", unescape(page.split("<style>")[0]))
     (frame,) = re.findall(r'srcdoc="([^"]*)"', page)
-    (script,) = re.findall(r"<script>(.*?)</script>", unescape(frame), re.DOTALL)
-    assert allowed == f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+    scripts = re.findall(r"<script>(.*?)</script>", unescape(frame), re.DOTALL)
+    (packed,) = re.findall(r'id="pellucid-app">([^<]*)<', unescape(frame))
+    scripts.append(gzip.decompress(base64.b64decode(packed)).decode())
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert allowed == " ".join(f"'sha256-{digest}'" for digest in digests)
     assert page.count("script-src") == 1
-    assert "unsafe-inline'; script" not in page.replace("style-src 'unsafe-inline'; img-src", "")
+
+
+def test_a_run_that_cannot_be_opened_costs_no_report(compared: Comparison, tmp_path: Path) -> None:
+    """The page on its networks is left out, and all others are there."""
+    page = render(compared, tmp_path)
+    assert "pages=convolution" in page
+    assert "yours" not in page.split("pages=")[1][:200]
 
 
 def test_the_pages_are_those_of_what_was_compared(compared: Comparison) -> None:
     """Of an LSTM alone none on convolution or on comparing; the figures stay below half a megabyte."""
     (lstm,) = (c for c in compared.candidates if c.name == "lstm")
     assert (
-        "view=guide&amp;pages=gradient,lstm" in figures.figures(compared.model_copy(update={"candidates": [lstm]})).html
+        "view=guide&amp;pages=gradient,lstm"
+        in figures.figures(compared.model_copy(update={"candidates": [lstm]}), None).html
     )
     own = lstm.model_copy(update={"name": "leaky"})
-    several = figures.figures(compared.model_copy(update={"candidates": [lstm, own]}))
+    several = figures.figures(compared.model_copy(update={"candidates": [lstm, own]}), None)
     assert "pages=rnn,gradient,lstm,comparison" in several.html
-    assert len(figures.framed(figures.figures(compared))) < 500_000
+    assert len(figures.framed(figures.figures(compared, None))) < 500_000

@@ -1,5 +1,8 @@
 // The answers of the guide's questions; src/pellucid/web/questions/guide says what each number is.
 
+import type { Input } from '../answers';
+import type { Tile } from '../tile';
+
 export type Value = string | number;
 
 export interface Control {
@@ -75,6 +78,16 @@ export type Unit = Record<string, number[]> & { half_life: number };
 
 export interface Beside {
   networks: { name: string; parameters: number; macs: number; reach: number[] }[];
+}
+
+export interface Yours {
+  input: Input;
+  networks: {
+    name: string;
+    label: string;
+    maps: { kind: string; name: string; tile: Tile }[]; // (N, H, W), or (N, L) of a sequence
+    reach: { norms: number[]; every: number; fades: number | null } | null;
+  }[];
 }
 
 export interface Measured {

@@ -13,6 +13,7 @@ import Size from './figures/Size.svelte';
 import Stride from './figures/Stride.svelte';
 import Unrolled from './figures/Unrolled.svelte';
 import Vanishing from './figures/Vanishing.svelte';
+import Yours from './figures/Yours.svelte';
 
 export const FIGURES: Record<string, Component<{ controls: Control[]; page: string }>> = {
   'guide-filter': Filtering,
@@ -27,4 +28,5 @@ export const FIGURES: Record<string, Component<{ controls: Control[]; page: stri
   'guide-gru': Gates,
   'guide-beside': Beside,
   'guide-measured': Measured,
+  'guide-yours': Yours,
 };

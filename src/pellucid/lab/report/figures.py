@@ -1,23 +1,39 @@
-"""Figures that explain the compared networks: the guide's pages on them, stored in the report with all of their answers."""
+"""Figures that explain the compared networks, stored in the report with all of their answers: the guide's pages on them, and
+what they make of a few test items.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from markupsafe import Markup
 
 from pellucid.lab.results import Candidate, Comparison
 from pellucid.web.model import of_nothing
+from pellucid.web.questions import Answer
 from pellucid.web.questions.guide import asked
+from pellucid.web.run import of_run
 from pellucid.web.stored import Whole, record, whole
 
 SPACE = ("convolution", "padding", "stride", "size", "max-pooling", "average-pooling")
 TIME = {"rnn": ("rnn", "gradient"), "lstm": ("gradient", "lstm"), "gru": ("gradient", "gru")}
 
 
-def figures(comparison: Comparison) -> Whole:
-    """The page that stands in the report's frame, and its script's hash for the report's content policy."""
-    return _page(",".join(_pages(comparison.candidates)))
+def figures(comparison: Comparison, folder: Path | None) -> Whole:
+    """The page that stands in the report's frame, and its scripts' hashes for the report's content policy.
+
+    Args:
+        comparison: what was compared.
+        folder: of the run, whose networks are looked into; None where there is none.
+    """
+    pages = _pages(comparison.candidates)
+    answers = _explained(tuple(pages))
+    with_own = ["yours", *pages]
+    if folder is not None and (own := _own(folder, ",".join(with_own))):
+        answers, pages = own | answers, with_own  # the frame's own answer is the guide's, which has no networks to open
+    return whole(answers, f"view=guide&pages={','.join(pages)}")
 
 
 def framed(page: Whole) -> Markup:
@@ -26,8 +42,18 @@ def framed(page: Whole) -> Markup:
 
 
 @cache
-def _page(pages: str) -> Whole:
-    return whole(record(of_nothing(), asked(pages)), f"view=guide&pages={pages}")
+def _explained(pages: Sequence[str]) -> dict[str, Answer]:
+    """The guide's own answers, the same for every run."""
+    return record(of_nothing(), asked(of_nothing(), ",".join(pages)))
+
+
+def _own(folder: Path, pages: str) -> dict[str, Answer]:
+    """What the run's networks make of its test items, and the contents with these pages; nothing where they cannot be opened."""
+    try:
+        opened = of_run(folder)
+        return record(opened, [("guide", {"pages": pages}), *asked(opened, "yours")])
+    except Exception:  # whatever it is: a report is worth more than one of its figures
+        return {}
 
 
 def _pages(candidates: list[Candidate]) -> list[str]:

@@ -16,11 +16,11 @@ from pellucid.lab.runs import write as write_whole
 
 def write(comparison: Comparison, path: Path) -> None:
     """Write the page, whole or not at all; it needs nothing from anywhere and says so in its content policy."""
-    write_whole(path, render(comparison))
+    write_whole(path, render(comparison, path.parent))
 
 
-def render(comparison: Comparison) -> str:
-    """The page as text."""
+def render(comparison: Comparison, folder: Path | None = None) -> str:
+    """The page as text; with the run's folder its networks are looked into."""
     environment = Environment(
         loader=PackageLoader("pellucid.lab.report"),
         autoescape=True,
@@ -28,7 +28,7 @@ def render(comparison: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    explaining = figures(comparison)
+    explaining = figures(comparison, folder)
     colours = {c.name: charts.COLOURS[i % len(charts.COLOURS)] for i, c in enumerate(comparison.candidates)}
     return environment.get_template("report.html.jinja").render(
         c=comparison,

@@ -5,6 +5,7 @@ import type { Value } from '../answers';
 import { written } from '../numbers';
 
 const names = {
+  item: { en: 'test item', ko: '시험 항목' },
   filter: { en: 'filter', ko: '필터' },
   mode: { en: 'padding', ko: '패딩' },
   layers: { en: 'layers', ko: '층 수' },
@@ -60,6 +61,7 @@ export function labelled(name: string): string {
 }
 
 export function called(control: string, value: Value): string {
+  if (control === 'item') return String(Number(value) + 1); // counted from 1 on the page
   if (typeof value === 'number') return written(value, 1);
   if (control === 'start' && value === 'open') return say(settings, 'bias');
   return value in settings ? say(settings, value as keyof typeof settings & string) : value.replaceAll('-', '−').replaceAll(',', ', ');

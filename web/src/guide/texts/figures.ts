@@ -82,6 +82,13 @@ export const figure = {
   fades: { en: 'below 1 % after (steps)', ko: '1 % 아래로 (단계)' },
   reaches: { en: 'gradient left at the first step', ko: '첫 단계에 남은 기울기' },
   never: { en: 'never', ko: '없음' },
+  reach: { en: 'How far back the gradient of the answer reaches', ko: '답의 기울기가 닿는 거리' },
+  fadesAfter: { en: '{label}: below 1 % after {steps} steps', ko: '{label}: {steps}단계 만에 1 % 아래' },
+  fadesNever: { en: '{label}: nowhere below 1 %', ko: '{label}: 1 % 아래로 내려가지 않음' },
+  convolution: { en: '{label}: convolution', ko: '{label}: 합성곱' },
+  activation: { en: '{label}: activation', ko: '{label}: 활성화' },
+  pooling: { en: '{label}: pooling', ko: '{label}: 풀링' },
+  filterNumber: { en: 'map {number}', ko: '특징 맵 {number}' },
   measured: { en: 'Trained: the adding problem', ko: '학습 결과: 덧셈 문제' },
   steps: { en: '{steps} steps', ko: '{steps}단계' },
   measuredHow: {

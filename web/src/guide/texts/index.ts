@@ -12,6 +12,7 @@ import type { Text } from './page';
 import { rnn } from './rnn';
 import { size } from './size';
 import { stride } from './stride';
+import { yours } from './yours';
 
 export const PAGES: Record<string, Text> = {
   convolution,
@@ -25,4 +26,5 @@ export const PAGES: Record<string, Text> = {
   lstm,
   gru,
   comparison,
+  yours,
 };

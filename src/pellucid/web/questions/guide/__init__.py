@@ -12,6 +12,7 @@ from pellucid.web.questions.guide.pooling import Pooling
 from pellucid.web.questions.guide.sliding import Filtering, Padding, Stride
 from pellucid.web.questions.guide.unrolled import Unrolled
 from pellucid.web.questions.guide.vanishing import Vanishing
+from pellucid.web.questions.guide.yours import Yours
 from pellucid.web.questions.question import Question
 
 FIGURES: dict[str, type[Question]] = {
@@ -28,6 +29,7 @@ FIGURES: dict[str, type[Question]] = {
     "guide-gru": Renewing,
     "guide-beside": Beside,
     "guide-measured": Measured,
+    "guide-yours": Yours,
 }
 
 __all__ = ["FIGURES", "asked"]
