@@ -269,7 +269,7 @@ def test_very_few_windows_tell_nothing_apart(tmp_path: Path) -> None:
 def test_small_figures_keep_their_digits() -> None:
     interval = Interval(value=2.346e-7, low=2.1e-7, high=2.6e-7)
     assert words.figure(interval) == "2.35e−07"
-    assert words.figure(Interval(value=0.9997885, low=0.9997870, high=0.9997900)) == "0.999789"
+    assert words.figure(Interval(value=0.9997887, low=0.9997870, high=0.9997900)) == "0.999789"
     assert words.span(Interval(value=1.2, low=0.004, high=2.4), signed=True) == "0.004 to 2.400"
     assert words.span(Interval(value=0, low=-1.5, high=1.5)) == "−1.5 to 1.5"
 
