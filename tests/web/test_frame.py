@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 from tests.web.conftest import Open
 
 from pellucid.web.opened import Opened
@@ -30,12 +30,14 @@ def test_the_address_leads_back(reader: Opened, visit: Open) -> None:
     expect(page.get_by_role("button", name="Convolution")).to_have_attribute("aria-pressed", "true")
 
 
-def test_without_the_token_nothing_is_shown(reader: Opened, visit: Open) -> None:
-    """The page says why in a sentence."""
-    page = visit(reader)
-    page.goto(page.url.split("#")[0])
-    page.reload()
+def test_without_the_token_nothing_is_shown(reader: Opened, visit: Open, browser: Browser) -> None:
+    """In a browser that never had the address with it; the page says why in a sentence."""
+    address = visit(reader).url.split("#")[0]
+    context = browser.new_context(locale="en-GB")
+    page = context.new_page()
+    page.goto(address)
     expect(page.get_by_role("alert")).to_contain_text("token is missing or wrong")
+    context.close()
 
 
 def test_korean(reader: Opened, visit: Open) -> None:
