@@ -15,7 +15,7 @@ from pellucid import inside, nn, trace
 from pellucid.errors import ArgumentError
 from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
-from pellucid.web.questions import ask, forced
+from pellucid.web.questions import ask, forced, unit
 
 LAYER = "layer.l0"
 NETWORKS = ["rnn", "lstm", "gru", "leaky"]
@@ -244,3 +244,12 @@ def test_pictures_of_a_long_item_are_means_over_windows(four: Opened, monkeypatc
     assert (found["window"], found["after"]["shape"], len(found["norms"])) == (4, [6, 6], 24)
     expected = picture(whole["after"]).unflatten(1, (6, 4)).mean(2)
     torch.testing.assert_close(picture(found["after"]), expected, rtol=0, atol=2 * found["after"]["high"] * BYTE)
+
+
+def test_a_memory_that_follows_late_is_said_to(four: Opened) -> None:
+    """What repeats the second column three steps later goes with that column, three steps late."""
+    x = torch.randn(40, 2, generator=torch.Generator().manual_seed(3))
+    own = torch.cat([torch.zeros(3), x[:-3, 1]])
+    best = unit._channels(four, x, own)[0]
+    assert (best["channel"], best["lag"]) == (1, 3)
+    assert best["r"] == pytest.approx(1.0)
