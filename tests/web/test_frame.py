@@ -33,6 +33,7 @@ def test_the_address_leads_back(reader: Opened, visit: Open) -> None:
 def test_without_the_token_nothing_is_shown(reader: Opened, visit: Open) -> None:
     """The page says why in a sentence."""
     page = visit(reader)
+    page.evaluate("localStorage.clear()")  # which keeps it
     page.goto(page.url.split("#")[0])
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("token is missing or wrong")
