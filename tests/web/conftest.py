@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from torch import nn as torch_nn
 
 from pellucid import nn
@@ -109,6 +109,9 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("PELLUCID_NEEDS_BROWSER"):
             pytest.fail("there is no Chromium here; install the system's package, or name one with PELLUCID_CHROMIUM")
         pytest.skip("there is no Chromium here; install the system's package, or name one with PELLUCID_CHROMIUM")
+    expect.set_options(
+        timeout=30_000
+    )  # milliseconds; a busy machine starts pages slowly, and only a failure waits so long
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
