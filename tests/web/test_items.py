@@ -54,18 +54,20 @@ def test_the_answer_stands_beside_the_right_one(visit: Open) -> None:
         expect(page.get_by_text(f"The right answer is {right['name']}")).to_be_visible()
 
 
-def test_what_is_chosen_inside_an_input_is_not_carried_over(visit: Open) -> None:
-    page = visit(run_of("images"), "view=convolution&row=3&column=2&item=0")
+def test_a_position_is_carried_over_to_another_input_and_a_step_is_not(visit: Open) -> None:
+    """The same place of two images is worth comparing; the same step of two sequences says nothing."""
+    page = visit(run_of("images"), "view=convolution&row=3&column=2&item=0&step=4")
     page.get_by_role("button", name="Next input").click()
     expect(page.get_by_role("combobox", name="Input")).to_have_value("1")
-    assert "row" not in page.url
+    assert "row=3&column=2" in page.url
+    assert "step" not in page.url
 
 
 def test_a_forecast_is_told_in_numbers(visit: Open) -> None:
     opened = run_of("series")
     page = visit(opened, "view=recurrence&network=gru&item=1")
     answer = told(opened, "gru", 1)
-    section = page.get_by_role("region", name="GRU")
+    section = page.get_by_role("region", name="GRU", exact=True)
     middle = answer["quantiles"].index(0.5)  # type: ignore[attr-defined]
     first = answer["values"][0][middle]  # type: ignore[index]
     expect(section).to_contain_text(f"GRU expects {float(f'{first:.4g}'):g} next")
@@ -81,7 +83,7 @@ def test_the_next_token_follows_the_step(visit: Open) -> None:
     page = visit(opened, "view=recurrence&network=gru&item=0&step=4")
     answer = told(opened, "gru", 0, step=4)
     name = answer["best"][0]["name"].replace(" ", "␣")  # type: ignore[index]
-    expect(page.get_by_role("region", name="GRU")).to_contain_text(f"After step 5 GRU expects {name}")
+    expect(page.get_by_role("region", name="GRU", exact=True)).to_contain_text(f"After step 5 GRU expects {name}")
 
 
 def test_a_text_is_typed(visit: Open) -> None:
@@ -94,7 +96,7 @@ def test_a_text_is_typed(visit: Open) -> None:
     expect(page.get_by_role("combobox", name="Input")).to_have_value(str(before))
     expect(page.get_by_role("combobox", name="Input").locator("option:checked")).to_have_text("typed: 정말 좋아요 good")
     best = told(opened, "gru", before)["best"][0]["name"]  # type: ignore[index]
-    expect(page.get_by_role("region", name="GRU")).to_contain_text(f"GRU says {best}")
+    expect(page.get_by_role("region", name="GRU", exact=True)).to_contain_text(f"GRU says {best}")
 
 
 def draw(page: Page) -> None:
@@ -159,7 +161,7 @@ def drop(page: Page, name: str, content: bytes) -> None:
 @pytest.mark.parametrize("kind", ["images", "series", "text"])
 def test_nothing_is_wider_than_a_phone(kind: str, visit: Open) -> None:
     page = visit(run_of(kind), "view=recurrence&network=gru", width=390)
-    expect(page.get_by_role("region", name="GRU")).to_contain_text("GRU")
+    expect(page.get_by_role("region", name="GRU", exact=True)).to_contain_text("GRU")
     assert page.evaluate("document.querySelector('.items').scrollWidth") <= 390
     for button in page.locator(".items button").all():
         box = button.bounding_box()
