@@ -219,11 +219,9 @@ def run(case: Case, data: Path, runs: Path, workers: int) -> dict[str, Any]:
         source = Path(folder) / case.made if case.made else data / case.file
         case.prepared(data / case.file, source)
         found = compare(source, case.networks, out=runs / _plain(case.name), workers=workers, **case.options)
-    return {
-        "name": case.name,
-        "seconds": time.perf_counter() - started,
-        "comparison": json.loads(found.model_dump_json(exclude={"candidates": {"__all__": _DRAWN}})),
-    }
+    kept = json.loads(found.model_dump_json(exclude={"candidates": {"__all__": _DRAWN}}))
+    kept["source"] = case.made or case.file  # where it lay says nothing elsewhere
+    return {"name": case.name, "seconds": time.perf_counter() - started, "comparison": kept}
 
 
 def page(rows: list[dict[str, Any]]) -> str:
@@ -268,7 +266,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         "",
         "The adding problem's published figures are squared errors, here their roots: always saying the mean gives 0.41. Its",
         "published sequences are longer and made anew for each step of training; here 7,000 are all there are. At 100 steps only the",
-        "LSTM and the GRU were run, and 200 is a case that was not.",
+        "LSTM and the GRU were run (for how long is read off the run's files), and 200 is a case that was not.",
         "",
         "Sequential MNIST has 784 steps a digit, and an epoch of 7,000 of them took two busy cores 60 to 100 seconds for each network:",
         "four epochs are where learning begins, and the published figures are of many more on 60,000 digits. Sequential and permuted",
