@@ -44,3 +44,9 @@ export function colour(scale: Scale, dark: boolean, value: number, low: number, 
   const stops = scale === 'sequence' ? CIVIDIS : scale === 'grey' ? GREY : AROUND[dark ? 'dark' : 'light'];
   return `rgb(${mixed(stops, high > low ? (value - low) / (high - low) : 0.5).join(' ')})`;
 }
+
+/** Black or white, whichever can be read on a colour `rgb(r g b)`. */
+export function ink(fill: string): string {
+  const [r = 0, g = 0, b = 0] = (fill.match(/\d+/g) ?? []).map(Number);
+  return 0.299 * r + 0.587 * g + 0.114 * b > 140 ? '#14202a' : '#ffffff';
+}

@@ -1,8 +1,9 @@
 // Numbers as they are read: a true minus sign, and no more digits than are worth reading.
 
+import { minus } from '../numbers';
+
 export function written(value: number, digits = 2): string {
-  const text = Number.isInteger(value) ? String(value) : value.toFixed(digits);
-  return (Number(text) === 0 ? text.replace('-', '') : text).replace('-', '−');
+  return minus(Number.isInteger(value) ? String(value) : value.toFixed(digits));
 }
 
 /** With so many significant digits, or as a power of ten where it is very small or very large. */
