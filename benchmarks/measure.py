@@ -41,7 +41,7 @@ def alternate(calls: Mapping[str, Callable[[], object]], *, seconds: float = 0.3
                 taken[name].append(_seconds(call))
                 if time.perf_counter() - turn > TURN:
                     break
-    return {name: _timing(t) for name, t in taken.items()}
+    return {name: timing(t) for name, t in taken.items()}
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -60,6 +60,7 @@ def many(call: Callable[[], object], count: int) -> Callable[[], object]:
     return run
 
 
-def _timing(taken: list[float]) -> Timing:
+def timing(taken: list[float]) -> Timing:
+    """Of seconds of single calls, at least two."""
     low, median, high = statistics.quantiles(taken, n=4, method="inclusive")
     return Timing(median, low, high, len(taken))

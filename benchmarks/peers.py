@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.nn import Recurrent
+
 Step = Callable[..., tuple[Tensor, ...]]
 
 
@@ -59,19 +61,37 @@ def ctrnn(p: dict[str, Tensor], x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
     return ((1 - alpha) * h + alpha * torch.relu(x + F.linear(h, p["weight_hh_l0"], p["bias_hh_l0"])),)
 
 
+def slstm(heads: int) -> Step:
+    """The LSTM with exponential gates (Beck et al. 2024), its recurrent weights in blocks by heads."""
+
+    def step(p: dict[str, Tensor], x: Tensor, h: Tensor, c: Tensor, n: Tensor, m: Tensor) -> tuple[Tensor, ...]:
+        size = h.shape[-1] // heads
+        blocks = p["weight_hh_l0"].view(4, heads, size, size)
+        recurrent = torch.einsum("ghrc,bhc->bghr", blocks, h.view(-1, heads, size)).flatten(1)
+        i, f, z, o = (x + recurrent + p["bias_hh_l0"]).chunk(4, -1)
+        kept = F.logsigmoid(f) + m
+        m = torch.maximum(kept, i)
+        write, keep = torch.exp(i - m), torch.exp(kept - m)
+        c, n = keep * c + write * torch.tanh(z), keep * n + write
+        return torch.sigmoid(o) * c / n, c, n, m
+
+    return step
+
+
 class Loop(torch.nn.Module):
     """A cell as a loop over time; the projection of the input is one product for all steps."""
 
-    def __init__(self, layer: torch.nn.Module, step: Step, states: int) -> None:
+    def __init__(self, layer: Recurrent, step: Step) -> None:
         super().__init__()
         self.p = torch.nn.ParameterDict(dict(layer.named_parameters()))
-        self.step, self.states, self.hidden_size = step, states, layer.hidden_size
+        self.step, self.hidden_size = step, layer.hidden_size
+        self.initial = [state.initial for state in layer.cell.states.values()]
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(T, B, I) to (T, B, H) and the last states."""
-        p = dict(self.p)
+        p = dict(self.p.items())
         projected = F.linear(x, p["weight_ih_l0"], p["bias_ih_l0"])
-        state = tuple(x.new_zeros(x.shape[1], self.hidden_size) for _ in range(self.states))
+        state = tuple(x.new_full((x.shape[1], self.hidden_size), initial) for initial in self.initial)
         outputs = []
         for each in projected.unbind(0):
             state = self.step(p, each, *state)

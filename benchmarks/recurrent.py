@@ -44,11 +44,11 @@ GRID = [
     (100, 32, 300, 300),
 ]
 GATES = {"RNN": 1, "GRU": 3, "GRU reset before": 3, "LSTM": 4, "LSTM peepholes": 4, "LSTM layer norm": 4, "CTRNN": 1}
-OF_ONES_OWN: dict[str, tuple[Callable[..., Any], peers.Step, int]] = {
-    "GRU reset before": (lambda i, h: nn.GRU(i, h, reset_before=True), peers.gru_reset_before, 1),
-    "LSTM peepholes": (lambda i, h: nn.LSTM(i, h, peepholes=True), peers.peephole_lstm, 2),
-    "LSTM layer norm": (lambda i, h: nn.LSTM(i, h, layer_norm=True), peers.layer_norm_lstm, 2),
-    "CTRNN": (lambda i, h: nn.Recurrent(cells.CTRNN(), i, h), peers.ctrnn, 1),
+OF_ONES_OWN: dict[str, tuple[Callable[..., Any], peers.Step]] = {
+    "GRU reset before": (lambda i, h: nn.GRU(i, h, reset_before=True), peers.gru_reset_before),
+    "LSTM peepholes": (lambda i, h: nn.LSTM(i, h, peepholes=True), peers.peephole_lstm),
+    "LSTM layer norm": (lambda i, h: nn.LSTM(i, h, layer_norm=True), peers.layer_norm_lstm),
+    "CTRNN": (lambda i, h: nn.Recurrent(cells.CTRNN(), i, h), peers.ctrnn),
 }
 
 
@@ -89,14 +89,14 @@ def against_torch(cell: str, size: tuple[int, ...], mode: str, threads: int) -> 
 def against_loops(cell: str, size: tuple[int, ...], mode: str, threads: int) -> dict[str, Any]:
     """A cell that torch has not."""
     steps, batch, inputs, hidden = size
-    make, step, states = OF_ONES_OWN[cell]
+    make, step = OF_ONES_OWN[cell]
     ours = make(inputs, hidden)
-    loop = peers.Loop(ours, step, states)
+    loop = peers.Loop(ours, step)
     layers: dict[str, Any] = {"pellucid": ours, "loop": loop}
     if (steps, batch, inputs, hidden) in GRID[
         :4
     ]:  # it compiles for half a minute, and is a loop in Python all the same
-        layers["compiled loop"] = peers.Loop(ours, torch.compile(step), states)
+        layers["compiled loop"] = peers.Loop(ours, torch.compile(step))
     x = torch.randn(steps, batch, inputs)
     agree(layers, x)
     return times(both(layers, x, mode))
