@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -39,15 +40,15 @@ def measure(case: Case, sides: Sides, mode: str, device: torch.device) -> Row:
     first, errors, failed = {}, {}, {}
     for name, side in sides.timed.items():
         try:
-            call = side.call(mode)
-            found, first[name] = once(call, device)
+            call, made = once(partial(side.call, mode), device)
+            found, ran = once(call, device)
         except Exception as error:
             if name == "pellucid":
                 raise
             failed[name] = sentence(error)
             finished(device)
             continue
-        calls[name] = call
+        calls[name], first[name] = call, made + ran
         if truth is not None and side.alike:
             errors[name] = {n: relative_error(f, t) for n, f, t in zip(RESULTS, found, truth, strict=False)}
     row: Row = {
