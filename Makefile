@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check page check-page guide bench-recurrent bench-convolution sanitize fuzz cross clean
+.PHONY: demo test check page check-page guide bench-recurrent bench-convolution bench-gpu sanitize fuzz cross clean
 
 demo: $(VENV)/ready
 	@$(BIN)/pellucid sample digits demo/digits
@@ -55,6 +55,15 @@ bench-convolution: $(VENV)/ready
 	@$(BIN)/python -m benchmarks.convolution --out $(CONVOLUTION) --allocator keeps
 	@grep -q '"networks"' $(CONVOLUTION) || $(BIN)/python -m benchmarks.networks --out $(CONVOLUTION)
 	@$(BIN)/python -m benchmarks.report_convolution $(CONVOLUTION) --out docs
+
+# Recurrent layers on an NVIDIA GPU side by side with cuDNN, loops and torch.compile; goes on where it was stopped. The
+# environment needs a torch that has CUDA.
+GPU := benchmarks/results/gpu.jsonl
+bench-gpu: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@mkdir -p $(dir $(GPU))
+	@$(BIN)/python -m benchmarks.gpu --out $(GPU)
+	@$(BIN)/python -m benchmarks.report_gpu $(GPU) --out docs
 
 # The native module with checks of memory and arithmetic (GCC's AddressSanitizer and UBSan), and the tests that exercise it.
 # The first finding ends the run. Leaks are not asked for: Python keeps much until its end.

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks.gpu_limits import ceilings, least_bytes, machine, multiply_adds
 from benchmarks.gpu_plan import TABLES, Case
-from benchmarks.gpu_sides import Sides
+from benchmarks.gpu_sides import TORCH, Sides
 from benchmarks.gpu_timing import alternate, finished, once
 from benchmarks.rows import FORWARD, Row
 
@@ -33,8 +33,8 @@ NAMES = ("limits", *TABLES)
 RESULTS = ("output", "input gradient")  # what is compared, the second in training steps alone
 
 
-def measure(case: Case, sides: Sides, mode: str, device: torch.device) -> Row:
-    """A row's figures; a side that cannot run is named, and Pellucid's must."""
+def measure(case: Case, sides: Sides, mode: str, device: torch.device, seconds: float = 0.15) -> Row:
+    """A row's figures, from so many seconds of each side; one that cannot run is named, and Pellucid's must."""
     truth = None if sides.truth is None else sides.truth.call(mode)()
     calls: dict[str, Callable[[], object]] = {}
     first, errors, failed = {}, {}, {}
@@ -52,10 +52,11 @@ def measure(case: Case, sides: Sides, mode: str, device: torch.device) -> Row:
         if truth is not None and side.alike:
             errors[name] = {n: relative_error(f, t) for n, f, t in zip(RESULTS, found, truth, strict=False)}
     row: Row = {
-        "times": {name: asdict(timing) for name, timing in alternate(calls, device).items()},
+        "times": {name: asdict(timing) for name, timing in alternate(calls, device, seconds=seconds).items()},
         "first": first,
         "relative_error": errors,
         "failed": failed,
+        "on_cudnn": [name for name, side in sides.timed.items() if name in TORCH and name in calls and side.on_cudnn()],
         "multiply_adds": multiply_adds(sides.layer, case.size, mode),
         "bytes": least_bytes(sides.layer, case.size, mode),
     }
@@ -71,9 +72,9 @@ def relative_error(found: Tensor, truth: Tensor) -> float:
 
 
 def sentence(error: BaseException) -> str:
-    """What went wrong, in a line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """What went wrong, in a line of some words: compilers tell pages."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:300]}" if words else type(error).__name__
 
 
 def key(row: Row) -> tuple[Any, ...]:
@@ -134,7 +135,7 @@ class Run:
             with self.watched(row, case.most):
                 try:
                     sides = sides or case.build(case.cell, case.size, case.dtype, self.device)
-                    row |= measure(case, sides, mode, self.device)
+                    row |= measure(case, sides, mode, self.device, 0.01 if self.tiny else 0.15)
                 except Exception as error:
                     row |= {"error": sentence(error)}
             self.write(row)
@@ -208,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.device.type == "cuda":
         if not torch.cuda.is_available():
             parser.error("there is no CUDA device here; --device cpu --tiny sees whether the benchmark runs")
-        torch.cuda.set_device(given.device)
+        torch.cuda.set_device(given.device.index or 0)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     rows = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
     with given.out.open("a") as file:

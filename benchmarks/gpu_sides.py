@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.backends.cudnn.rnn import get_cudnn_mode
 from torch.nn.utils.rnn import PackedSequence
 
 from benchmarks import peers
@@ -20,7 +21,9 @@ Size = tuple[int, int, int, int]  # T, B, I, H
 Layer = Callable[[Tensor], Tensor]
 Results = tuple[Tensor, ...]
 WIDER = {torch.bfloat16: torch.float32, torch.float16: torch.float32, torch.float32: torch.float64}
+TORCH = ("torch", "torch, float16", "torch, packed", "torch, padded")  # sides that are torch.nn's layers
 RESETS = 0.03  # of the steps
+BFLOAT16_CUDNN = 91300  # the version from which on torch gives bfloat16 to cuDNN
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,18 @@ class Side:
         """What is timed: the output, and with gradients those of the input and of the parameters."""
         run = self._forward if mode == FORWARD else self._step
         return _recorded(run) if self.replayed else run
+
+    def on_cudnn(self) -> bool:
+        """Whether torch hands the layer to cuDNN: for some number types only its newer versions have it."""
+        nodes, seen = [self.layer(self.x).grad_fn], set()
+        while nodes:
+            node = nodes.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                if node.name().startswith("CudnnRnn"):
+                    return True
+                nodes += [after for after, _ in node.next_functions]
+        return False
 
     def _forward(self) -> Results:
         with torch.no_grad():
@@ -105,7 +120,8 @@ class Data:
 def torch_has(cell: str, size: Size, dtype: torch.dtype, device: torch.device) -> Sides:
     """RNN, GRU or LSTM against torch.nn.
 
-    torch chooses cuDNN's kernels that keep the weights on the chip for float16 alone, so that is a side of its own.
+    Above H = 192 torch chooses cuDNN's kernels that keep the weights on the chip for float16 alone, so that is a side of its
+    own.
     """
     theirs, ours = _pair(cell, size, dtype, device)
     data = Data.drawn(size, dtype, device)
@@ -131,10 +147,19 @@ def _pair(cell: str, size: Size, dtype: torch.dtype, device: torch.device) -> tu
 def _torch_layer(
     cell: str, size: Size, dtype: torch.dtype, device: torch.device, like: torch.nn.Module | None = None
 ) -> torch.nn.Module:
-    layer: torch.nn.Module = getattr(torch.nn, cell)(size[2], size[3], device=device, dtype=dtype)
+    """torch.nn's layer, its weights in one piece of memory, as cuDNN needs them.
+
+    torch brings them there by itself for all number types but bfloat16, for which it copies them at every call: that is
+    spared here, so that cuDNN is measured and not the copy.
+    """
+    layer: Any = getattr(torch.nn, cell)(size[2], size[3], device=device, dtype=dtype)
+    if dtype == torch.bfloat16 and device.type == "cuda" and torch.backends.cudnn.version() >= BFLOAT16_CUDNN:
+        with torch.no_grad():
+            mode = get_cudnn_mode(layer.mode)
+            torch._cudnn_rnn_flatten_weight(layer._flat_weights, 4, size[2], mode, size[3], 0, 1, False, False)
     if like is not None:
         layer.load_state_dict(like.state_dict())
-    return layer
+    return layer  # type: ignore[no-any-return]
 
 
 # A cell that torch has not

@@ -18,7 +18,7 @@ ROUNDS = 5  # turns of each side
 MOST = 100  # calls of a turn, so that a turn's events stay few
 
 
-def alternate(calls: Mapping[str, Call], device: torch.device, *, seconds: float = 0.15) -> dict[str, Timing]:
+def alternate(calls: Mapping[str, Call], device: torch.device, *, seconds: float) -> dict[str, Timing]:
     """Time each side in turn, for so many seconds or :data:`ROUNDS` calls, whichever takes longer.
 
     Args:
