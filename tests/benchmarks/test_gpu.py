@@ -176,6 +176,23 @@ def test_no_more_is_counted_as_kept_than_the_engine_keeps(cell: str) -> None:
     assert cell not in ("RNN", "GRU", "LSTM") or counted == sum(steps)
 
 
+# The plan
+
+
+def test_the_plan_has_what_it_needs_and_nothing_twice() -> None:
+    """Published figures stand at the sizes that they were published for, and at no tiny one; empty steps for every short row."""
+    cases = [case for table in gpu_plan.TABLES.values() for case in table()]
+    names = [(c.table, c.cell, c.size, c.dtype, mode) for c in cases for mode in c.modes]
+    assert len(names) == len(set(names))
+    published = {(c.cell, *c.size): dict(c.published) for c in cases if c.published}
+    assert published.pop(("LSTM", 1024, 16, 768, 768)) == {"cuDNN": 2.01}
+    heads = {(f"sLSTM, {n} heads", 1024, 16, 768, 768): {"FlashRNN": t} for n, t in gpu_plan.FLASHRNN.items()}
+    assert published == heads
+    assert not any(case.tiny().published for case in cases)
+    empty = {(c.cell, *c.size[:2]) for c in cases if c.table == "empty"}
+    assert empty == {(c.cell, *c.size[:2]) for c in cases if c.table in ("plain", "large")}
+
+
 # Timing
 
 

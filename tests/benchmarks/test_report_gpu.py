@@ -115,7 +115,8 @@ def test_a_wrong_result_is_in_no_mean(tmp_path: Path) -> None:
 
 def test_what_failed_is_told(tmp_path: Path) -> None:
     """A row, a side, and torch without cuDNN; a row that was measured later stands for the one that failed."""
-    failed = row(1.0, 1.0, size=[9, 9, 9, 9]) | {"error": "RuntimeError: no such kernel"}
+    named = {name: row(1.0, 1.0)[name] for name in (*MACHINE, "table", "cell", "mode", "dtype")}
+    failed = named | {"size": [9, 9, 9, 9], "error": "RuntimeError: no such kernel"}
     side = row(1.0, 1.0, failed={"torch, float16": "OutOfMemoryError: too much"}, on_cudnn=[])
     told = report_gpu.failures(device(tmp_path, failed, side))
     assert "RuntimeError: no such kernel" in told
