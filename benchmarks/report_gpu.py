@@ -21,12 +21,11 @@ from benchmarks.report import (
     grouped,
     markdown,
     milliseconds,
-    named,
     number,
     share,
     times,
 )
-from benchmarks.rows import Row, label, ratio, spread
+from benchmarks.rows import NAMES, Row, label, ratio, spread
 
 
 @dataclass(frozen=True)
@@ -128,6 +127,11 @@ def error_of(name: str) -> Column:
 def right(row: Row) -> str:
     """Whether Pellucid's result is, where that was seen."""
     return "no" if differs(row) else "yes" if row["relative_error"] else ""
+
+
+def named(side: str) -> str:
+    """A side as the page calls it."""
+    return NAMES.get(side, side.replace("torch,", "torch.nn,"))
 
 
 # Columns
