@@ -39,6 +39,8 @@ def measure(case: Case, sides: Sides, mode: str, device: torch.device, seconds: 
     calls: dict[str, Callable[[], object]] = {}
     first, errors, failed = {}, {}, {}
     for name, side in sides.timed.items():
+        if side.replayed and mode != FORWARD:
+            continue  # torch's backward pass runs on a thread of its own, which a recording does not hold
         try:
             call, made = once(partial(side.call, mode), device)
             found, ran = once(call, device)

@@ -206,7 +206,8 @@ class Recurrent(nn.Module):
         if not torch._C._is_any_autocast_enabled():
             return self._run(batch, hx, *given)
         narrow, half = self._autocast(batch.x, hx)
-        with torch.autocast(batch.x.device.type, enabled=False):
+        device = batch.x.device.type
+        with torch.autocast(device, dtype=torch.get_autocast_dtype(device), enabled=False):
             if hx is not None:
                 to = self.weight_ih_l0.dtype
                 hx = hx.to(to) if isinstance(hx, Tensor) else tuple(v.to(to) for v in hx)
@@ -216,15 +217,19 @@ class Recurrent(nn.Module):
         )
 
     def _autocast(self, x: Tensor, hx: States | None) -> tuple[torch.dtype, bool]:
-        """Under autocast: the type of outputs and states, and whether products are to multiply bfloat16.
+        """Under autocast: the type of outputs and states, and whether products are to multiply in autocast's.
 
-        The type is what torch's layers give on the processor: autocast's for RNN and LSTM, and for GRU the one that holds
+        On a GPU everything is in autocast's type, as in torch's layers there. On the processor it is what torch's layers give
+        there: autocast's for RNN and LSTM, and for GRU the one that holds
         that and the states before the first step too, since every step adds to the states. So it is for other cells.
         """
         weight = self.weight_ih_l0
-        if weight.device.type != "cpu" or weight.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
+        device = weight.device.type
+        if device not in ("cpu", "cuda") or weight.dtype == torch.float64 or not torch.is_autocast_enabled(device):
             return weight.dtype, False
-        lower = torch.get_autocast_dtype("cpu")
+        lower = torch.get_autocast_dtype(device)
+        if device == "cuda":
+            return lower, True
         before = x if hx is None else hx if isinstance(hx, Tensor) else hx[0]
         return lower if self._narrowed_by_autocast else torch.promote_types(
             lower, before.dtype

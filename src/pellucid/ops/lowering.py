@@ -1,4 +1,4 @@
-"""From a derived program to one that the native engine executes: registers, phases, and a buffer for each port.
+"""From a derived program to one that an engine executes: registers, phases, and a buffer for each port.
 
 A *role* says what a buffer is, so that whoever runs the program can bring the right tensor; see :func:`forward` and
 :func:`backward` for the roles that each of them uses.
@@ -7,7 +7,8 @@ A *role* says what a buffer is, so that whoever runs the program can bring the r
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pellucid.cells.derivative import Derivative
@@ -18,27 +19,53 @@ from pellucid.ops.native import _native
 Role = tuple[Any, ...]
 
 
+Port = tuple[int, str, int]  # a register, how its buffer goes with time, and the buffer
+Multiply = tuple[int, int, bool, list[int], list[int]]  # matrix, heads, whether transposed, sources, destinations
+Phase = tuple[list[Multiply], list[tuple[int, int]], list[tuple[str, int, list[int]]]]
+
+
 @dataclass(frozen=True)
 class Lowered:
-    """A program for the engine.
+    """A program for an engine.
 
     Attributes:
-        program: what the engine executes.
+        sizes: the size letter of each register, by its index.
+        inputs, outputs: the ports. How a buffer goes with time: ``"step"``, a row for each step; ``"shifted"``, the row of
+            the step before; ``"swing"``, two planes in turn; ``"held"``, the same at every step; ``"total"``, summed over them.
+        phases: products; sums over units, each a destination and a source; and instructions. One kind a phase.
         letters: the size letters, by the index that the engine knows them by (0 is a number, 1 is ``"1"``).
         roles: for each buffer what it is; where one buffer serves several roles, the first.
         where: the buffer of each role.
         letter: the size letter of each buffer ("" for a number).
         matrices: the packed matrices, by their blocks of rows.
         starts: for each buffer the state that it holds after all steps, whose first step is read from elsewhere.
+        kernels: what engines made of the program, kept here so that it is made once.
     """
 
-    program: _native.Program
+    sizes: tuple[int, ...]
+    inputs: tuple[Port, ...]
+    phases: tuple[Phase, ...]
+    outputs: tuple[Port, ...]
     letters: tuple[str, ...]
     roles: tuple[Role, ...]
     where: dict[Role, int]
     letter: tuple[str, ...]
     matrices: tuple[tuple[Node, ...], ...]
     starts: tuple[str | None, ...]
+    kernels: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def program(self) -> _native.Program:
+        """What the native engine executes."""
+        return _native.Program(
+            list(self.sizes),
+            len(self.letters),
+            len(self.roles),
+            len(self.matrices),
+            list(self.inputs),
+            list(self.phases),
+            list(self.outputs),
+        )
 
 
 class _Builder:
@@ -55,6 +82,7 @@ class _Builder:
         self.where: dict[Role, int] = {}
         self.letter: list[str] = []
         self.steps: dict[int, int] = {}
+        self.totals: dict[int, int] = {}
 
     def index(self, node: Node) -> int:
         (letter,) = node.shape or ("",)
@@ -77,15 +105,15 @@ class _Builder:
         self.inputs.append((register, kind, place))
 
     def output(self, role: Role, register: int, kind: str, *, own: bool = False, buffer: int | None = None) -> None:
-        """Leave a computed register in a buffer; steps that several roles want are written once, unless it must be own."""
-        if kind == "step" and register in self.steps and not own:
-            self.where[role] = self.steps[register]
+        """Leave a computed register in a buffer; what several roles want is written once, unless it must be own."""
+        written = self.steps if kind == "step" else self.totals if kind == "total" else {}
+        if register in written and not own:
+            self.where[role] = written[register]
             return
         place = self.buffer(role, register) if buffer is None else buffer
         self.where[role] = place
         self.outputs.append((register, kind, place))
-        if kind == "step":
-            self.steps.setdefault(register, place)
+        written.setdefault(register, place)
 
     def computed(self, register: int, letter: str) -> int:
         """A register that the program computes, of the size asked for: itself, or a copy of it."""
@@ -97,7 +125,7 @@ class _Builder:
         return copy
 
     def finish(self) -> Lowered:
-        phases: list[Any] = [([], [], self.first)] if self.first else []
+        phases: list[Phase] = [([], [], self.first)] if self.first else []
         for phase in self.program.phases:
             match phase:
                 case Product(matrix, source, destinations):
@@ -113,17 +141,11 @@ class _Builder:
                     phases.append(([], [], ops))
         if self.last:
             phases.append(([], [], self.last))
-        program = _native.Program(
-            self.sizes,
-            len(self.letters),
-            len(self.roles),
-            len(self.program.matrices),
-            self.inputs,
-            phases,
-            self.outputs,
-        )
         return Lowered(
-            program,
+            tuple(self.sizes),
+            tuple(self.inputs),
+            tuple(phases),
+            tuple(self.outputs),
             tuple(self.letters),
             tuple(self.roles),
             self.where,
@@ -191,6 +213,9 @@ def backward(
     arriving: frozenset[str],
     watched: Iterable[str],
     parts: tuple[str, ...],
+    *,
+    totals: bool = False,
+    biases: bool = False,
 ) -> Lowered:
     """A step of the backward pass.
 
@@ -200,6 +225,9 @@ def backward(
         arriving: the states whose every step has a gradient from outside.
         watched: names whose gradients are wanted.
         parts: of the projected input.
+        totals: whether every weight's gradient is summed by the program, also that of one that stands in the adjoint of
+            the projected input, where whoever runs it may sum it over all steps afterwards.
+        biases: whether the sums of the adjoints of the projected input are wanted, too: ``("dbias", part)``.
 
     Roles given: those of :func:`forward`, ``("kept", node)``, ``("after", state)`` (all steps, read at the step before),
     ``("gradient", state)``. Roles left: ``("flow", state)`` (two planes; the last one written is the gradient of the state
@@ -241,7 +269,10 @@ def backward(
         (letter,) = adjoint.shape or ("",)
         register = program.outputs[f"#{adjoint.index}"]
         if leaf.op == "projection":
-            build.output(("dx", leaf.key), build.computed(register, "H"), "step", own=True)
+            adjoint_register = build.computed(register, "H")
+            build.output(("dx", leaf.key), adjoint_register, "step", own=True)
+            if biases:
+                build.output(("dbias", leaf.key), adjoint_register, "total")
         elif leaf.op == "step_input":
             build.output(("dinput", leaf.key), build.computed(register, letter or "1"), "step")
         elif leaf.op == "held":
@@ -249,7 +280,7 @@ def backward(
         elif leaf.op == "state":
             flow = ("flow", leaf.key)
             build.output(flow, build.computed(register, leaf.shape[0]), "swing", buffer=build.where.get(flow))
-        elif (place := build.steps.get(register)) is not None and place in in_dx:
+        elif not totals and (place := build.steps.get(register)) is not None and place in in_dx:
             build.where["dweight", leaf] = place  # summed over all steps afterwards
         else:
             build.output(("dweight", leaf), build.computed(register, letter or "1"), "total")

@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
 from pellucid.ops import library
+from pellucid.ops.cuda import engine as gpu
+from pellucid.ops.cuda.compile import available
 from pellucid.ops.engine import Engine, run_forward
 from pellucid.ops.native import _native
 from pellucid.ops.plan import Plan, Sight
@@ -61,8 +63,8 @@ def recurrence(
         sight: filled for a trace, if one is asked for.
         ragged: where :func:`takes_ragged`, sequences of different lengths: x and what comes with every step are then
             (N, size) instead of (T, B, size), and the sequences sorted.
-        half: of float32, let products multiply bfloat16 where the processor does, as under autocast. They always do
-            where the tensors are bfloat16.
+        half: as under autocast: on the processor, let products of float32 multiply bfloat16 where it can (they always do where
+            the tensors are bfloat16); on a GPU, compute in autocast's type.
 
     Returns:
         (T, B, size) or (N, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in
@@ -75,26 +77,33 @@ def recurrence(
     if sight is None and beyond_programs([t for t in given if t is not None]):
         projected = x if projection is None else F.linear(x, *projection)
         return reference(cell, variant, parameters, projected, before, inputs)
+
+    def in_type(dtype: torch.dtype, *, half: bool) -> dict[str, Tensor]:
+        """The run with all its numbers in another type."""
+
+        def to(v: Tensor) -> Tensor:
+            return v.to(dtype) if v.is_floating_point() else v
+
+        return _run(
+            cell,
+            variant,
+            {n: to(v) for n, v in parameters.items()},
+            to(x),
+            [to(v) for v in before],
+            {n: to(v) for n, v in inputs.items()},
+            projection and (to(projection[0]), None if projection[1] is None else to(projection[1])),
+            passing,
+            sight,
+            ragged,
+            half,
+        )
+
+    if half and x.device.type == "cuda":
+        return in_type(torch.get_autocast_dtype("cuda"), half=False)
     if x.dtype != torch.bfloat16 or not engine_takes(x):
         return _run(cell, variant, parameters, x, before, inputs, projection, passing, sight, ragged, half)
-    outputs = _run(
-        cell,
-        variant,
-        {n: _wide(v) for n, v in parameters.items()},
-        _wide(x),
-        [_wide(v) for v in before],
-        {n: _wide(v) for n, v in inputs.items()},
-        projection and (_wide(projection[0]), None if projection[1] is None else _wide(projection[1])),
-        passing,
-        sight,
-        ragged,
-        half=True,
-    )
+    outputs = in_type(torch.float32, half=True)
     return {name: v.bfloat16() for name, v in outputs.items()}
-
-
-def _wide(v: Tensor) -> Tensor:
-    return v.float() if v.is_floating_point() else v
 
 
 def _run(
@@ -111,28 +120,50 @@ def _run(
     half: bool,
 ) -> dict[str, Tensor]:
     takes = engine_takes(x)
-    if projection is not None and not takes:
-        x, projection = F.linear(x, *projection), None
     plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), sight, ragged)
     rows = x.shape[-1] if projection is None else projection[0].shape[0]
     weights, matrices = plan.evaluate(parameters, rows // max(len(cell.input[1].parts), 1))
     given = [*before, *inputs.values(), *parameters.values(), *weights, *matrices]
     projecting = () if projection is None else tuple(p for p in projection if p is not None)
     plan.keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *projecting, *given))
+    plan.passing = passing
+    plan.projects, plan.has_bias = bool(projecting), len(projecting) == 2
+    tensors = (x, *projecting, *given)
     if takes:
-        plan.passing = passing
         plan.half = half and x.dtype == torch.float32 and _native.multiplies_bfloat16()
-        plan.projects, plan.has_bias = bool(projecting), len(projecting) == 2
-        tensors = (x, *projecting, *given)
         outputs = Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0]  # type: ignore[no-untyped-call]
-    else:
-        outputs = Twin.apply(plan, len(weights), x, *given)  # type: ignore[no-untyped-call]
+        return dict(zip(cell.states, outputs, strict=True))
+    if gpu_takes(x):
+        try:
+            outputs = gpu.Engine.apply(plan, *tensors) if plan.keeps else gpu.run_forward(plan, tensors)[0]  # type: ignore[no-untyped-call]
+            return dict(zip(cell.states, outputs, strict=True))
+        except gpu.DoesNotFitError:
+            pass
+    if projection is not None:
+        x = F.linear(x, *projection)
+    plan = Plan(
+        cell,
+        variant,
+        plan.derivative,
+        plan.inputs,
+        plan.parameters,
+        sight,
+        ragged,
+        keeps=plan.keeps,
+        numbers=plan.numbers,
+    )
+    outputs = Twin.apply(plan, len(weights), x, *given)  # type: ignore[no-untyped-call]
     return dict(zip(cell.states, outputs, strict=True))
 
 
 def takes_ragged(weight: Tensor) -> bool:
     """Whether sequences of different lengths may come without padding, for weights such as this, here and now."""
     return engine_takes(weight) and not transformed()
+
+
+def gpu_takes(x: Tensor) -> bool:
+    """Whether there are kernels for this number type, on this device."""
+    return x.dtype in gpu.TYPES and x.is_floating_point() and x.numel() > 0 and available(x.device)
 
 
 def engine_takes(x: Tensor) -> bool:

@@ -1,0 +1,45 @@
+"""A kernel's very source, compiled for the processor and run there, where no GPU is: hardware.h in place of hardware.cuh."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from pellucid.ops.cuda.generate import Kernel
+
+HERE = Path(__file__).parent
+
+
+@cache
+def _built(source: str) -> ctypes.CDLL:
+    folder = Path(tempfile.gettempdir()) / "pellucid-emulated"
+    folder.mkdir(exist_ok=True)
+    text = (HERE / "hardware.h").read_text() + source + (HERE / "tail.h").read_text()
+    name = hashlib.sha256(text.encode()).hexdigest()[:24]
+    library = folder / f"{name}.so"
+    if not library.exists():
+        (folder / f"{name}.cpp").write_text(text)
+        partial = library.with_suffix(f".{id(text)}.part")
+        command = ["g++", "-std=c++17", "-O0", "-w", "-fPIC", "-shared", "-mfma", "-o", partial, folder / f"{name}.cpp"]
+        subprocess.run(command, check=True)
+        partial.rename(library)
+    return ctypes.CDLL(str(library))
+
+
+def run(kernel: Kernel, call: Sequence[int], tiles: int, device: torch.device) -> None:
+    """What :func:`pellucid.ops.cuda.compile.run` does on a GPU."""
+    words = (ctypes.c_int64 * len(call))(*call)
+    share = kernel.share
+    across = tiles * share.team
+    together = across if share.kind == "grid" else share.team
+    failed = _built(kernel.source).launch(
+        words, across, share.groups, share.team, together, share.threads, kernel.memory
+    )
+    assert not failed, "the threads wait for one another"

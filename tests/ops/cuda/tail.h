@@ -1,0 +1,7 @@
+
+void processor::enter() {
+  sweep(*call);
+  now->done = true;
+  waits = 0;
+  hand_on();
+}

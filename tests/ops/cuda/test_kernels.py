@@ -1,0 +1,256 @@
+"""Kernels for a GPU against the equations: on a GPU where there is one, and their very source on the processor everywhere.
+
+The processor runs a kernel's threads one after the other (hardware.h), which is slow: there a few cells stand for all, each
+with another way of sharing the work, another surrounding and sizes that come out uneven.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pellucid import nn as pnn
+from pellucid.ops import recurrence as ops
+from pellucid.ops.cuda import engine
+from pellucid.ops.cuda.generate import SIZES, Kernel, Spec, generate
+from pellucid.ops.cuda.share import Share, independent_heads
+from pellucid.ops.lowering import Lowered
+from pellucid.ops.reference.recurrence import recurrence as reference
+from tests.ops.cells_under_test import CELLS, SURROUNDINGS, Run, random_run
+from tests.ops.cuda import emulated
+
+GPU = pytest.mark.skipif(
+    not (torch.cuda.is_available() and ops.available(torch.device("cuda"))),
+    reason="needs an NVIDIA GPU of compute capability 9.0 and the cuda-bindings package",
+)
+FREE = [name for name in CELLS if name != "ctrnn Dale"]  # its mask is for four units
+WAYS = {"block": ("block", 1), "cluster": ("cluster", 2), "wide cluster": ("cluster", 4), "grid": ("grid", 3)}
+
+
+def sharing(kind: Any, team: int, tile: int = 8, warps: int = 4, wide: int = 2) -> Callable[..., Kernel]:
+    """In place of the choice by estimated time: this way of sharing the work out."""
+
+    def choose(lowered: Lowered, spec: Spec, sizes: tuple[int, ...], batch: int, device: torch.device) -> Kernel:
+        groups = independent_heads(lowered)
+        local = tuple(size if n < 2 else size // groups for n, size in enumerate(sizes))
+        even = spec.even and all(size % 2 == 0 for size in local[2:])
+        share = Share(
+            kind, team, tile, warps, groups, local, SIZES[spec.operand], SIZES[spec.real], wide if even else 1
+        )
+        return generate(lowered, share, spec)
+
+    return choose
+
+
+@pytest.fixture
+def on_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels run on the processor, and nothing else may take the work."""
+    monkeypatch.setattr(engine.kernels, "run", emulated.run)
+    monkeypatch.setattr(ops, "available", lambda _: True)
+    monkeypatch.setattr(ops, "engine_takes", lambda _: False)
+
+
+def moved(run: Run, device: str, dtype: torch.dtype) -> Run:
+    """The same arguments elsewhere and in another type."""
+
+    def move(v: Tensor) -> Tensor:
+        if not v.is_floating_point():
+            return v.to(device)
+        return v.detach().to(device, dtype).requires_grad_(v.requires_grad)
+
+    return dataclasses.replace(
+        run,
+        parameters={n: move(v) for n, v in run.parameters.items()},
+        x=move(run.x),
+        before=[move(v) for v in run.before],
+        inputs={n: move(v) for n, v in run.inputs.items()},
+    )
+
+
+def results(name: str, run: Run, compute: Callable[..., dict[str, Tensor]]) -> list[Tensor]:
+    """All outputs and all gradients of a random combination of them."""
+    outputs = compute(CELLS[name], run.variant, run.parameters, run.x, run.before, run.inputs)
+    generator = torch.Generator().manual_seed(1)
+    loss = sum(
+        (torch.randn(o.shape, generator=generator, dtype=torch.float64).to(o) * o).sum() for o in outputs.values()
+    )
+    assert isinstance(loss, Tensor)
+    found = torch.autograd.grad(loss, run.leaves(), allow_unused=True)
+    filled = [torch.zeros_like(t) if g is None else g for t, g in zip(run.leaves(), found, strict=True)]
+    return [v.detach().double().cpu() for v in (*outputs.values(), *filled)]
+
+
+def compare(name: str, run: Run, device: str, dtype: torch.dtype) -> None:
+    """Kernels against the equations in float64 on numbers rounded to the kernels' type.
+
+    float64 and float32: sums of a few hundred terms, in other orders than the equations' (exponential gates make terms of
+    up to some thousand). Of two-byte types the operands of products are rounded, by half of 2^-8 or 2^-11 each, at every step
+    anew, and so are the states and what is kept for the backward pass. Where a rounded argument of a relu falls on the other
+    side of zero, its whole share of a gradient goes or comes.
+    """
+    if dtype.itemsize == 2 and "slstm" in name:  # exponentials of large sums leave float16's range, and n divides
+        run.parameters = {n: (v.detach().abs() / 4).requires_grad_() for n, v in run.parameters.items()}
+        run.before = [(v.detach().abs() + 1).requires_grad_() for v in run.before]
+    narrow = moved(run, device, dtype)
+    right = results(name, moved(narrow, device, torch.float64), reference)
+    relative = {torch.float64: 1e-10, torch.float32: 3e-5, torch.bfloat16: 4e-2, torch.float16: 5e-3}[dtype]
+    if dtype.itemsize == 2 and ("relu" in name or name == "ctrnn"):
+        relative *= 5
+    for found, wanted in zip(results(name, narrow, ops.recurrence), right, strict=True):
+        assert found.shape == wanted.shape
+        assert not torch.isnan(found).any()
+        distance = float((found - wanted).norm())
+        assert distance <= relative * max(1.0, float(wanted.norm())), (distance, float(wanted.norm()))
+
+
+PROCESSOR = [
+    ("lstm", "resets and lengths", "block", 21, torch.float64),
+    ("lstm all", "plain", "cluster", 34, torch.float64),
+    ("lstm heads", "no bias", "block", 36, torch.bfloat16),
+    ("gru", "dropout and zoneout", "cluster", 34, torch.bfloat16),
+    ("gru layer norm", "plain", "grid", 27, torch.float32),
+    ("slstm", "everything, evaluated", "wide cluster", 33, torch.float16),
+    ("ctrnn", "plain", "grid", 40, torch.float32),
+    ("gru heads", "plain", "cluster", 20, torch.float32),
+]
+
+
+@pytest.mark.parametrize(("name", "around", "way", "hidden", "dtype"), PROCESSOR)
+def test_the_source_computes_the_equations(
+    name: str,
+    around: str,
+    way: str,
+    hidden: int,
+    dtype: torch.dtype,
+    on_processor: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "choose", sharing(*WAYS[way]))
+    compare(name, random_run(CELLS[name], steps=5, batch=11, hidden=hidden, **SURROUNDINGS[around]), "cpu", dtype)
+
+
+@GPU
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("around", SURROUNDINGS)
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell(name: str, around: str, dtype: torch.dtype) -> None:
+    compare(name, random_run(CELLS[name], **SURROUNDINGS[around]), "cuda", dtype)
+
+
+@GPU
+@pytest.mark.parametrize("warps", [4, 8, 16])
+@pytest.mark.parametrize("tile", [8, 16])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["gru", "lstm all", "slstm heads", "rnn layer norm"])
+def test_every_way(name: str, way: str, tile: int, warps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for hidden, dtype in ((50, torch.float64), (68, torch.bfloat16)):
+        monkeypatch.setattr(engine, "choose", sharing(*WAYS[way], tile, warps))
+        run = random_run(CELLS[name], steps=9, batch=21, hidden=hidden, resets=True, ragged=True)
+        compare(name, run, "cuda", dtype)
+
+
+@GPU
+@pytest.mark.parametrize("hidden", [1, 7, 64, 129, 300, 512, 1024])
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn relu"])
+def test_every_size(name: str, hidden: int) -> None:
+    for steps, batch in ((1, 1), (3, 70), (6, 9)):
+        run = random_run(CELLS[name], steps=steps, batch=batch, hidden=hidden)
+        run.parameters = {n: (v.detach() / max(hidden, 16) ** 0.5).requires_grad_() for n, v in run.parameters.items()}
+        for dtype in (torch.float32, torch.bfloat16):
+            compare(name, run, "cuda", dtype)
+
+
+@GPU
+def test_the_same_figures_twice() -> None:
+    """Every sum is taken in a fixed order."""
+    torch.manual_seed(0)
+    layer = pnn.LSTM(40, 256, device="cuda", dtype=torch.bfloat16)
+    x = torch.randn(50, 70, 40, device="cuda", dtype=torch.bfloat16)
+    found = []
+    for _ in range(3):
+        layer.zero_grad()
+        output, _ = layer(x)
+        output.float().square().sum().backward()
+        found.append([output.detach(), *(p.grad.clone() for p in layer.parameters() if p.grad is not None)])
+    for others in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
+
+
+@GPU
+def test_a_trace_sees_what_the_processor_sees() -> None:
+    import pellucid
+
+    torch.manual_seed(0)
+    layer = pnn.GRU(5, 40, dtype=torch.float64)
+    x = torch.randn(6, 3, 5, dtype=torch.float64)
+    seen: dict[str, dict[str, Tensor]] = {}
+    for device in ("cpu", "cuda"):
+        there = layer.to(device)
+        with pellucid.trace(there, grad=True) as trace:
+            output, _ = there(x.to(device))
+            output.sum().backward()
+        names = [name for name in trace if name.split(".")[-1] in ("r", "z", "n", "h")]
+        assert len(names) == 4
+        seen[device] = {n: trace[n].values.detach().cpu() for n in names}
+        seen[device] |= {f"d {n}": trace[n].grad.detach().cpu() for n in names if trace[n].grad is not None}
+    for name, value in seen["cpu"].items():
+        torch.testing.assert_close(seen["cuda"][name], value, atol=1e-12, rtol=1e-10)
+
+
+@GPU
+def test_in_a_compiled_graph() -> None:
+    torch.manual_seed(0)
+    layer = pnn.LSTM(5, 40, device="cuda")
+    x = torch.randn(6, 3, 5, device="cuda")
+    compiled = torch.compile(lambda v: layer(v)[0].sin(), fullgraph=True)
+    torch.testing.assert_close(compiled(x), layer(x)[0].sin())
+
+
+@GPU
+def test_in_a_recorded_graph() -> None:
+    """A CUDA graph replays the kernels on new numbers."""
+    torch.manual_seed(0)
+    layer = pnn.GRU(5, 40, device="cuda")
+    x = torch.randn(6, 3, 5, device="cuda")
+    with torch.no_grad():
+        layer(x)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            output, _ = layer(x)
+        x.copy_(torch.randn_like(x))
+        graph.replay()
+        torch.testing.assert_close(output, layer(x)[0])
+
+
+@GPU
+@pytest.mark.parametrize("lower", [torch.bfloat16, torch.float16])
+def test_autocast_computes_in_its_type(lower: torch.dtype) -> None:
+    """As torch's layers: outputs in the lower type, gradients in that of the weights."""
+    torch.manual_seed(0)
+    layer = pnn.LSTM(5, 40, device="cuda")
+    twin = torch.nn.LSTM(5, 40, device="cuda")
+    twin.load_state_dict(layer.state_dict())
+    x = torch.randn(6, 3, 5, device="cuda")
+    grads = []
+    for each in (layer, twin):
+        with torch.autocast("cuda", dtype=lower):
+            output, _ = each(x)
+        assert output.dtype == lower
+        output.float().square().sum().backward()
+        grads.append([p.grad for p in each.parameters()])
+    for ours, theirs in zip(*grads, strict=True):
+        assert ours.dtype == torch.float32
+        assert float((ours - theirs).norm()) <= 0.05 * float(theirs.norm())
+
+
+@GPU
+def test_second_derivatives() -> None:
+    layer = pnn.RNN(2, 5, device="cuda", dtype=torch.float64)
+    x = torch.randn(3, 2, 2, device="cuda", dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda v: layer(v)[0], (x,))
