@@ -113,6 +113,8 @@ class Plan:
         projects: whether W is among the tensors.
         has_bias: whether b is.
         half: whether the engine's products multiply bfloat16.
+        direct: whether a weight that is a part of a parameter comes without its history, and its gradient is the
+            parameter's own; otherwise it is the weight's.
         numbers: weights that are plain numbers.
     """
 
@@ -128,6 +130,7 @@ class Plan:
     projects: bool = False
     has_bias: bool = False
     half: bool = False
+    direct: bool = False
     numbers: dict[Node, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -144,6 +147,11 @@ class Plan:
         for size in (len(self.cell.states), len(self.inputs), len(self.parameters), learned, len(self.matrices)):
             ends.append(ends[-1] + size)
         return Places(0, weight, bias, *map(slice, ends, ends[1:]))
+
+    @property
+    def learned(self) -> list[Node]:
+        """The weights that are tensors."""
+        return [n for n in self.weights if n not in self.numbers]
 
     def watched(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of these names whose values a trace wants."""

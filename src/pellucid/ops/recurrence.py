@@ -134,6 +134,9 @@ def _run(
         outputs = Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0]  # type: ignore[no-untyped-call]
         return dict(zip(cell.states, outputs, strict=True))
     if gpu_takes(x):
+        plan.direct = True
+        kept_apart = [w.detach() if n.op == "parameter" else w for n, w in zip(plan.learned, weights, strict=True)]
+        tensors = (*tensors[: plan.at.weights.start], *kept_apart, *matrices)
         try:
             outputs = gpu.Engine.apply(plan, *tensors) if plan.keeps else gpu.run_forward(plan, tensors)[0]  # type: ignore[no-untyped-call]
             return dict(zip(cell.states, outputs, strict=True))

@@ -231,7 +231,7 @@ def test_in_a_recorded_graph() -> None:
 @GPU
 @pytest.mark.parametrize("lower", [torch.bfloat16, torch.float16])
 def test_autocast_computes_in_its_type(lower: torch.dtype) -> None:
-    """As torch's layers: outputs in the lower type, gradients in that of the weights."""
+    """Outputs in the lower type, gradients in that of the weights, and equal to torch's within the type's rounding."""
     torch.manual_seed(0)
     layer = pnn.LSTM(5, 40, device="cuda")
     twin = torch.nn.LSTM(5, 40, device="cuda")
@@ -241,7 +241,7 @@ def test_autocast_computes_in_its_type(lower: torch.dtype) -> None:
     for each in (layer, twin):
         with torch.autocast("cuda", dtype=lower):
             output, _ = each(x)
-        assert output.dtype == lower
+        assert each is twin or output.dtype == lower  # torch's gives float16 under any autocast
         output.float().square().sum().backward()
         grads.append([p.grad for p in each.parameters()])
     for ours, theirs in zip(*grads, strict=True):

@@ -7,6 +7,7 @@ step is in the kernel.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -161,14 +162,18 @@ class _Call:
 
         def bind(tensor: Tensor) -> tuple[torch.dtype, int]:
             nonlocal even
-            dense = _dense(tensor)
-            held.append(dense)
-            pointer, steps = dense.data_ptr(), dense.stride()
+            steps = tensor.stride()
+            wide = bool(steps) and tensor.shape[-1] > 1  # one number a row is read alone
+            if tensor.is_neg() or (wide and steps[-1] != 1):
+                tensor = tensor.resolve_neg().contiguous()
+                steps = tensor.stride()
+            held.append(tensor)
+            pointer = tensor.data_ptr()
             pointers.append(pointer)
-            pair = (steps[0], steps[1]) if len(steps) == 3 else (0, steps[0] if len(steps) == 2 else 0)
-            if steps and dense.shape[-1] > 1:  # one number a row is read alone
-                even &= not (dense.shape[-1] % 2 or pair[0] % 2 or pair[1] % 2 or pointer % (2 * dense.element_size()))
-            return dense.dtype, strides.setdefault(pair, len(strides))
+            pair = steps[:2] if len(steps) == 3 else (0, steps[0] if len(steps) == 2 else 0)
+            if wide and even:
+                even = not (tensor.shape[-1] % 2 or pair[0] % 2 or pair[1] % 2 or pointer % (2 * tensor.itemsize))
+            return tensor.dtype, strides.setdefault(pair, len(strides))
 
         for buffer, (role, letter) in enumerate(zip(lowered.roles, lowered.letter, strict=True)):
             if role not in found:
@@ -278,14 +283,14 @@ class _Backward:
         make = torch.empty if whole else torch.zeros
         dx = make(call.steps, call.batch, call.width, dtype=call.x.dtype, device=call.x.device)
         self.found |= call.parts_of(dx, "dx")
-        sums = self._totals()
+        room = self._totals()
         for outer in self.derivative.outers:
             self._side_by_side([("outer", n) for n in outer.adjoints], [call.sizes[n.shape[0]] for n in outer.adjoints])
         call.run(self.lowered, self.found, {}, reverse=True)
         if self.plan.sight is not None:
             self.plan.sight.gradients.update({n: self._left(("dnamed", n)) for n in self.named})
-        totals = {buffer: v for total, buffers in sums for buffer, v in _split(total.sum(0), buffers).items()}
-        self._projection(dx, totals)
+        total = room.sum(0)
+        self._projection(dx, total)
         for i, (name, before) in enumerate(call.before.items(), start=at.before.start):
             flow = ("flow", name)
             self.result[i] = self._left(flow) if flow in where else torch.zeros_like(before)
@@ -293,11 +298,7 @@ class _Backward:
             for role in (("dinput", name), ("dheld", name)):
                 if tensor.is_floating_point() and role in where:
                     self.result[i] = self._left(role).expand_as(tensor).clone()
-        learned = (n for n in self.plan.weights if n not in self.plan.numbers)
-        for i, node in enumerate(learned, start=at.weights.start):
-            if ("dweight", node) in where and self.wanted[i]:
-                tensor = call.tensors[i]
-                self.result[i] = totals[where["dweight", node]].expand(tensor.shape).to(tensor.dtype, copy=True)
+        self._small_weights(total)
         for outer in self.derivative.outers:
             self._outer(outer)
         return self.result
@@ -306,24 +307,56 @@ class _Backward:
         found: Tensor = self.found[self.lowered.roles[self.lowered.where[role]]]
         return found
 
-    def _totals(self) -> list[tuple[Tensor, dict[int, int]]]:
-        """Room for the totals of every sequence, side by side by their kind, with the size of each; one sum over the batch
-        is then enough for all."""
+    def _totals(self) -> Tensor:
+        """Room for the totals of every sequence, side by side, so that one sum over the batch is enough for all."""
         call, lowered = self.call, self.lowered
         kinds = ("dbias", "dweight")
         buffers = [b for _, kind, b in lowered.outputs if kind == "total" and lowered.roles[b][0] in kinds]
         sizes = {b: call.sizes[lowered.letter[b]] for b in buffers}
         # Those whose numbers are read and written two at a time first: all of them begin at an even place then.
         order = sorted(sizes, key=lambda b: sizes[b] % 2)
-        if not order:
-            return []
-        room = call.new(call.batch, sum(sizes.values()) + sum(sizes.values()) % 2, dtype=call.real)[
-            :, : sum(sizes.values())
-        ]
-        ordered = {b: sizes[b] for b in order}
-        for buffer, v in zip(order, torch.split(room, list(ordered.values()), -1), strict=True):
-            self.found[lowered.roles[buffer]] = v
-        return [(room, ordered)]
+        width = sum(sizes.values())
+        room = call.new(call.batch, width + width % 2, dtype=call.real)
+        self.column: dict[int, tuple[int, int]] = {}
+        at = 0
+        for buffer in order:
+            self.column[buffer] = at, at + sizes[buffer]
+            self.found[lowered.roles[buffer]] = room[:, at : at + sizes[buffer]]
+            at += sizes[buffer]
+        return room
+
+    def _gathered(self, total: Tensor, roles: Sequence[Role], size: int, dtype: torch.dtype) -> Tensor:
+        """The sums over all sequences of some totals, one after the other; zero for one that there is not."""
+        where = self.lowered.where
+        columns = [self.column.get(where[r]) if r in where else None for r in roles]
+        if columns[0] is not None and all(
+            a is not None and b is not None and a[1] == b[0] for a, b in pairwise(columns)
+        ):
+            last = columns[-1]
+            assert last is not None
+            return total[columns[0][0] : last[1]].to(dtype)
+        none = total.new_zeros(size)
+        return torch.cat([none if c is None else total[c[0] : c[1]] for c in columns]).to(dtype)
+
+    def _small_weights(self, total: Tensor) -> None:
+        """Vectors' gradients: of parameters, whose parts the program has, and of what is computed from these."""
+        plan, at, where = self.plan, self.call.at, self.lowered.where
+        parts: dict[str, dict[str, Node]] = {}
+        for i, node in enumerate(plan.learned, start=at.weights.start):
+            if node.op == "parameter":
+                parts.setdefault(node.key[0], {})[node.key[1]] = node
+            elif ("dweight", node) in where and self.wanted[i]:
+                tensor = self.call.tensors[i]
+                begin, end = self.column[where["dweight", node]]
+                self.result[i] = total[begin:end].expand(tensor.shape).to(tensor.dtype, copy=True)
+        for i, name in enumerate(plan.parameters, start=at.parameters.start):
+            if name in parts and self.wanted[i]:
+                tensor = self.call.tensors[i]
+                names = plan.cell.declarations[name].parts if name in plan.cell.declarations else ()
+                order = [parts[name].get(part) for part in names or ("",)]
+                size = tensor.numel() // len(order)
+                roles = [("dweight", node) for node in order]
+                self.result[i] = self._gathered(total, roles, size, tensor.dtype).view(tensor.shape)
 
     def _side_by_side(self, roles: Sequence[Role], sizes: Sequence[int]) -> None:
         """Room for results that one product reads: those that have none yet get theirs beside one another."""
@@ -334,8 +367,8 @@ class _Backward:
             for buffer, v in zip(fresh, torch.split(room, list(fresh.values()), -1), strict=True):
                 self.found[names[buffer]] = v
 
-    def _projection(self, dx: Tensor, totals: dict[int, Tensor]) -> None:
-        call, at, where = self.call, self.call.at, self.lowered.where
+    def _projection(self, dx: Tensor, total: Tensor) -> None:
+        call, at = self.call, self.call.at
         if at.weight is None:
             self.result[at.x] = dx
             return
@@ -345,9 +378,8 @@ class _Backward:
         if self.wanted[at.weight]:
             self.result[at.weight] = flat.mT @ call.x.flatten(0, 1)
         if at.bias is not None and self.wanted[at.bias]:
-            none = dx.new_zeros(call.hidden)
-            shares = [totals[where["dbias", p]] if ("dbias", p) in where else none for p in call.parts]
-            self.result[at.bias] = torch.cat(shares).to(call.x.dtype)
+            roles = [("dbias", p) for p in call.parts]
+            self.result[at.bias] = self._gathered(total, roles, call.hidden, call.x.dtype)
 
     def _outer(self, outer: Outer) -> None:
         """A packed matrix's gradient: all steps' adjoints transposed times all steps' operands."""
@@ -371,10 +403,6 @@ class _Backward:
             if node is state:
                 return self.planes[name][:-1]
         return self.found["kept", node] if ("kept", node) in self.found else self._left(("outer", node))
-
-
-def _split(total: Tensor, sizes: dict[int, int]) -> dict[int, Tensor]:
-    return dict(zip(sizes, torch.split(total, list(sizes.values())), strict=True))
 
 
 def _joined(tensors: Sequence[Tensor]) -> list[Tensor]:
