@@ -14,7 +14,8 @@ export interface UnitAnswer {
 export interface Attribution {
   value: number;
   steps: number[];
-  tile: Tile | null; // (I, T)
+  tile: Tile; // (I, T), of some features where there are many
+  of: number; // features
 }
 
 export interface Driving {
