@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import pellucid.nn as layers
 from pellucid.cells.cell import Cell
 from pellucid.trace import Seen
+from pellucid.web.korean import said
 from pellucid.web.opened import LARGEST, Opened, Taking
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import numbers, tile
@@ -21,19 +22,19 @@ class Overview(Question):
     """Everything that the page needs to draw its frame."""
 
     def answer(self, opened: Opened) -> Answer:
-        """Title, form, networks, items, labels; what may be given."""
+        """Title, form, networks, items, labels; what may be given. What Python words is there in every language of the page."""
         return {
-            "title": opened.title,
+            "title": said(opened.title),
             "form": opened.form,
             "labels": list(opened.labels),
-            "columns": list(opened.columns),
+            "columns": [said(name) for name in opened.columns],
             "takes": None if opened.takes is None else _takes(opened, opened.takes),
-            "items": [{"name": item.name, "answer": item.answer} for item in opened.items],
+            "items": [{"name": said(item.name), "answer": item.answer} for item in opened.items],
             "networks": [
                 {
                     "name": network.name,
                     "label": network.label,
-                    "sentence": network.sentence,
+                    "sentence": said(network.sentence),
                     "parameters": sum(p.numel() for p in network.model.parameters()),
                     "kinds": sorted({kind for module in network.model.modules() if (kind := kind_of(module))}),
                 }
@@ -51,7 +52,7 @@ class Input(Question):
         """An image's channels as a tile (C, H, W); a sequence's numbers (T, I), scaled and in their own unit; a text's tokens."""
         item = opened.item(self.item)
         x = item.x
-        about: Answer = {"name": item.name, "answer": item.answer, "form": opened.form, "shape": list(x.shape)}
+        about: Answer = {"name": said(item.name), "answer": item.answer, "form": opened.form, "shape": list(x.shape)}
         if opened.form == "image":
             return about | {"image": tile(x)}
         if opened.form == "tokens":

@@ -11,6 +11,7 @@ from pellucid import inside
 from pellucid.cells.bounds import is_gate
 from pellucid.errors import ArgumentError
 from pellucid.trace import trace
+from pellucid.web.korean import said
 from pellucid.web.opened import Item, Opened
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run
@@ -100,7 +101,7 @@ def _channels(opened: Opened, x: Tensor, own: Tensor) -> list[Answer]:
     return [
         {
             "channel": c,
-            "label": opened.columns[c] if c < len(opened.columns) else str(c),
+            "label": said(opened.columns[c]) if c < len(opened.columns) else str(c),
             "lag": int(lags[c]),
             "r": float(best[c]),
         }
