@@ -8,7 +8,7 @@ export interface Network {
   label: string;
   sentence: Said;
   parameters: number;
-  kinds: string[]; // of its layers: convolution, pooling, block, recurrence
+  kinds: string[]; // of its layers: convolution, pooling, block, recurrence, cell
 }
 
 export interface Overview {

@@ -113,11 +113,13 @@ def alone(seen: Seen) -> Tensor:
 
 
 def kind_of(module: nn.Module) -> str:
-    """``"convolution"``, ``"pooling"``, ``"block"`` (both in one), ``"recurrence"``, or nothing for any other."""
+    """``"convolution"``, ``"pooling"``, ``"block"`` (both in one), ``"recurrence"``, ``"cell"`` (one step of one), or nothing."""
     if isinstance(module, layers.ConvBlock):
         return "block"
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return "convolution"
-    if isinstance(module, layers.Recurrent) or isinstance(getattr(module, "cell", None), Cell):
+    if isinstance(module, layers.Recurrent):
         return "recurrence"
+    if isinstance(getattr(module, "cell", None), Cell):
+        return "cell"
     return "pooling" if "Pool" in type(module).__name__ else ""
