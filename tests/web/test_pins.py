@@ -77,6 +77,23 @@ def test_a_button_pins_too(visit: Open) -> None:
     expect(page.locator(".pin")).to_have_count(0)
 
 
+def test_steps_are_pinned_while_time_plays(visit: Open) -> None:
+    """It plays on; whoever goes to a pin stops it there."""
+    page = visit(memories(), f"{AT}&step=0")
+    expect(slider(page)).to_have_value("0")
+    page.keyboard.press(" ")
+    expect(slider(page)).not_to_have_value("0")
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    pinned = page.get_by_role("group", name="Pins").get_by_role("button", name=re.compile("^To the pin"))
+    expect(pinned).to_have_count(1)
+    step = pinned.inner_text()
+    expect(slider(page)).not_to_have_value(step)
+    page.keyboard.press("[")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    expect(slider(page)).to_have_value(step)
+
+
 def test_keys_and_buttons_lead_to_pins(visit: Open) -> None:
     """Brackets to the next one on either side, and no further than the last; a pin's button to that pin."""
     page = visit(memories(), f"{AT}&step=5&pins=9,2,7,2")
