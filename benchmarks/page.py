@@ -116,7 +116,15 @@ def _parameters(opened: Opened, name: str, item: int, variant: int) -> dict[str,
     recurrent = "recurrence" in ask(opened, "overview", {})["networks"][0]["kinds"]
     if ("layer" in fields and not recurrent) or ("stage" in fields and recurrent):
         return None
-    known: dict[str, Any] = {"network": "net", "item": item, "first": 0, "count": 2, "kernel": 5, "items": 2}
+    known: dict[str, Any] = {
+        "network": "net",
+        "item": item,
+        "first": 0,
+        "count": 2,
+        "kernel": 5,
+        "items": 2,
+        "order": "time",
+    }
     known |= {
         "step": STEPS // 2 + variant,
         "unit": 3 + variant,

@@ -138,6 +138,28 @@ def test_a_part_of_time_and_windows_of_steps() -> None:
     assert memory == pytest.approx(values[1000:1050, 0].tolist(), abs=1e-5)
 
 
+@pytest.mark.parametrize("order", ["unit", "time", "similarity", "mean"])
+def test_many_units_come_in_pages(order: str) -> None:
+    """Every unit stands in one row of one page, in the order that holds for all; colours have one range in all pages."""
+    torch.manual_seed(0)
+    opened = of_models({"m": nn.LSTM(2, 1100, batch_first=True)}, torch.randn(1, 9, 2))
+    with trace(opened.network("m").model, grad=False) as seen:
+        opened.network("m").model(*opened.item(0).args)
+    about = {"network": "m", "item": 0, "layer": "l0"}
+    rows = ask(opened, "order", {**about, "order": order})["units"]
+    assert sorted(rows) == list(range(1100))
+    for name in ("f", "c"):
+        values = seen[f"l0.{name}"].values[:, 0]
+        pages = [ask(opened, "sequence", {**about, "name": name, "order": order, "first": k}) for k in (0, 512, 1024)]
+        assert [page["units"] for page in pages] == [rows[:512], rows[512:1024], rows[1024:]]
+        assert {(page["of"], page["tile"]["low"], page["tile"]["high"]) for page in pages} == {
+            (1100, *((0.0, 1.0) if name == "f" else (-float(values.abs().max()), float(values.abs().max()))))
+        }
+        for page in pages:
+            wrong = (picture(page["tile"]) - values[:, page["units"]].T).abs().max()
+            assert wrong <= (page["tile"]["high"] - page["tile"]["low"]) / 255
+
+
 def test_lengths_end_a_sequence() -> None:
     """Steps that do not exist are not shown, whatever the batch was padded to."""
     layer = nn.GRU(2, 3, bidirectional=True)
@@ -225,6 +247,8 @@ def test_orders() -> None:
         ("line", {"unit": 0, "count": -3}, "do not exist"),
         ("sequence", {"name": "q"}, "layer.l0 has no value 'q'; it has x, f, i, g, c, o, h"),
         ("sequence", {"name": "c", "order": "colour"}, "sequence: order"),
+        ("sequence", {"name": "c", "first": 5}, "row 5 does not exist; c of layer.l0 has 5, counted from 0"),
+        ("sequence", {"name": "x", "first": -1}, "row -1 does not exist; x of layer.l0 has 2"),
     ],
 )
 def test_what_is_not_there_is_a_sentence(name: str, parameters: dict[str, Any], sentence: str) -> None:

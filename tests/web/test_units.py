@@ -131,6 +131,22 @@ def test_attribution_is_gradient_times_input(four: Opened, network: str) -> None
     assert found["steps"][14:] == [0.0] * 10
 
 
+def test_attribution_of_many_features_comes_in_pages() -> None:
+    """On one range of colours; together they are all features."""
+    model = nn.GRU(700, 3, batch_first=True)
+    opened = of_models({"m": model}, torch.randn(1, 6, 700, generator=torch.Generator().manual_seed(4)))
+    x = opened.item(0).x.clone()[None].requires_grad_()
+    model(x)[0][0, 4, 1].backward()
+    share = (x.grad * x)[0].detach().T  # type: ignore[operator]
+    parameters = {"network": "m", "item": 0, "layer": "l0", "unit": 1, "step": 4}
+    pages = [ask(opened, "attribution", {**parameters, "first": first}) for first in (0, 512)]
+    assert [(page["of"], page["tile"]["shape"]) for page in pages] == [(700, [512, 6]), (700, [188, 6])]
+    told = torch.cat([picture(page["tile"]) for page in pages])
+    torch.testing.assert_close(told, share, rtol=0, atol=2 * float(share.abs().max()) * BYTE)
+    with pytest.raises(ArgumentError, match="feature 700 does not exist; l0 is fed 700, counted from 0"):
+        ask(opened, "attribution", {**parameters, "first": 700})
+
+
 def test_drivers_are_the_highest_of_all_items(four: Opened) -> None:
     """Every item once, with its own best step; steps beyond an item's end do not count."""
     model = four.network("lstm").model
@@ -201,6 +217,14 @@ def test_the_answer_so_far_is_that_of_the_beginning_alone(four: Opened, network:
         found = about(four, "sofar", network, step=step)
         output = model(x[:, : step + 1])[0]
         assert found["largest"][0]["value"] == pytest.approx(float(output.max().detach()), rel=1e-5)
+
+
+def test_the_answer_so_far_of_a_layer_that_is_opened_alone() -> None:
+    """Its states, which come with its output, are no answer."""
+    model = nn.LSTM(2, 3, batch_first=True)
+    opened = of_models({"m": model}, torch.randn(1, 6, 2))
+    found = ask(opened, "sofar", {"network": "m", "item": 0, "layer": "l0", "step": 2})
+    assert found["largest"][0]["value"] == pytest.approx(float(model(opened.item(0).x[:3])[0].max()), rel=1e-5)
 
 
 def test_the_answer_so_far_of_an_item_that_is_shorter() -> None:

@@ -1,22 +1,23 @@
 // The answers of the questions that every view asks; a view's own stand beside it.
 
 import type { Tile } from './tile';
+import type { Said } from './words.svelte';
 
 export interface Network {
   name: string;
   label: string;
-  sentence: string;
+  sentence: Said;
   parameters: number;
-  kinds: string[]; // of its layers: convolution, pooling, block, recurrence
+  kinds: string[]; // of its layers: convolution, pooling, block, recurrence, cell
 }
 
 export interface Overview {
-  title: string;
+  title: Said;
   form: 'image' | 'sequence' | 'tokens';
   labels: string[];
-  columns: string[];
+  columns: Said[];
   takes: Takes | null;
-  items: { name: string; answer: string }[];
+  items: { name: Said; answer: string }[];
   networks: Network[];
 }
 
@@ -28,7 +29,7 @@ export interface Takes {
 }
 
 export interface Input {
-  name: string;
+  name: Said;
   answer: string;
   form: Overview['form'];
   shape: number[];

@@ -25,6 +25,12 @@ class Spoken {
 
 export const spoken = new Spoken();
 
+/** What Python says: one text where it is the same in both languages. */
+export type Said = string | Record<Language, string>;
+
+/** That, in the language that is spoken now. */
+export const translated = (said: Said): string => (typeof said === 'string' ? said : said[spoken.language]);
+
 /** A text in the language that is spoken now, with `{name}` filled in. */
 export function say<W extends Words>(words: W, name: keyof W & string, values: Record<string, string | number> = {}): string {
   const text = words[name]?.[spoken.language] ?? name;

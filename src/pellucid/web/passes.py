@@ -72,14 +72,15 @@ def run(
     leaf = x.detach().requires_grad_() if graph and x is not None and x.is_floating_point() else None
     grad = () if graph else loss is not None
     with torch.enable_grad(), trace(model, grad=grad) as seen, _listening(model) as ran, _out_of_place(model):
-        done = Pass(seen, _first(model(x if leaf is None else leaf, *rest)), ran, leaf)
+        done = Pass(seen, first(model(x if leaf is None else leaf, *rest)), ran, leaf)
         if loss is not None:
             loss(done).backward()  # type: ignore[no-untyped-call]
             model.zero_grad(set_to_none=True)
     return done
 
 
-def _first(output: Any) -> Tensor:
+def first(output: Any) -> Tensor:
+    """What a model answers; the first where it gives several, as a recurrent layer gives its states, too."""
     while isinstance(output, tuple | list):
         output = output[0]
     return cast("Tensor", output)

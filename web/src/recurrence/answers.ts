@@ -14,6 +14,7 @@ export interface Place {
   memory: string; // the state that is carried longest
   keeper: string; // the gate that says how much of it is kept; '' where there is none
   values: { name: string; kind: Kind; size: number }[];
+  reads: number; // how many numbers a step
 }
 
 export interface Places {
@@ -60,6 +61,10 @@ export interface Sequence {
   of: number;
   start: number;
   window: number;
+}
+
+export interface Ordered {
+  units: number[]; // of all rows
 }
 
 export interface Line {

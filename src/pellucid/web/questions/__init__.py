@@ -18,7 +18,7 @@ from pellucid.web.questions.pixel import Leaning, Pixel
 from pellucid.web.questions.question import Answer, Question, key
 from pellucid.web.questions.reach import Gradient, Reach
 from pellucid.web.questions.recurrence import CellOf, Places
-from pellucid.web.questions.sequence import Line, Sequence
+from pellucid.web.questions.sequence import Line, Ordered, Sequence
 from pellucid.web.questions.sofar import SoFar
 from pellucid.web.questions.step import Step
 from pellucid.web.questions.telling import Telling
@@ -41,6 +41,7 @@ QUESTIONS: dict[str, type[Question]] = {
     "cell": CellOf,
     "step": Step,
     "sequence": Sequence,
+    "order": Ordered,
     "line": Line,
     "telling": Telling,
     "reach": Reach,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError
+from pellucid.web.korean import said
 from pellucid.web.opened import Item, Opened
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run
@@ -41,7 +42,7 @@ class Drivers(OfLayer):
             return [
                 {
                     "item": at,
-                    "name": opened.items[at].name,
+                    "name": said(opened.items[at].name),
                     "step": int(steps[extreme, at, self.unit]),
                     "value": float(values[extreme, at, self.unit]),
                     "around": _around(opened, opened.items[at], int(steps[extreme, at, self.unit])),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import pellucid.nn as layers
 from pellucid.cells.cell import Cell
 from pellucid.trace import Seen
+from pellucid.web.korean import said
 from pellucid.web.opened import LARGEST, Opened, Taking
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import numbers, tile
@@ -21,19 +22,19 @@ class Overview(Question):
     """Everything that the page needs to draw its frame."""
 
     def answer(self, opened: Opened) -> Answer:
-        """Title, form, networks, items, labels; what may be given."""
+        """Title, form, networks, items, labels; what may be given. What Python words is there in every language of the page."""
         return {
-            "title": opened.title,
+            "title": said(opened.title),
             "form": opened.form,
             "labels": list(opened.labels),
-            "columns": list(opened.columns),
+            "columns": [said(name) for name in opened.columns],
             "takes": None if opened.takes is None else _takes(opened, opened.takes),
-            "items": [{"name": item.name, "answer": item.answer} for item in opened.items],
+            "items": [{"name": said(item.name), "answer": item.answer} for item in opened.items],
             "networks": [
                 {
                     "name": network.name,
                     "label": network.label,
-                    "sentence": network.sentence,
+                    "sentence": said(network.sentence),
                     "parameters": sum(p.numel() for p in network.model.parameters()),
                     "kinds": sorted({kind for module in network.model.modules() if (kind := kind_of(module))}),
                 }
@@ -51,7 +52,7 @@ class Input(Question):
         """An image's channels as a tile (C, H, W); a sequence's numbers (T, I), scaled and in their own unit; a text's tokens."""
         item = opened.item(self.item)
         x = item.x
-        about: Answer = {"name": item.name, "answer": item.answer, "form": opened.form, "shape": list(x.shape)}
+        about: Answer = {"name": said(item.name), "answer": item.answer, "form": opened.form, "shape": list(x.shape)}
         if opened.form == "image":
             return about | {"image": tile(x)}
         if opened.form == "tokens":
@@ -112,11 +113,13 @@ def alone(seen: Seen) -> Tensor:
 
 
 def kind_of(module: nn.Module) -> str:
-    """``"convolution"``, ``"pooling"``, ``"block"`` (both in one), ``"recurrence"``, or nothing for any other."""
+    """``"convolution"``, ``"pooling"``, ``"block"`` (both in one), ``"recurrence"``, ``"cell"`` (one step of one), or nothing."""
     if isinstance(module, layers.ConvBlock):
         return "block"
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return "convolution"
-    if isinstance(module, layers.Recurrent) or isinstance(getattr(module, "cell", None), Cell):
+    if isinstance(module, layers.Recurrent):
         return "recurrence"
+    if isinstance(getattr(module, "cell", None), Cell):
+        return "cell"
     return "pooling" if "Pool" in type(module).__name__ else ""

@@ -157,7 +157,7 @@ class Places(Question):
     item: int
 
     def answer(self, opened: Opened) -> Answer:
-        """For each: its name, its cell, units and steps, and the names of its values with what kind each is."""
+        """For each: its name, its cell, units and steps, the names of its values with what kind each is, and what it reads."""
         return {
             "places": [
                 {
@@ -173,6 +173,7 @@ class Places(Question):
                         {"name": name, "kind": kind_of(name, node, run), "size": run.values(name).shape[-1]}
                         for name, node in run.names.items()
                     ],
+                    "reads": run.values("x").shape[-1],
                 }
                 for run in runs(opened, self.network, self.item)
             ]

@@ -13,7 +13,7 @@ from pellucid.web.opened import Opened
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run, kind_of
 from pellucid.web.questions.step import rounded
-from pellucid.web.questions.tiles import around_zero, tile
+from pellucid.web.questions.tiles import tile
 
 MOST_COLUMNS, MOST_ROWS = 2000, 512
 ITERATIONS, TINY = 8, 1e-12
@@ -41,10 +41,14 @@ class Windowed(OfLayer):
 
 
 class Sequence(Windowed):
-    """One value, units down and time across; the rows in an order that is read off the layer's memory."""
+    """One value, units down and time across; the rows in an order that is read off the layer's memory.
+
+    ``first`` is the row of that order with which the picture begins; it has as many of those that follow as one answer holds.
+    """
 
     name: str
     order: Order = "unit"
+    first: int = 0
 
     def answer(self, opened: Opened) -> Answer:
         """A tile (rows, columns); which unit each row is; the first step and the steps of a column."""
@@ -53,19 +57,37 @@ class Sequence(Windowed):
         values = run.values(self.name)
         memory = values if self.name == "x" else run.values(run.memory[0])
         size = values.shape[-1]
+        if not 0 <= self.first < size:
+            raise ArgumentError(
+                f"row {self.first} does not exist; {self.name} of {run.name} has {size}, counted from 0"
+            )
         units = ordered(memory, self.order) if memory.shape[-1] == size else list(range(size))
-        shown = units[:MOST_ROWS]
-        rows = averaged(values[self.start : end], window).T[shown]
+        shown = units[self.first : self.first + MOST_ROWS]
+        rows = averaged(values[self.start : end], window).T
+        most = (
+            float(rows.nan_to_num().abs().max()) or 1.0
+        )  # of all rows, so that pictures of some have the same colours
         kind = "input" if self.name == "x" else kind_of(self.name, run.names[self.name], run)
         return {
             "name": self.name,
             "kind": kind,
-            "tile": tile(rows, 0.0, 1.0) if kind == "gate" else around_zero(rows),
+            "tile": tile(rows[shown], *((0.0, 1.0) if kind == "gate" else (-most, most))),
             "units": shown,
             "of": size,
             "start": self.start,
             "window": window,
         }
+
+
+class Ordered(OfLayer):
+    """In which order the rows of a layer's pictures stand."""
+
+    order: Order
+
+    def answer(self, opened: Opened) -> Answer:
+        """The number of the unit in each row, of all units."""
+        run = self.run(opened)
+        return {"units": ordered(run.values(run.memory[0]), self.order)}
 
 
 class Line(Windowed):

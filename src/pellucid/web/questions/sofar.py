@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Item, Opened
+from pellucid.web.passes import first
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run
 
@@ -29,7 +30,7 @@ class SoFar(OfLayer):
         model = opened.network(self.network).model
         try:
             with opened.alone(), torch.no_grad():
-                output = model(*_beginning(item, self.step + 1, run))
+                output = first(model(*_beginning(item, self.step + 1, run)))
         except (RuntimeError, ValueError, IndexError):
             raise ArgumentError(f"{self.network} cannot be shown the first {self.step + 1} steps alone") from None
         return opened.reading.read(output, item, None)

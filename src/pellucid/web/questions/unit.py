@@ -11,16 +11,17 @@ from pellucid import inside
 from pellucid.cells.bounds import is_gate
 from pellucid.errors import ArgumentError
 from pellucid.trace import trace
+from pellucid.web.korean import said
 from pellucid.web.opened import Item, Opened
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run
-from pellucid.web.questions.tiles import around_zero, numbers
+from pellucid.web.questions.tiles import numbers, tile
 
 FEWEST = 16  # steps, below which a correlation says nothing
 LAGS = 9  # steps by which a unit may be late, from 0
 OFTEN = 3  # times that a token must come for its mean to be said
 NAMED = 3  # channels, units or tokens that are named
-SHOWN = 512  # features of the layer's input that are shown one by one
+SHOWN = 512  # features of the layer's input in one picture
 
 
 class Unit(OfLayer):
@@ -100,7 +101,7 @@ def _channels(opened: Opened, x: Tensor, own: Tensor) -> list[Answer]:
     return [
         {
             "channel": c,
-            "label": opened.columns[c] if c < len(opened.columns) else str(c),
+            "label": said(opened.columns[c]) if c < len(opened.columns) else str(c),
             "lag": int(lags[c]),
             "r": float(best[c]),
         }
@@ -138,10 +139,11 @@ def _tokens(item: Item, own: Tensor) -> list[Answer]:
 
 
 class Attribution(OfLayer):
-    """Which steps of the layers' input a unit's output at a step rests on."""
+    """Which steps of the layers' input a unit's output at a step rests on; of many features the picture begins with ``first``."""
 
     unit: int
     step: int
+    first: int = 0
 
     def answer(self, opened: Opened) -> Answer:
         """Gradient times input, summed over the features of each step, and of each feature as a tile (I, T).
@@ -155,14 +157,18 @@ class Attribution(OfLayer):
         x, called = run.called
         if not isinstance(x, Tensor):
             raise ArgumentError(f"{run.name} is fed packed sequences, of which no input can be named")
+        if not 0 <= self.first < x.shape[-1]:
+            raise ArgumentError(f"feature {self.first} does not exist; {run.name} is fed {x.shape[-1]}, counted from 0")
         name, x = f"{run.place}.{next(iter(run.layer.cell.states))}", x.detach().requires_grad_()
         with opened.alone(), torch.enable_grad(), trace(run.layer, [name]) as seen:
             run.layer(x, **called)
         value = seen[name].values[self.step, 0, self.unit]
         (gradient,) = torch.autograd.grad(value, x)
         share = (gradient * x.detach()).reshape(-1, x.shape[-1])[: run.steps]  # the batch is one item
+        most = float(share.abs().max()) or 1.0
         return {
             "value": float(value.detach()),
             "steps": numbers(share.sum(1)),
-            "tile": around_zero(share.T) if share.shape[1] <= SHOWN else None,
+            "tile": tile(share.T[self.first : self.first + SHOWN], -most, most),
+            "of": share.shape[1],
         }
