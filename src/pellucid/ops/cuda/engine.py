@@ -6,9 +6,9 @@ step is in the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +33,18 @@ TYPES = {
     torch.bool: "bool",
 }
 Starts = dict[int, Tensor]
+
+
+class Part(NamedTuple):
+    """Some columns of a tensor whose last axis holds several buffers side by side."""
+
+    whole: Tensor
+    column: int
+    size: int
+
+    def view(self) -> Tensor:
+        """As a tensor."""
+        return self.whole[..., self.column : self.column + self.size]
 
 
 class DoesNotFitError(Exception):
@@ -71,16 +83,13 @@ def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ..
 
     Returns:
         The states (T, B, size), or (1, B, size) where the last step is enough; and, for the backward pass, the states with
-        those before the first step (T + 1, B, size), the kept values, and the projected input if it is read.
+        those before the first step (T + 1, B, size), the other kept values side by side, and the projected input if it is
+        read.
     """
     call = _Call(plan, tensors)
     derivative, graph, keep = plan.derivative, plan.cell.graph(plan.variant), plan.keeps
-    named = plan.watched(n for n, node in graph.named.items() if node.varies)
     passing = frozenset() if keep else plan.passing
-    key = ("forward", keep, passing, named)
-    if key not in derivative.lowered:
-        derivative.lowered[key] = lowering.forward(derivative, graph.states, passing, named, keep=keep)
-    lowered: Lowered = derivative.lowered[key]
+    named, lowered = _forward(plan, passing)
     found: dict[Role, Any] = call.given()
     starts: dict[int, Tensor] = {}
     projected = call.projected()
@@ -98,15 +107,26 @@ def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ..
             planes.append(call.new(call.steps + 1, call.batch, size))
             outputs[name] = found[role] = planes[-1][1:]
         starts[lowered.where[role]] = call.before[name]
+    record = call.room(lowered, found, [("kept", n) for n in derivative.kept]) if keep else None
     call.run(lowered, found, starts, reverse=False)
     if plan.sight is not None:
-        plan.sight.values.update({n: found[lowered.roles[lowered.where["named", n]]] for n in named})
-    kept = [found[lowered.roles[lowered.where["kept", n]]] for n in derivative.kept] if keep else []
+        plan.sight.values.update({n: _view(found[lowered.roles[lowered.where["named", n]]]) for n in named})
+    saved = [*planes] if record is None else [*planes, record]
     return tuple(outputs[name] for name in graph.states), [
-        *planes,
-        *kept,
+        *saved,
         *([projected] if keep and plan.reads_projection else []),
     ]
+
+
+def _forward(plan: Plan, passing: frozenset[str]) -> tuple[tuple[str, ...], Lowered]:
+    """The names that a trace wants, and the forward program, made once."""
+    graph = plan.cell.graph(plan.variant)
+    named = plan.watched(n for n, node in graph.named.items() if node.varies)
+    key = ("forward", plan.keeps, passing, named)
+    made = plan.derivative.lowered
+    if key not in made:
+        made[key] = lowering.forward(plan.derivative, graph.states, passing, named, keep=plan.keeps)
+    return named, made[key]
 
 
 class _Call:
@@ -147,45 +167,70 @@ class _Call:
             self.x, self.tensors[self.at.weight], None if self.at.bias is None else self.tensors[self.at.bias]
         )
 
-    def parts_of(self, whole: Tensor, what: str) -> dict[Role, Tensor]:
+    def parts_of(self, whole: Tensor, what: str) -> dict[Role, Part]:
         """A tensor whose last axis holds all parts, part by part."""
-        return {(what, p): v for p, v in zip(self.parts, whole.chunk(len(self.parts), -1), strict=True)}
+        return {(what, p): Part(whole, k * self.hidden, self.hidden) for k, p in enumerate(self.parts)}
+
+    def room(self, lowered: Lowered, found: dict[Role, Any], roles: Sequence[Role], *, steps: bool = True) -> Tensor:
+        """Room for these results, side by side, for those that have none yet; a number for each step and sequence, or
+        for each sequence."""
+        columns, width = self.columns(lowered, found, roles)
+        whole = self.new(self.steps, self.batch, width) if steps else self.new(self.batch, width, dtype=self.real)
+        found.update({role: Part(whole, column, size) for role, (column, size) in columns.items()})
+        return whole
+
+    def columns(
+        self, lowered: Lowered, found: Mapping[Role, Any], roles: Sequence[Role]
+    ) -> tuple[dict[Role, tuple[int, int]], int]:
+        """Where such results lie side by side, those that lie nowhere yet, and how many columns these are."""
+        buffers = dict.fromkeys(lowered.where[r] for r in roles)
+        sizes = {lowered.roles[b]: self.sizes[lowered.letter[b]] for b in buffers}
+        fresh = {role: size for role, size in sizes.items() if role not in found}
+        placed, column = {}, 0
+        # Those whose numbers are read and written two at a time first: all of them begin at an even place then.
+        for role, size in sorted(fresh.items(), key=lambda item: item[1] % 2):
+            placed[role] = column, size
+            column += size
+        return placed, column + column % 2
 
     def run(self, lowered: Lowered, found: dict[Role, Any], starts: Starts, *, reverse: bool) -> None:
         """Run a program; what is not found is made and added."""
-        kinds = {b: kind for _, kind, b in (*lowered.inputs, *lowered.outputs)}
+        kinds, apart = _facts(lowered)
         strides: dict[tuple[int, int], int] = {}
         bound: list[tuple[torch.dtype, int] | float] = []
         pointers: list[int] = []
+        known: dict[int, tuple[tuple[torch.dtype, int], int, int, bool]] = {}
         held: list[Tensor] = []  # until the launch
         even = True
 
-        def bind(tensor: Tensor) -> tuple[torch.dtype, int]:
+        def bind(value: Tensor | Part) -> tuple[torch.dtype, int]:
             nonlocal even
-            steps = tensor.stride()
-            wide = bool(steps) and tensor.shape[-1] > 1  # one number a row is read alone
-            if tensor.is_neg() or (wide and steps[-1] != 1):
-                tensor = tensor.resolve_neg().contiguous()
-                steps = tensor.stride()
-            held.append(tensor)
-            pointer = tensor.data_ptr()
-            pointers.append(pointer)
-            pair = steps[:2] if len(steps) == 3 else (0, steps[0] if len(steps) == 2 else 0)
-            if wide and even:
-                even = not (tensor.shape[-1] % 2 or pair[0] % 2 or pair[1] % 2 or pointer % (2 * tensor.itemsize))
-            return tensor.dtype, strides.setdefault(pair, len(strides))
+            tensor, column, size = value if isinstance(value, Part) else (value, 0, -1)
+            if id(tensor) not in known:
+                dense = _dense(tensor)
+                held.append(dense)
+                steps, pointer, each = dense.stride(), dense.data_ptr(), dense.itemsize
+                pair = steps[:2] if len(steps) == 3 else (0, steps[0] if len(steps) == 2 else 0)
+                paired = not (pair[0] % 2 or pair[1] % 2 or pointer % (2 * each))
+                known[id(tensor)] = (dense.dtype, strides.setdefault(pair, len(strides))), pointer, each, paired
+            found, pointer, each, paired = known[id(tensor)]
+            pointers.append(pointer + column * each)
+            if even:
+                if size < 0:
+                    size = tensor.shape[-1] if tensor.dim() else 1
+                even = size == 1 or (paired and size % 2 == 0 and column % 2 == 0)  # one number a row is read alone
+            return found
 
         for buffer, (role, letter) in enumerate(zip(lowered.roles, lowered.letter, strict=True)):
-            if role not in found:
-                found[role] = self._made(kinds[buffer], role[0], self.sizes[letter])
-            value = found[role]
+            value = found.get(role)
+            if value is None:
+                value = found[role] = self._made(kinds[buffer], self.sizes[letter])
             if isinstance(value, float):
                 bound.append(value)
                 pointers.append(0)
             else:
                 bound.append(bind(value))
         first = tuple((buffer, bind(v)) for buffer, v in starts.items())
-        apart = independent_heads(lowered) > 1
         matrices = [self._whole(m, apart) for m in lowered.matrices]
         types = tuple(m.dtype for m in matrices)
         kernel = self._kernel(lowered, tuple(bound), first, types, reverse=reverse, even=even)
@@ -234,10 +279,21 @@ class _Call:
             matrix = torch.cat([torch.block_diag(*block.chunk(heads)) for block in matrix.chunk(len(blocks))])  # type: ignore[no-untyped-call]
         return _dense(matrix)
 
-    def _made(self, kind: str, what: str, size: int) -> Tensor:
-        if kind in ("swing", "total"):
-            return self.new(self.batch, size, dtype=self.real if what in ("dweight", "dbias") else None)
-        return self.new(self.steps, self.batch, size)
+    def _made(self, kind: str, size: int) -> Tensor:
+        return self.new(self.batch, size) if kind in ("swing", "total") else self.new(self.steps, self.batch, size)
+
+
+def _facts(lowered: Lowered) -> tuple[dict[int, str], bool]:
+    """How each buffer goes with time, and whether heads are sweeps of their own."""
+    if "facts" not in lowered.kernels:
+        kinds = {b: kind for _, kind, b in (*lowered.inputs, *lowered.outputs)}
+        lowered.kernels["facts"] = kinds, independent_heads(lowered) > 1
+    facts: tuple[dict[int, str], bool] = lowered.kernels["facts"]
+    return facts
+
+
+def _view(value: Tensor | Part) -> Tensor:
+    return value.view() if isinstance(value, Part) else value
 
 
 def _dense(v: Tensor) -> Tensor:
@@ -258,7 +314,7 @@ class _Backward:
         self.states = call.plan.cell.graph(call.plan.variant).states
         count = len(self.states)
         self.planes = dict(zip(self.states, saved[:count], strict=True))
-        kept = saved[count : count + len(derivative.kept)]
+        record = saved[count]
         came = {n: g for n, g in zip(self.states, gradients, strict=True) if g is not None}
         self.named = self.plan.graded(derivative.named)
         has_bias = call.at.bias is not None and wanted[call.at.bias]
@@ -269,11 +325,11 @@ class _Backward:
             )
         self.lowered: Lowered = derivative.lowered[key]
         self.found: dict[Role, Any] = call.given()
-        self.found |= {("kept", n): k for n, k in zip(derivative.kept, kept, strict=True)}
+        self.found |= self._kept(record)
         self.found |= {("after", n): planes[:-1] for n, planes in self.planes.items()}
         self.found |= {("gradient", n): g for n, g in came.items()}
         if self.plan.reads_projection:
-            self.found |= call.parts_of(saved[count + len(derivative.kept)], "x")
+            self.found |= call.parts_of(saved[count + 1], "x")
         self.result: list[Tensor | None] = [None] * len(call.tensors)
 
     def run(self) -> list[Tensor | None]:
@@ -283,9 +339,10 @@ class _Backward:
         make = torch.empty if whole else torch.zeros
         dx = make(call.steps, call.batch, call.width, dtype=call.x.dtype, device=call.x.device)
         self.found |= call.parts_of(dx, "dx")
-        room = self._totals()
+        of_weights = [r for r in where if r[0] in ("dbias", "dweight")]
+        room = call.room(self.lowered, self.found, of_weights, steps=False)
         for outer in self.derivative.outers:
-            self._side_by_side([("outer", n) for n in outer.adjoints], [call.sizes[n.shape[0]] for n in outer.adjoints])
+            call.room(self.lowered, self.found, [("outer", n) for n in outer.adjoints])
         call.run(self.lowered, self.found, {}, reverse=True)
         if self.plan.sight is not None:
             self.plan.sight.gradients.update({n: self._left(("dnamed", n)) for n in self.named})
@@ -303,32 +360,27 @@ class _Backward:
             self._outer(outer)
         return self.result
 
-    def _left(self, role: Role) -> Tensor:
-        found: Tensor = self.found[self.lowered.roles[self.lowered.where[role]]]
-        return found
+    def _kept(self, record: Tensor) -> dict[Role, Any]:
+        """Where the forward pass left the values that it kept: those of new states among the states, the others aside."""
+        _, forward = _forward(self.plan, frozenset())
+        found: dict[Role, Any] = {("after", n): planes[1:] for n, planes in self.planes.items()}
+        roles: list[Role] = [("kept", n) for n in self.derivative.kept]
+        aside, _ = self.call.columns(forward, found, roles)
+        found.update({role: Part(record, *place) for role, place in aside.items()})
+        return {role: found[forward.roles[forward.where[role]]] for role in roles}
 
-    def _totals(self) -> Tensor:
-        """Room for the totals of every sequence, side by side, so that one sum over the batch is enough for all."""
-        call, lowered = self.call, self.lowered
-        kinds = ("dbias", "dweight")
-        buffers = [b for _, kind, b in lowered.outputs if kind == "total" and lowered.roles[b][0] in kinds]
-        sizes = {b: call.sizes[lowered.letter[b]] for b in buffers}
-        # Those whose numbers are read and written two at a time first: all of them begin at an even place then.
-        order = sorted(sizes, key=lambda b: sizes[b] % 2)
-        width = sum(sizes.values())
-        room = call.new(call.batch, width + width % 2, dtype=call.real)
-        self.column: dict[int, tuple[int, int]] = {}
-        at = 0
-        for buffer in order:
-            self.column[buffer] = at, at + sizes[buffer]
-            self.found[lowered.roles[buffer]] = room[:, at : at + sizes[buffer]]
-            at += sizes[buffer]
-        return room
+    def _left(self, role: Role) -> Tensor:
+        return _view(self.found[self.lowered.roles[self.lowered.where[role]]])
+
+    def _columns(self, role: Role) -> tuple[int, int]:
+        """Of a weight's total among all totals."""
+        part = self.found[self.lowered.roles[self.lowered.where[role]]]
+        return part.column, part.column + part.size
 
     def _gathered(self, total: Tensor, roles: Sequence[Role], size: int, dtype: torch.dtype) -> Tensor:
         """The sums over all sequences of some totals, one after the other; zero for one that there is not."""
         where = self.lowered.where
-        columns = [self.column.get(where[r]) if r in where else None for r in roles]
+        columns = [self._columns(r) if r in where else None for r in roles]
         if columns[0] is not None and all(
             a is not None and b is not None and a[1] == b[0] for a, b in pairwise(columns)
         ):
@@ -347,7 +399,7 @@ class _Backward:
                 parts.setdefault(node.key[0], {})[node.key[1]] = node
             elif ("dweight", node) in where and self.wanted[i]:
                 tensor = self.call.tensors[i]
-                begin, end = self.column[where["dweight", node]]
+                begin, end = self._columns(("dweight", node))
                 self.result[i] = total[begin:end].expand(tensor.shape).to(tensor.dtype, copy=True)
         for i, name in enumerate(plan.parameters, start=at.parameters.start):
             if name in parts and self.wanted[i]:
@@ -387,13 +439,14 @@ class _Backward:
         if not self.wanted[place]:
             return
         heads = outer.blocks[0].heads
-        adjoints, operand = [self._left(("outer", n)) for n in outer.adjoints], self._operand(outer.operand)
+        operand = self._operand(outer.operand)
+        adjoints = [self.found[self.lowered.roles[self.lowered.where["outer", n]]] for n in outer.adjoints]
         if heads == 1:
             flat = operand.flatten(0, 1)
             shares = [v.flatten(0, 1).mT @ flat for v in _joined(adjoints)]
             share = shares[0] if len(shares) == 1 else torch.cat(shares)
         else:
-            share = outer_product(adjoints, operand, heads)
+            share = outer_product([_view(v) for v in adjoints], operand, heads)
         before = self.result[place]
         self.result[place] = share if before is None else before + share
 
@@ -402,16 +455,21 @@ class _Backward:
         for name, state in self.states.items():
             if node is state:
                 return self.planes[name][:-1]
-        return self.found["kept", node] if ("kept", node) in self.found else self._left(("outer", node))
+        return _view(self.found["kept", node]) if ("kept", node) in self.found else self._left(("outer", node))
 
 
-def _joined(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """(T, B, size) tensors; those that lie side by side in memory as one."""
-    found = [tensors[0]]
-    for v in tensors[1:]:
-        last = found[-1]
-        if v.stride() == last.stride() and v.data_ptr() == last.data_ptr() + last.shape[-1] * last.element_size():
-            found[-1] = last.as_strided((*last.shape[:-1], last.shape[-1] + v.shape[-1]), last.stride())
+def _joined(values: Sequence[Tensor | Part]) -> list[Tensor]:
+    """(T, B, size) tensors; those that lie side by side as one."""
+    found: list[Tensor | Part] = []
+    for v in values:
+        last = found[-1] if found else None
+        if (
+            isinstance(v, Part)
+            and isinstance(last, Part)
+            and v.whole is last.whole
+            and v.column == last.column + last.size
+        ):
+            found[-1] = Part(v.whole, last.column, last.size + v.size)
         else:
             found.append(v)
-    return found
+    return [_view(v) for v in found]
