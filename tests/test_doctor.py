@@ -81,6 +81,18 @@ def test_a_path_that_is_chosen_otherwise_is_said_otherwise(monkeypatch: pytest.M
     assert said["recurrent", "float64"] == doctor.NATIVE
 
 
+def test_kernels_of_a_gpu_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "engine_takes", lambda x: x.dtype == torch.float64)
+    monkeypatch.setattr(doctor, "gpu_takes", lambda x: x.dtype == torch.bfloat16)
+    said = {p.dtype: p.path for p in doctor.paths() if (p.layers, p.device) == ("recurrent", "cpu")}
+    assert said == {
+        "float32": doctor.PROGRAM,
+        "float64": doctor.NATIVE,
+        "bfloat16": doctor.KERNEL,
+        "float16": doctor.PROGRAM,
+    }
+
+
 def test_the_engine_agrees_with_its_equations_and_with_torch(report: doctor.Report) -> None:
     assert report.well
     assert [(c.layer, c.dtype) for c in report.checks] == [

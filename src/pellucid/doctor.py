@@ -25,15 +25,16 @@ from pellucid.cells.sequence import Variant
 from pellucid.geometry.axis import Window
 from pellucid.ops import convolution, pooling
 from pellucid.ops.native import _native
-from pellucid.ops.recurrence import engine_takes
+from pellucid.ops.recurrence import engine_takes, gpu_takes
 from pellucid.ops.reference.recurrence import recurrence as reference
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
-NATIVE, PROGRAM = "native engine", "derived program in PyTorch"
+NATIVE, KERNEL, PROGRAM = "native engine", "Pellucid's kernels", "derived program in PyTorch"
 TORCH, REFERENCE = "torch's kernels", "reference in PyTorch"
 WHY = {
     NATIVE: "Pellucid's own C++, for the number types that it has; small convolutions are torch's where that is faster",
+    KERNEL: "written from the cell's program in CUDA C++, compiled at first use; one launch for a whole sequence",
     PROGRAM: "the cell's derived program, for number types and devices that the engine does not have",
     TORCH: "padding that they do not know is made explicit first; pooling that they cannot do runs on the reference",
     REFERENCE: "the equations as they stand",
@@ -197,7 +198,12 @@ def examine() -> Report:
         instruction_set(),
         threads(),
         paths(),
-        [check(layer, dtype) for layer in ("LSTM", "GRU") for dtype in DTYPES if _on_engine(dtype, "cpu")],
+        [
+            check(layer, dtype)
+            for layer in ("LSTM", "GRU")
+            for dtype in DTYPES
+            if engine_takes(torch.empty(1, dtype=dtype))
+        ],
     )
 
 
@@ -241,8 +247,9 @@ def paths() -> list[Path]:
     found = []
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         for dtype in DTYPES:
-            recurrent = NATIVE if _on_engine(dtype, device) else PROGRAM
-            found.append(Path("recurrent", device, _name(dtype), recurrent))
+            found.append(
+                Path("recurrent", device, _name(dtype), _recurrent(torch.empty(1, 1, dtype=dtype, device=device)))
+            )
         for layers in _SPATIAL:
             for dtype in DTYPES:
                 chosen = _SPATIAL[layers](torch.empty((1, 1, 512), dtype=dtype, device=device))
@@ -259,8 +266,8 @@ _SPATIAL: dict[str, Callable[[Tensor], Callable[..., Any]]] = {
 }
 
 
-def _on_engine(dtype: torch.dtype, device: str) -> bool:
-    return engine_takes(torch.empty(1, dtype=dtype, device=device))
+def _recurrent(x: Tensor) -> str:
+    return NATIVE if engine_takes(x) else KERNEL if gpu_takes(x) else PROGRAM
 
 
 def _kernels(chosen: Callable[..., Any]) -> str:

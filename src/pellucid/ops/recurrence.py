@@ -1,7 +1,7 @@
 """The recurrence operator: a cell's equations swept over time.
 
-Three paths, and a test that compares them. The native engine executes the cell's program and its derived backward
-program. Their twin (:mod:`pellucid.ops.reference.sweep`) does so in PyTorch, phase by phase, for number types and devices
+Four paths, and tests that compare them. The native engine executes the cell's program and its derived backward program on the
+processor; kernels written from the same programs (:mod:`pellucid.ops.cuda`) do so on an NVIDIA GPU. Their twin (:mod:`pellucid.ops.reference.sweep`) does so in PyTorch, phase by phase, for number types and devices
 that the engine does not have. Where a program cannot go (derivatives of derivatives, forward mode, ``torch.func``), the
 reference does the work: the cell's own equations under torch's autograd.
 
@@ -30,7 +30,7 @@ from pellucid.ops.reference.recurrence import recurrence as reference
 from pellucid.ops.reference.sweep import Twin
 from pellucid.ops.transforms import beyond_programs, in_graph, transformed
 
-__all__ = ["Ragged", "Sight", "engine_takes", "recurrence", "takes_ragged"]
+__all__ = ["Ragged", "Sight", "engine_takes", "gpu_takes", "recurrence", "takes_ragged"]
 
 
 def recurrence(

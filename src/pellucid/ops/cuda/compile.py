@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import hashlib
 import importlib.util
+import os
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -60,10 +64,35 @@ def compiled(source: str, capability: tuple[int, int]) -> bytes:
     return bytes(code)
 
 
-class _Launch:
-    """A compiled kernel on one device, and how it is launched on so many tiles; made once, since that costs more than a call."""
+def _code(source: str, capability: tuple[int, int]) -> bytes:
+    """The machine code, from the user's cache if it was made before: compiling takes seconds."""
+    from cuda.bindings import nvrtc
 
-    def __init__(self, kernel: Kernel, tiles: int, device: int) -> None:
+    _, *version = nvrtc.nvrtcVersion()
+    digest = hashlib.sha256(f"{source}{capability}{version}".encode()).hexdigest()
+    file = cache_folder() / f"{digest[:32]}.cubin"
+    try:
+        return file.read_bytes()
+    except OSError:
+        code = compiled(source, capability)
+    with contextlib.suppress(OSError):  # a disk that is full or not ours costs only the time to compile
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as partial:
+            partial.write(code)
+        Path(partial.name).replace(file)
+    return code
+
+
+def cache_folder() -> Path:
+    """Where machine code is kept between processes: ``$XDG_CACHE_HOME`` or ``~/.cache``, in ``pellucid/kernels``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pellucid" / "kernels"
+
+
+class _Launch:
+    """A compiled kernel on one device, and how it is launched on so many tiles and a stream; made once, since that costs more
+    than a call, and never changed, since several threads may launch it."""
+
+    def __init__(self, kernel: Kernel, tiles: int, device: int, stream: int) -> None:
         from cuda.bindings import driver
 
         share = kernel.share
@@ -73,15 +102,15 @@ class _Launch:
         config.gridDimX, config.gridDimY, config.gridDimZ = tiles * share.team, share.groups, 1
         config.blockDimX, config.blockDimY, config.blockDimZ = share.threads, 1, 1
         config.sharedMemBytes = kernel.memory
+        config.hStream = stream
         config.attrs = _attributes(kernel)
         config.numAttrs = len(config.attrs)
         self.words = ctypes.c_int64 * (4 + 2 * kernel.strides + kernel.ports + 2 * max(kernel.matrices, 1))
 
     def __call__(self, call: Sequence[int]) -> None:
-        """Launch on the device's present stream."""
+        """Launch it with the words of a call."""
         words = self.words(*call)
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(words))
-        self.config.hStream = torch.cuda.current_stream(self.device).cuda_stream
         if torch.cuda.current_device() == self.device:
             answer = self.driver.cuLaunchKernelEx(self.config, self.function, ctypes.addressof(arguments), 0)
         else:
@@ -100,7 +129,7 @@ def _loaded(kernel: Kernel, device: int) -> tuple[Any, Any]:
 
     with torch.cuda.device(device):
         torch.cuda.current_stream().synchronize()  # the device's context exists, and is the present one
-        module = _found(driver.cuModuleLoadData(compiled(source_of(kernel), torch.cuda.get_device_capability(device))))
+        module = _found(driver.cuModuleLoadData(_code(source_of(kernel), torch.cuda.get_device_capability(device))))
         function = _found(driver.cuModuleGetFunction(module, b"sweep"))
         attribute = driver.CUfunction_attribute
         memory = attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -121,9 +150,10 @@ def run(kernel: Kernel, call: Sequence[int], tiles: int, device: torch.device) -
         device: where.
     """
     index = torch.cuda.current_device() if device.index is None else device.index
+    stream = torch.cuda.current_stream(index).cuda_stream
     together = kernel.share.tiles_at_once(multiprocessors(device)) or tiles
     for first in range(0, tiles, together):
-        launch = _launch(kernel, min(together, tiles - first), index)
+        launch = _launch(kernel, min(together, tiles - first), index, stream)
         launch([*call[:FIRST_TILE], first, *call[FIRST_TILE + 1 :]])
 
 
