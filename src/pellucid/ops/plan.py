@@ -61,6 +61,7 @@ class Fixed:
         whole: the matrices that are a parameter as it lies, with its name.
         leaves: parameters, constants and numbers that the others are computed from, or are.
         order: what is computed from them, operands first.
+        plain: whether nothing is computed: every weight is a part of a parameter or a number, every matrix a parameter.
     """
 
     weights: tuple[Node, ...]
@@ -68,6 +69,7 @@ class Fixed:
     whole: dict[tuple[Node, ...], str]
     leaves: tuple[Node, ...]
     order: tuple[Node, ...]
+    plain: bool
 
     @classmethod
     def of(cls, cell: Cell, derivative: Derivative) -> Fixed:
@@ -85,6 +87,7 @@ class Fixed:
                 whole,
                 tuple(n for n in order if n.op in _LEAVES),
                 tuple(n for n in order if n.op not in _LEAVES),
+                all(n.op in _LEAVES for n in weights) and all(blocks in whole for blocks in matrices),
             )
         found: Fixed = derivative.lowered["fixed"]
         return found
@@ -206,6 +209,21 @@ class Plan:
 
     def evaluate(self, parameters: Mapping[str, Tensor], hidden_size: int) -> tuple[list[Tensor], list[Tensor]]:
         """The weights that are tensors (``numbers`` are the others) and the matrices, under autograd."""
+        plain = self.direct and self.fixed.plain
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not plain):
+            values = evaluate(self.fixed.order, self._leaves(parameters, hidden_size))
+            whole = self.fixed.whole
+            matrices = [
+                parameters[whole[blocks]] if blocks in whole else torch.cat([values[n] for n in blocks])
+                for blocks in self.matrices
+            ]
+        self.numbers = {n: values[n] for n in self.weights if not isinstance(values[n], Tensor)}
+        learned = self.learned
+        if self.direct and not plain:
+            return [values[n].detach() if n.op == "parameter" else values[n] for n in learned], matrices
+        return [values[n] for n in learned], matrices
+
+    def _leaves(self, parameters: Mapping[str, Tensor], hidden_size: int) -> dict[Node, Any]:
         parts: dict[str, dict[str, Tensor]] = {}
         values: dict[Node, Any] = {}
         for node in self.fixed.leaves:
@@ -221,14 +239,7 @@ class Plan:
                     names = self.cell.declarations[name].parts
                     parts[name] = dict(zip(names, parameters[name].chunk(len(names)), strict=True))
                 values[node] = parts[name][part] if part else parameters[name]
-        values = evaluate(self.fixed.order, values)
-        self.numbers = {n: values[n] for n in self.weights if not isinstance(values[n], Tensor)}
-        weights = [values[n] for n in self.weights if n not in self.numbers]
-        whole = self.fixed.whole
-        return weights, [
-            parameters[whole[blocks]] if blocks in whole else torch.cat([values[n] for n in blocks])
-            for blocks in self.matrices
-        ]
+        return values
 
 
 def _among(names: Iterable[str], wanted: frozenset[str] | None) -> tuple[str, ...]:

@@ -119,44 +119,42 @@ def _run(
     ragged: Ragged | None,
     half: bool,
 ) -> dict[str, Tensor]:
-    takes = engine_takes(x)
-    plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), sight, ragged)
-    rows = x.shape[-1] if projection is None else projection[0].shape[0]
-    weights, matrices = plan.evaluate(parameters, rows // max(len(cell.input[1].parts), 1))
-    given = [*before, *inputs.values(), *parameters.values(), *weights, *matrices]
-    projecting = () if projection is None else tuple(p for p in projection if p is not None)
-    plan.keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *projecting, *given))
-    plan.passing = passing
-    plan.projects, plan.has_bias = bool(projecting), len(projecting) == 2
-    tensors = (x, *projecting, *given)
-    if takes:
+    def plan_of(x: Tensor, projection: tuple[Tensor, Tensor | None] | None) -> Plan:
+        plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), sight, ragged)
+        plan.passing = passing
+        plan.projects = projection is not None
+        plan.has_bias = projection is not None and projection[1] is not None
+        given = (x, *before, *inputs.values(), *parameters.values(), *(projection or ()))
+        plan.keeps = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
+        return plan
+
+    def tensors_of(plan: Plan, x: Tensor, projection: tuple[Tensor, Tensor | None] | None) -> tuple[Tensor, ...]:
+        rows = x.shape[-1] if projection is None else projection[0].shape[0]
+        weights, matrices = plan.evaluate(parameters, rows // max(len(cell.input[1].parts), 1))
+        projecting = (p for p in projection or () if p is not None)
+        return x, *projecting, *before, *inputs.values(), *parameters.values(), *weights, *matrices
+
+    def named(states: Sequence[Tensor]) -> dict[str, Tensor]:
+        return dict(zip(cell.states, states, strict=True))
+
+    if engine_takes(x):
+        plan = plan_of(x, projection)
         plan.half = half and x.dtype == torch.float32 and _native.multiplies_bfloat16()
-        outputs = Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0]  # type: ignore[no-untyped-call]
-        return dict(zip(cell.states, outputs, strict=True))
+        tensors = tensors_of(plan, x, projection)
+        return named(Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0])  # type: ignore[no-untyped-call]
     if gpu_takes(x):
+        plan = plan_of(x, projection)
         plan.direct = True
-        kept_apart = [w.detach() if n.op == "parameter" else w for n, w in zip(plan.learned, weights, strict=True)]
-        tensors = (*tensors[: plan.at.weights.start], *kept_apart, *matrices)
         try:
-            outputs = gpu.Engine.apply(plan, *tensors) if plan.keeps else gpu.run_forward(plan, tensors)[0]  # type: ignore[no-untyped-call]
-            return dict(zip(cell.states, outputs, strict=True))
+            tensors = tensors_of(plan, x, projection)
+            return named(gpu.Engine.apply(plan, *tensors) if plan.keeps else gpu.run_forward(plan, tensors)[0])  # type: ignore[no-untyped-call]
         except gpu.DoesNotFitError:
             pass
     if projection is not None:
         x = F.linear(x, *projection)
-    plan = Plan(
-        cell,
-        variant,
-        plan.derivative,
-        plan.inputs,
-        plan.parameters,
-        sight,
-        ragged,
-        keeps=plan.keeps,
-        numbers=plan.numbers,
-    )
-    outputs = Twin.apply(plan, len(weights), x, *given)  # type: ignore[no-untyped-call]
-    return dict(zip(cell.states, outputs, strict=True))
+    plan = plan_of(x, None)
+    tensors = tensors_of(plan, x, None)
+    return named(Twin.apply(plan, len(plan.learned), *tensors))  # type: ignore[no-untyped-call]
 
 
 def takes_ragged(weight: Tensor) -> bool:

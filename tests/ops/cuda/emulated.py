@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ def _built(source: str) -> ctypes.CDLL:
     if not library.exists():
         (folder / f"{name}.cpp").write_text(text)
         partial = library.with_suffix(f".{id(text)}.part")
-        command = ["g++", "-std=c++17", "-O0", "-w", "-fPIC", "-shared", "-mfma", "-o", partial, folder / f"{name}.cpp"]
+        compiler = os.environ.get("CXX", "g++")
+        command = [compiler, "-std=c++17", "-O0", "-w", "-fPIC", "-shared", "-o", partial, folder / f"{name}.cpp"]
         subprocess.run(command, check=True)
         partial.rename(library)
     return ctypes.CDLL(str(library))
