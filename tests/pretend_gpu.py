@@ -135,11 +135,20 @@ def pretending(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "device_count": lambda: 1,
         "get_device_name": lambda _=None: NAME,
         "get_device_properties": lambda _=None: SimpleNamespace(total_memory=8 * 10**9, name=NAME),
+        "get_device_capability": lambda _=None: (0, 0),  # too old for kernels of our own
         "synchronize": lambda _=None: None,
         "memory_allocated": lambda _=None: 1000,
         "max_memory_allocated": lambda _=None: 5000,
         "reset_peak_memory_stats": lambda _=None: None,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
+    copied = torch.nn.Parameter.__deepcopy__
+
+    def copy(self: torch.nn.Parameter, memo: dict[int, Any]) -> Any:
+        made = copied(self, memo)
+        setattr(made, SIDE, side(self))
+        return made
+
+    monkeypatch.setattr(torch.nn.Parameter, "__deepcopy__", copy)
     with Pretend():
         yield

@@ -35,14 +35,20 @@ def choose(wanted: str = "auto") -> torch.device:
     named = re.fullmatch(r"cuda(?::(\d+))?", wanted)
     if named is None:
         raise ArgumentError(f"device is {wanted!r}; choose auto, cpu, cuda, or a GPU by its number, such as cuda:1")
-    if not torch.cuda.is_available():
-        reason = "torch finds no GPU that it can use" if torch.version.cuda else "this torch was built without CUDA"
-        raise ArgumentError(f"device is {wanted}, and {reason} here; leave it out, or say cpu")
+    if why := absent():
+        raise ArgumentError(f"device is {wanted}, and {why}; leave it out, or say cpu")
     count = torch.cuda.device_count()
     if int(named[1] or 0) >= count:
         there = "one GPU, cuda:0" if count == 1 else f"{count} GPUs, cuda:0 to cuda:{count - 1}"
         raise ArgumentError(f"device is {wanted}, and this machine has {there}; choose one that is there")
     return torch.device(wanted)
+
+
+def absent() -> str:
+    """Why there is no GPU, as the end of a sentence; empty where there is one."""
+    if torch.cuda.is_available():
+        return ""
+    return "torch finds no NVIDIA GPU here" if torch.version.cuda else "this torch is built without CUDA"
 
 
 def name(device: torch.device) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import pellucid
+from pellucid import device as devices
 from pellucid import nn
 from pellucid.cells.sequence import Variant
 from pellucid.geometry.axis import Window
@@ -75,6 +76,14 @@ class Threads:
 
 
 @dataclass(frozen=True)
+class Device:
+    """What ``compare``, ``predict``, ``claims`` and ``see`` compute on where nobody says otherwise, and why."""
+
+    used: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Path:
     """What computes these layers in this number type on this device."""
 
@@ -112,6 +121,7 @@ class Report:
     python: str
     torch: str
     system: str
+    device: Device
     instruction_set: InstructionSet
     threads: Threads
     paths: list[Path]
@@ -134,7 +144,9 @@ class Report:
     def text(self) -> str:
         """For a person, in 80 columns."""
         lines = [f"Pellucid {self.pellucid}, Python {self.python}, torch {self.torch}, {self.system}"]
-        lines += ["", "Native engine", *self._engine(), *self._paths(), "", *self._checks(), ""]
+        lines += ["", "Networks of compare, predict, claims and see"]
+        lines += [*_entry("device", f"{self.device.used}: {self.device.why}"), ""]
+        lines += ["Native engine", *self._engine(), *self._paths(), "", *self._checks(), ""]
         lines += textwrap.wrap(self._verdict(), 80)
         return "\n".join(lines)
 
@@ -194,11 +206,18 @@ def examine() -> Report:
         platform.python_version(),
         torch.__version__,
         f"{platform.system()} {platform.machine()}",
+        device(),
         instruction_set(),
         threads(),
         paths(),
         [check(layer, dtype) for layer in ("LSTM", "GRU") for dtype in DTYPES if _on_engine(dtype, "cpu")],
     )
+
+
+def device() -> Device:
+    """The one that ``--device auto`` takes."""
+    used = devices.name(devices.choose("auto"))
+    return Device(used, devices.absent() or "the first GPU; --device cpu takes the processor, cuda:1 the second GPU")
 
 
 def instruction_set() -> InstructionSet:

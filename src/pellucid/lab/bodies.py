@@ -210,7 +210,7 @@ class Network(nn.Module):
 
 def _dropped(x: Tensor, share: float) -> Tensor:
     """torch's dropout, drawn by the processor's generator wherever ``x`` is."""
-    kept = torch.empty(x.shape, dtype=x.dtype).bernoulli_(1 - share).div_(1 - share)
+    kept = torch.empty_like(x, device=device.CPU, requires_grad=False).bernoulli_(1 - share).div_(1 - share)
     return x * device.moved(kept, x.device)
 
 

@@ -111,7 +111,7 @@ def ordered(values: Tensor, by: Order) -> list[int]:
 
 def _when(values: Tensor) -> Tensor:
     change = values.diff(dim=0).abs()
-    step: Tensor = torch.arange(1, len(values), dtype=values.dtype)
+    step: Tensor = torch.arange(1, len(values), dtype=values.dtype, device=values.device)
     return step @ change / change.sum(0).clamp(min=TINY)
 
 
@@ -119,7 +119,7 @@ def _angle(values: Tensor) -> Tensor:
     centred = values - values.mean(0)
     unit = centred / centred.norm(dim=0).clamp(min=TINY)
     # Subspace iteration: the whole of an eigendecomposition would take seconds where there are many units.
-    basis = torch.randn(unit.shape[1], 6, generator=torch.Generator().manual_seed(0), dtype=unit.dtype)
+    basis = torch.randn(unit.shape[1], 6, generator=torch.Generator().manual_seed(0), dtype=unit.dtype).to(unit.device)
     for _ in range(ITERATIONS):
         basis = torch.linalg.qr(unit.T @ (unit @ basis)).Q
     within = torch.linalg.svd(unit @ basis, full_matrices=False).Vh
