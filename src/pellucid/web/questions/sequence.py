@@ -102,7 +102,7 @@ def ordered(values: Tensor, by: Order) -> list[int]:
     rise and fall together: by their angle in the plane of the first two principal components (Friendly 2002, Corrgrams), cut
     where the gap is widest. ``"mean"`` is by their mean, the lowest first.
     """
-    if by == "unit" or len(values) < 2:
+    if by == "unit" or min(values.shape) < 2:
         return list(range(values.shape[1]))
     score = _when(values) if by == "time" else _angle(values) if by == "similarity" else values.mean(0)
     found: list[int] = score.argsort(stable=True).tolist()
