@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils import _pytree as pytree
 
 NAME = "Pretended GPU"
+TAKEN = 10**8  # bytes that whatever is measured takes
 HERE, THERE = torch.device("cpu"), torch.device("cuda", 0)
 SIDE = "_pretended_side"
 MAY_MIX = {
@@ -137,8 +138,8 @@ def pretending(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "get_device_properties": lambda _=None: SimpleNamespace(total_memory=8 * 10**9, name=NAME),
         "get_device_capability": lambda _=None: (0, 0),  # too old for kernels of our own
         "synchronize": lambda _=None: None,
-        "memory_allocated": lambda _=None: 1000,
-        "max_memory_allocated": lambda _=None: 5000,
+        "memory_allocated": lambda _=None: 10**6,
+        "max_memory_allocated": lambda _=None: 10**6 + TAKEN,
         "reset_peak_memory_stats": lambda _=None: None,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)

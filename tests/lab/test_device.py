@@ -79,7 +79,7 @@ def test_all_of_a_comparison_is_where_it_should_be(
             said = predict(tmp_path / "cuda", source)
             assert said.rows == predict(tmp_path / "cuda", source).rows
     assert there.device == pretend_gpu.NAME
-    assert all(c.cost.gpu_bytes == 4000 for c in there.candidates)
+    assert all(c.cost.gpu_bytes == pretend_gpu.TAKEN for c in there.candidates)
     assert all(c.cost.gpu_bytes is None for c in here.candidates)
     for name, expected in losses(here).items():
         assert losses(there)[name] == pytest.approx(expected, rel=1e-3), name  # the twin's rounding, twice through Adam
