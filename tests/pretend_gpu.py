@@ -1,8 +1,8 @@
 """A GPU that is not there: tensors remember on which side they would be, and what a GPU would refuse is refused.
 
 All is computed by the processor. A tensor that was moved to ``cuda``, and whatever comes of it, says that it is there; an operation
-that has operands of both sides fails as it would on a GPU, and NumPy sees only what was brought back. What autograd makes in
-C++ belongs to neither side, so a mistake in a backward pass may be missed.
+that has operands of both sides fails as it would on a GPU, and NumPy sees only what was brought back. What autograd hands to a
+backward pass belongs to neither side, so a mistake there may be missed.
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ FOR_NUMPY = {"numpy", "__array__"}
 
 
 def side(value: Tensor) -> torch.device | None:
-    """On which side a tensor is; None where nobody knows."""
-    found: torch.device | None = getattr(value, SIDE, None)
+    """On which side a tensor is; None where nobody knows. What was never moved nor computed from what was is here."""
+    found: torch.device | None = getattr(value, SIDE, HERE if value.grad_fn is None and not _in_backward() else None)
     return found
+
+
+def _in_backward() -> bool:
+    return torch._C._current_graph_task_id() != -1
 
 
 def _device(value: object) -> torch.device | None:
@@ -78,6 +82,8 @@ class Pretend(TorchFunctionMode):
             kwargs["device"] = HERE
         tensors = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         there = any(side(t) == THERE for t in tensors)
+        if there and any(isinstance(v, torch.Generator) for v in (*args, *kwargs.values())):
+            raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
         if there and name not in MAY_MIX and any(side(t) == HERE and t.dim() > 0 for t in tensors):
             raise RuntimeError(f"{resolve_name(func) or name}: expected all tensors to be on the same device")
         if name == "__getitem__" and own is not None and side(own) == HERE and there:
@@ -99,7 +105,7 @@ class Pretend(TorchFunctionMode):
     @staticmethod
     def _mark(result: Any, at: torch.device | None) -> None:
         for value in pytree.tree_leaves(result):
-            if isinstance(value, Tensor) and at is not None:
+            if isinstance(value, Tensor) and (at is not None or _in_backward()):
                 setattr(value, SIDE, at)
 
     def _moved(
@@ -150,6 +156,13 @@ def pretending(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         setattr(made, SIDE, side(self))
         return made
 
+    backward = torch.autograd._engine_run_backward
+
+    def run_backward(*args: Any, **kwargs: Any) -> Any:
+        with Pretend():  # a mode is left while one of its functions runs
+            return backward(*args, **kwargs)
+
     monkeypatch.setattr(torch.nn.Parameter, "__deepcopy__", copy)
+    monkeypatch.setattr(torch.autograd, "_engine_run_backward", run_backward)
     with Pretend():
         yield

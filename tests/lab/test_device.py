@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -52,7 +53,7 @@ def losses(found: Comparison) -> dict[str, list[float]]:
 @pytest.mark.parametrize(
     ("kind", "networks"),
     [
-        ("images", ("cnn", "cnn+lstm", "CELL")),  # augmentation
+        ("images", ("cnn", "cnn+lstm", "CELL")),  # augmentation, and classes out of balance
         ("shops", ("cnn", "gru")),  # quantiles
         ("sequences", ("cnn", "bilstm2")),  # of unequal length
         ("text", ("cnn", "gru")),  # an embedding
@@ -66,9 +67,11 @@ def test_all_of_a_comparison_is_where_it_should_be(
 ) -> None:
     """No tensor of the processor meets one of the GPU, all that is drawn is the same, and so is what is learned."""
     write, options = finished.KINDS[kind]
+    source = write(tmp_path)
     if kind == "images":
         options = {"augment": "shift,flip"}
-    source = write(tmp_path)
+        for file in sorted((source / "right").iterdir())[4:]:  # so that classes are weighted
+            file.unlink()
     (tmp_path / "my_cell.py").write_text(finished.CELL)
     named = [n.replace("CELL", f"{tmp_path / 'my_cell.py'}:Leaky") for n in networks]
     monkeypatch.setattr(comparison.report, "write", lambda *_: None)  # it takes seconds, and computes on the processor
@@ -145,12 +148,13 @@ def test_a_run_is_found_in_its_own_folder_though_the_device_is_another(
     """The folder's name follows from all that decides the figures, the device among it."""
     monkeypatch.chdir(tmp_path)
     gpus(monkeypatch)
-    odd = replace(task, source=tmp_path / "a.b [c]")
+    odd = replace(task, source=tmp_path / "a.b [c].csv")
     made = planning.plan(odd, ["rnn"], trials=1, seeds=1, epochs=1, size=1000)
     elsewhere = made.config.model_copy(update={"device": "Large"})
     old = default_folder(odd.source, elsewhere)
     assert old != default_folder(odd.source, made.config)
     begun_on("Large", odd, old)
+    assert old.name.startswith("a.b [c]-")
     begun_on("cpu", data.load(tasks.write_series(tmp_path / "s.csv", rows=200)), Path("runs/a.b [c]-00000000"))
     with pytest.raises(DataError, match="was begun on the Large"):
         resume.place(made, None, open_=True)
@@ -178,6 +182,7 @@ def test_a_run_on_the_processor_has_the_name_that_it_had(task: Task) -> None:
     old = json.loads(config.model_dump_json())
     assert old.pop("device") == "cpu"
     assert Config.model_validate(old) == config  # a run of before there was a choice
+    assert config.key == hashlib.sha256(config.model_dump_json(exclude={"device"}).encode()).hexdigest()[:8]
     assert config.key != config.model_copy(update={"device": "Large"}).key
 
 
