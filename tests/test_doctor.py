@@ -154,6 +154,15 @@ def failing(report: doctor.Report) -> doctor.Report:
     return replace(report, checks=checks, instruction_set=isa, threads=threads, paths=paths)
 
 
+def test_the_device_is_the_one_that_commands_take(report: doctor.Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not torch.cuda.is_available():
+        assert (report.device.used, "CUDA" in report.device.why or "GPU" in report.device.why) == ("cpu", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA of a test")
+    said = replace(report, device=doctor.device()).text()
+    assert "device           NVIDIA of a test: the first GPU; --device cpu" in said
+
+
 def test_the_text_is_plain_and_fits_80_columns(report: doctor.Report) -> None:
     for text in (report.text(), failing(report).text()):
         assert text.isascii()

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import pellucid
+from pellucid import device as devices
 from pellucid import nn
 from pellucid.cells.sequence import Variant
 from pellucid.geometry.axis import Window
@@ -76,6 +77,14 @@ class Threads:
 
 
 @dataclass(frozen=True)
+class Device:
+    """What ``compare``, ``predict``, ``claims`` and ``see`` compute on where nobody says otherwise, and why."""
+
+    used: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Path:
     """What computes these layers in this number type on this device."""
 
@@ -113,6 +122,7 @@ class Report:
     python: str
     torch: str
     system: str
+    device: Device
     instruction_set: InstructionSet
     threads: Threads
     paths: list[Path]
@@ -135,7 +145,9 @@ class Report:
     def text(self) -> str:
         """For a person, in 80 columns."""
         lines = [f"Pellucid {self.pellucid}, Python {self.python}, torch {self.torch}, {self.system}"]
-        lines += ["", "Native engine", *self._engine(), *self._paths(), "", *self._checks(), ""]
+        lines += ["", "Networks of compare, predict, claims and see"]
+        lines += [*_entry("device", f"{self.device.used}: {self.device.why}"), ""]
+        lines += ["Native engine", *self._engine(), *self._paths(), "", *self._checks(), ""]
         lines += textwrap.wrap(self._verdict(), 80)
         return "\n".join(lines)
 
@@ -195,6 +207,7 @@ def examine() -> Report:
         platform.python_version(),
         torch.__version__,
         f"{platform.system()} {platform.machine()}",
+        device(),
         instruction_set(),
         threads(),
         paths(),
@@ -205,6 +218,12 @@ def examine() -> Report:
             if engine_takes(torch.empty(1, dtype=dtype))
         ],
     )
+
+
+def device() -> Device:
+    """The one that ``--device auto`` takes."""
+    used = devices.name(devices.choose("auto"))
+    return Device(used, devices.absent() or "the first GPU; --device cpu takes the processor, cuda:1 the second GPU")
 
 
 def instruction_set() -> InstructionSet:

@@ -40,8 +40,8 @@ from pellucid.lab.results import Interval
 MEASURED: list[int] = []
 
 
-def counted(*, size: float, seed: int) -> Measures:
-    """An experiment that notes that it ran."""
+def counted(*, size: float, seed: int, on: torch.device) -> Measures:
+    """An experiment that notes that it ran, and needs no device."""
     MEASURED.append(seed)
     return {"effect": size + 0.1 * seed}
 

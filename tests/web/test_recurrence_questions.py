@@ -234,6 +234,7 @@ def test_orders() -> None:
     mixed = torch.stack([a, up, down, 3 * a, 2 * up + 1, down - 5], 1)
     assert "".join("aud"[unit % 3] for unit in ordered(mixed, "similarity")) in ("uuaadd", "ddaauu")
     assert sorted(ordered(torch.zeros(5, 3), "similarity")) == [0, 1, 2]
+    assert ordered(torch.rand(5, 1), "similarity") == [0]
 
 
 @pytest.mark.parametrize(

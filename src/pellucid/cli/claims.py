@@ -18,6 +18,7 @@ def claims(
     out: Path | None = None,
     data: Path | None = None,
     workers: int | None = None,
+    device: str = "auto",
     json: bool = False,
     listed: Annotated[bool, Parameter(name="--list")] = False,
 ) -> None:
@@ -48,6 +49,8 @@ def claims(
         Your own data, anything that `pellucid compare` reads without options: adds the claim lstm-data.
     workers
         Processes, one thread each (default: 2, or 1 where there is one processor).
+    device
+        Where layers run: cpu, cuda, cuda:1, or auto (an NVIDIA GPU where there is one); each measures for itself.
     json
         Print the findings as JSON on standard output.
     listed
@@ -55,6 +58,7 @@ def claims(
     """
     from rich.console import Console
 
+    from pellucid.device import choose
     from pellucid.lab import claims as lab
     from pellucid.lab.claims import terminal
     from pellucid.lab.comparison import command_line
@@ -63,6 +67,7 @@ def claims(
     if workers is not None and not 1 <= workers <= most:
         raise ArgumentError(f"workers is {workers}, and this machine has {most} processors; give 1 to {most}")
     workers = workers or min(2, most)
+    on = choose(device)
     wanted = lab.named(names, lab.claims(quick, data))
     screen, paper = Console(stderr=True, markup=False), Console(width=None if sys.stdout.isatty() else 80, markup=False)
     if listed:
@@ -71,7 +76,7 @@ def claims(
     place = out or Path("runs") / ("claims-quick" if quick else "claims")
     try:
         with terminal.progress(wanted, workers, screen) as tell:
-            report = lab.run(wanted, place, quick=quick, workers=workers, command=command_line(), tell=tell)
+            report = lab.run(wanted, place, quick=quick, workers=workers, on=on, command=command_line(), tell=tell)
     except KeyboardInterrupt:
         screen.print("Stopped. The same command goes on from here.")
         sys.exit(130)

@@ -45,6 +45,7 @@ def compare(
     out: Path | None = None,
     fresh: bool = False,
     threads: int = 1,
+    device: str = "auto",
     workers: int = 1,
     ray: str | None = None,
     storage: str | None = None,
@@ -146,6 +147,9 @@ def compare(
         Start anew, even if the run was begun or done.
     threads
         Processor threads of each training; part of what a run's figures depend on.
+    device
+        Where networks are trained and asked: cpu, cuda, cuda:1, or auto (an NVIDIA GPU where there is one). Part of what a
+        run's figures depend on; a run goes on where it was begun.
     workers
         Trainings at a time, each in a process of its own; the figures stay the same.
     ray
@@ -161,16 +165,17 @@ def compare(
     import torch
     from rich.console import Console
 
-    from pellucid.lab import comparison, console, loggers, report, team
+    from pellucid.device import choose
+    from pellucid.lab import comparison, console, loggers, report, resume, team
     from pellucid.lab import data as reading
     from pellucid.lab.crew import Several, Watcher, hire
     from pellucid.lab.plan import plan
-    from pellucid.lab.runs import default_folder
 
     most = os.cpu_count() or 1
     if not 1 <= threads <= most:
         raise ArgumentError(f"threads is {threads}, and this machine has {most} processors; give 1 to {most}")
     torch.set_num_threads(threads)
+    on = choose(device)
     team.join()
     screen = Console(stderr=True, markup=False, quiet=not team.leads())
     screen.print(reading.recognise(data).sentence if kind is None else f"{data.name} is read as {kind}")
@@ -202,10 +207,11 @@ def compare(
         seconds=seconds,
         curve=curve,
         rope=rope,
+        on=team.own(on),
     )
+    made, out = resume.place(made, out, open_=device == "auto", fresh=fresh)
     screen.print(made.sentence())
-    hired, busy = hire(workers, ray)
-    out = out or default_folder(task.source, made.config)
+    hired, busy = hire(workers, ray, made.device)
     logged = Watcher() if log is None or not team.leads() else loggers.open_log(log, out)
     try:
         with console.progress(made, screen, busy) as bars:

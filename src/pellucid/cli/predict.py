@@ -25,6 +25,7 @@ def predict(
     prompt: str | None = None,
     length: int = 200,
     cell: str | None = None,
+    device: str = "auto",
     out: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -62,6 +63,8 @@ def predict(
         Plain text: characters to write.
     cell
         Where a cell of your own stands now, as my_cell.py:MyCell, if its file was moved.
+    device
+        Who computes: cpu, cuda, cuda:1, or auto (an NVIDIA GPU where there is one), whichever trained.
     out
         Write the answers to this CSV file.
     json
@@ -72,7 +75,9 @@ def predict(
     from pellucid.lab.predict import predict as answer
     from pellucid.lab.runs import write
 
-    answers = answer(run, data, network=network, seed=seed, column=text, prompt=prompt, length=length, cell=cell)
+    answers = answer(
+        run, data, network=network, seed=seed, column=text, prompt=prompt, length=length, cell=cell, device=device
+    )
     screen = Console(stderr=True, markup=False)
     for note in answers.notes:
         screen.print(note)

@@ -54,7 +54,8 @@ def show(folder: Path = Path("runs"), /, *, json: bool = False) -> None:
         figure = "" if e.score is None else f"use the {e.choice}: {e.metric} {words.figure(e.score, e.unit)}"
         about = "; ".join(part for part in (e.title, ", ".join(e.networks)) if part)
         screen.print(Text(e.folder, style="bold"), soft_wrap=True)
-        screen.print(Padding(f"{about}\n{figure or e.state}; {_when(e)}, {words.size(e.bytes)}", (0, 0, 0, 2)))
+        on = "" if e.device == "cpu" else f", on the {e.device}"
+        screen.print(Padding(f"{about}\n{figure or e.state}; {_when(e)}, {words.size(e.bytes)}{on}", (0, 0, 0, 2)))
 
 
 @runs.command

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from pellucid.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
+    import torch
+
     from pellucid.web.opened import Opened
 
 
@@ -25,6 +27,7 @@ def see(
     seed: int = 1,
     cell: str | None = None,
     weights: Path | None = None,
+    device: str = "auto",
     port: int = 0,
     browser: bool = True,
     json: bool = False,
@@ -58,6 +61,8 @@ def see(
         Of a run: where a cell of your own stands now, as my_cell.py:MyCell, if its file was moved.
     weights
         Of a model: its weights, as .safetensors.
+    device
+        Who computes: cpu, cuda, cuda:1, or auto (an NVIDIA GPU where there is one), whichever trained.
     port
         On which the page is served (default: a free one).
     browser
@@ -65,16 +70,18 @@ def see(
     json
         Print the address as JSON on standard output.
     """
+    from pellucid.device import choose, working
     from pellucid.web.see import serve
 
-    opened = _opened(run_or_model, data, seed, cell, weights)
+    on = choose(device)
+    opened = _opened(run_or_model, data, seed, cell, weights, on)
     page = serve(opened, port)
     print(text.dumps({"url": page.url}) if json else page.url, flush=True)
     networks = ", ".join(network.label for network in opened.networks)
     about = f"{networks} on {opened.title}, {len(opened.items)} inputs. " if networks else ""
     print(f"{about}Open this address in a browser of this machine; Ctrl-C ends it.", file=sys.stderr, flush=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="pellucid-") as folder:
+        with working(on), tempfile.TemporaryDirectory(prefix="pellucid-") as folder:
             if browser and _has_screen():
                 webbrowser.open(_way_to(page.url, Path(folder)))
             page.wait()
@@ -84,7 +91,9 @@ def see(
         page.close()
 
 
-def _opened(wanted: str | None, data: Path | None, seed: int, cell: str | None, weights: Path | None) -> Opened:
+def _opened(
+    wanted: str | None, data: Path | None, seed: int, cell: str | None, weights: Path | None, on: torch.device
+) -> Opened:
     if wanted is None:
         from pellucid.web.model import of_nothing
 
@@ -96,14 +105,14 @@ def _opened(wanted: str | None, data: Path | None, seed: int, cell: str | None, 
             raise ArgumentError("--seed and --cell are for a run, and this is a model of your own; leave them out")
         from pellucid.web.named import of_named
 
-        return of_named(wanted, data, weights)
+        return of_named(wanted, data, weights, on)
     if weights is not None:
         raise ArgumentError(f"--weights is for a model as my_model.py:MyModel, and {wanted} is none; leave it out")
     if path.is_file() or path.suffix:
         _refuse(path)
     from pellucid.web.run import of_run
 
-    return of_run(path, data, seed=seed, cell=cell)
+    return of_run(path, data, seed=seed, cell=cell, on=on)
 
 
 def _refuse(path: Path) -> None:

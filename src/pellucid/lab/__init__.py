@@ -30,6 +30,7 @@ def compare(
     out: str | Path | None = None,
     fresh: bool = False,
     threads: int = 1,
+    device: str = "auto",
     workers: int = 1,
     ray: str | None = None,
     storage: str | None = None,
@@ -48,6 +49,8 @@ def compare(
         out: the run's folder; ``runs/NAME-...`` where None.
         fresh: start anew, even if the run was begun or done.
         threads: of each training, put back at the end.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: an NVIDIA GPU where there is one. A run goes on where it was
+            begun.
         workers: trainings at a time, each in a process of its own. A script that asks for several must begin under
             ``if __name__ == "__main__":``, as always with processes.
         ray: the address of a Ray cluster that trains instead.
@@ -67,11 +70,12 @@ def compare(
     import torch
     from rich.console import Console
 
-    from pellucid.lab import comparison, console, crew, loggers
+    from pellucid.device import choose
+    from pellucid.lab import comparison, console, crew, loggers, resume
     from pellucid.lab import data as data_
     from pellucid.lab.plan import plan
-    from pellucid.lab.runs import default_folder
 
+    on = choose(device)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -86,9 +90,10 @@ def compare(
             seconds=seconds,
             curve=curve,
             rope=rope,
+            on=on,
         )
-        hired, busy = crew.hire(workers, ray)
-        place = default_folder(made.task.source, made.config) if out is None else Path(out)
+        made, place = resume.place(made, None if out is None else Path(out), open_=device == "auto", fresh=fresh)
+        hired, busy = crew.hire(workers, ray, made.device)
         logged = crew.Watcher() if log is None else loggers.open_log(log, place)
         with console.progress(made, Console(stderr=True, quiet=quiet, markup=False), busy) as bars:
             found, folder = comparison.compare(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import pellucid.nn as layers
+from pellucid import device
 from pellucid.lab.task import Described
 
 MOST_CONVOLUTIONS = 4  # of a sequence, one upon the other
@@ -69,7 +70,7 @@ class SpectrogramConvolutions(Body):
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(B, T, bands) to (B, F)."""
         maps = x.mT.unsqueeze(1)
-        lengths = torch.full((len(x),), x.shape[1]) if lengths is None else lengths
+        lengths = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
         for block in self.blocks.children():
             maps = block(_silenced(maps, lengths))
             lengths = (lengths // 2).clamp(min=1)  # a last odd frame is dropped, as by pooling of the recording alone
@@ -203,7 +204,14 @@ class Network(nn.Module):
         return moves.sort(-1).values + last[..., [self.target]]
 
     def _features(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        return F.dropout(self.body(x, lengths), self.dropout, self.training)
+        found: Tensor = self.body(x, lengths)
+        return _dropped(found, self.dropout) if self.training and self.dropout else found
+
+
+def _dropped(x: Tensor, share: float) -> Tensor:
+    """torch's dropout, drawn by the processor's generator wherever ``x`` is."""
+    kept = torch.empty_like(x, device=device.CPU, requires_grad=False).bernoulli_(1 - share).div_(1 - share)
+    return x * device.moved(kept, x.device)
 
 
 def _target_column(task: Described) -> tuple[int, int]:
@@ -214,17 +222,18 @@ def _target_column(task: Described) -> tuple[int, int]:
 
 
 def _last(x: Tensor, lengths: Tensor | None) -> Tensor:
-    return x[:, -1] if lengths is None else x[torch.arange(len(x)), lengths - 1]
+    return x[:, -1] if lengths is None else x[torch.arange(len(x), device=x.device), lengths - 1]
 
 
 def _silenced(maps: Tensor, lengths: Tensor) -> Tensor:
     """(B, C, bands, T) with zeros beyond each length."""
-    return maps.masked_fill((torch.arange(maps.shape[3]) >= lengths[:, None])[:, None, None], 0.0)
+    beyond = torch.arange(maps.shape[3], device=maps.device) >= lengths[:, None]
+    return maps.masked_fill(beyond[:, None, None], 0.0)
 
 
 def _highest(x: Tensor, lengths: Tensor | None) -> Tensor:
     if lengths is not None:
-        beyond = torch.arange(x.shape[1]) >= lengths[:, None]
+        beyond = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]
         x = x.masked_fill(beyond[..., None], -math.inf)
     return x.amax(1)
 

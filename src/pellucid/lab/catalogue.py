@@ -33,6 +33,7 @@ class Entry(Record):
     score: Interval | None  # of the network to use
     created: str  # ISO time; of a run that is not finished, of its last epoch
     bytes: int
+    device: str  # "cpu", or what the GPU is called
     state: str  # "finished", "3 of 12 trainings begun", or what is wrong with it
 
 
@@ -217,6 +218,7 @@ def _summary(run: Run) -> Entry:
         score=best.score if best else None,
         created=found.created if found else _last_change(files),
         bytes=sum(f.stat().st_size for f in files),
+        device=config.device,
         state="finished" if found else state,
     )
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import pellucid
+from pellucid import device
 from pellucid.errors import DataError
 from pellucid.lab import costs, recipe, report, team, why
 from pellucid.lab.bodies import Network
@@ -55,7 +56,7 @@ def compare(
     """
     run = Run(out or default_folder(made.task.source, made.config))
     watcher = watcher or Watcher()
-    with run.alone() if team.leads() else nullcontext(), run.writing():
+    with run.alone() if team.leads() else nullcontext(), run.writing(), device.working(made.device):
         if team.leads():
             if fresh:
                 run.clear()
@@ -192,6 +193,7 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         threads=made.config.threads,
+        device=made.config.device,
         title=task.title,
         source=str(task.source),
         kind=task.kind,

@@ -14,15 +14,17 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from safetensors import SafetensorError, safe_open
 
+from pellucid import device
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import team
 from pellucid.lab.plan import Plan, plan
@@ -108,7 +110,7 @@ class Workshop:
         return train(
             f"{blueprint.name} {job.what}",
             self.file(job),
-            lambda: blueprint.build(self.made.task, width, job.settings["dropout"]),
+            lambda: blueprint.build(self.made.task, width, job.settings["dropout"]).to(self.made.device),
             job.settings["learning rate"],
             self.made.task.lesson.part(job.share),
             job.budget,
@@ -157,11 +159,11 @@ class Workers:
         Raises:
             DataError: workers keep dying.
         """
-        origin, config = _orders(workshop.made)
+        orders = _orders(workshop.made)
         left, lost = list(jobs), 0
         while left:
             try:
-                futures = {self._pool.submit(_do, origin, config, workshop.run.folder, job): job for job in left}
+                futures = {self._pool.submit(_do, orders, workshop.run.folder, job): job for job in left}
                 _watch(futures, workshop, watcher, left)
             except BrokenProcessPool:
                 lost += 1
@@ -208,12 +210,13 @@ class RayCluster:
 
     Args:
         address: of the cluster, or "auto".
+        on: the device that networks are trained on; of GPUs each training has one.
 
     Raises:
-        ArgumentError: Ray is not installed, or there is no such cluster.
+        ArgumentError: Ray is not installed, there is no such cluster, or it has no GPU.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, on: torch.device = device.CPU) -> None:
         try:
             import ray
         except ImportError:
@@ -225,8 +228,12 @@ class RayCluster:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ArgumentError(f"--ray {address}: there is no cluster ({reason})") from None
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        self.processors = max(1, int(resources.get("CPU", 1)))
-        self._do = ray.remote(num_cpus=1, max_retries=TRIES)(_do)
+        gpus = int(resources.get("GPU", 0)) if on.type == "cuda" else 0
+        if on.type == "cuda" and not gpus:
+            raise ArgumentError(f"--ray {address}: the cluster has no GPU; say --device cpu, or add a node with one")
+        self.processors = gpus or max(1, int(resources.get("CPU", 1)))
+        # Ray hides all GPUs from a task that asks for none, and shows one to a task that asks for one.
+        self._do = ray.remote(num_cpus=1, num_gpus=1 if gpus else 0, max_retries=TRIES)(_do)
 
     def work(self, workshop: Workshop, jobs: Sequence[Job], watcher: Watcher) -> None:
         """Do them all; a task whose node is lost is run again by Ray.
@@ -236,9 +243,9 @@ class RayCluster:
         """
         from ray.exceptions import RayError, RayTaskError
 
-        origin, config = _orders(workshop.made)
+        orders = replace(_orders(workshop.made), device=workshop.made.device.type)
         folder = workshop.run.folder.resolve()
-        futures = {self._do.remote(origin, config, folder, job).future(): job for job in jobs}
+        futures = {self._do.remote(orders, folder, job).future(): job for job in jobs}
         try:
             _watch(futures, workshop, watcher, list(jobs))
         except RayTaskError as error:
@@ -261,8 +268,8 @@ def _answers(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def hire(workers: int, ray: str | None) -> tuple[Crew, int]:
-    """Who trains, and how many trainings run at a time.
+def hire(workers: int, ray: str | None, on: torch.device = device.CPU) -> tuple[Crew, int]:
+    """Who trains on this device, and how many trainings run at a time.
 
     Raises:
         ArgumentError: a number of workers that cannot be, a cluster that is not there, or either under torchrun.
@@ -275,7 +282,7 @@ def hire(workers: int, ray: str | None) -> tuple[Crew, int]:
     if ray is not None:
         if workers != 1:
             raise ArgumentError(f"workers is {workers}, and with --ray the cluster decides; leave one of them out")
-        cluster = RayCluster(ray)
+        cluster = RayCluster(ray, on)
         return cluster, cluster.processors
     most = 4 * (os.cpu_count() or 1)
     if not 1 <= workers <= most:
@@ -283,10 +290,19 @@ def hire(workers: int, ray: str | None) -> tuple[Crew, int]:
     return (Alone(), 1) if workers == 1 else (Workers(workers), workers)
 
 
-def _orders(made: Plan) -> tuple[Origin, Config]:
+@dataclass(frozen=True)
+class Orders:
+    """What a worker makes the same plan of: where the data lies, what was asked, and the name of the device."""
+
+    origin: Origin
+    config: str
+    device: str
+
+
+def _orders(made: Plan) -> Orders:
     if made.task.origin is None:
         raise ArgumentError("several workers each read the data, so it must be a file or a folder; give its path")
-    return made.task.origin, made.config
+    return Orders(made.task.origin, made.config.model_dump_json(), str(made.device))
 
 
 def _watch(futures: dict[Future[None], Job], workshop: Workshop, watcher: Watcher, left: list[Job]) -> None:
@@ -318,20 +334,23 @@ def _history(file: Path) -> list[Epoch]:
         return []
 
 
-def _do(origin: Origin, config: Config, folder: Path, job: Job) -> None:
+def _do(orders: Orders, folder: Path, job: Job) -> None:
     """In a worker: the data is read once for all its jobs."""
-    _workshop(origin, config.model_dump_json(), folder).do(job)
+    workshop = _workshop(orders, folder)
+    with device.working(workshop.made.device):
+        workshop.do(job)
 
 
 @lru_cache(maxsize=1)
-def _workshop(origin: Origin, config: str, folder: Path) -> Workshop:
-    import torch
-
+def _workshop(orders: Orders, folder: Path) -> Workshop:
     from pellucid.lab import data
 
-    wanted = Config.model_validate_json(config)
+    origin, wanted = orders.origin, Config.model_validate_json(orders.config)
     torch.set_num_threads(wanted.threads)
-    made = plan(data.load(origin.source, kind=origin.kind, **dict[str, Any](origin.options)), **wanted.arguments())
+    task = data.load(origin.source, kind=origin.kind, **dict[str, Any](origin.options))
+    made = plan(task, **wanted.arguments(), on=device.choose(orders.device))
     if made.config != wanted:
-        raise DataError(f"{origin.source}: a worker finds other data or another version than the run was begun with")
+        raise DataError(
+            f"{origin.source}: a worker finds other data, another version or another GPU than the run was begun with"
+        )
     return Workshop(made, Run(folder))

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pellucid import device
 from pellucid.lab import costs, why
 from pellucid.lab.bodies import Network
 from pellucid.lab.candidates import Blueprint
@@ -103,6 +104,7 @@ def candidate(
             latency_ms_p50=speed[0],
             latency_ms_p99=speed[1],
             training_bytes=costs.training_bytes(model, first(task.train, made.budget.batch)),
+            gpu_bytes=costs.gpu_bytes(model, first(task.train, made.budget.batch), task.lesson),
             file_bytes=_model_file(run, name, 0).stat().st_size,
         ),
         layers=rows,
@@ -234,8 +236,8 @@ def _sample(task: Task, model: nn.Module, length: int = 200) -> str:
     model.eval()
     with torch.no_grad():
         while len(tokens) < length:
-            window = torch.tensor([tokens[-task.extent[0] :]])
-            probabilities = model(window)[0, -1].softmax(-1)
+            window = device.moved(torch.tensor([tokens[-task.extent[0] :]]), device.of(model))
+            probabilities = model(window)[0, -1].softmax(-1).cpu()
             tokens.append(int(torch.multinomial(probabilities, 1, generator=generator)))
     assert task.decode is not None
     return task.decode(tokens)

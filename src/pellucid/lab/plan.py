@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import pellucid
+from pellucid import device
 from pellucid.errors import ArgumentError
 from pellucid.lab.candidates import (
     TOLERANCE,
@@ -42,6 +43,7 @@ class Plan:
         config: all that decides the figures.
         budget: of a seed's training; tuning trials get half its epochs.
         cautions: what a reader must know of the plan.
+        device: where networks are trained and asked.
     """
 
     task: Task
@@ -50,6 +52,7 @@ class Plan:
     config: Config
     budget: Budget
     cautions: tuple[str, ...]
+    device: torch.device
 
     @property
     def trial_budget(self) -> Budget:
@@ -80,9 +83,10 @@ class Plan:
         )
         what = "multiply-adds" if self.config.equal == "macs" else "parameters"
         curve = f", and again on {len(SHARES)} smaller parts of the data" if self.config.curve else ""
+        on = "" if self.config.device == "cpu" else f", on the {self.config.device}"
         return (
             f"{names}; about {self.config.size:,} {what} each; {trials} setting{'s' * (trials > 1)} tried and "
-            f"{seeds} seed{'s' * (seeds > 1)} trained, at most {most} each{curve}"
+            f"{seeds} seed{'s' * (seeds > 1)} trained, at most {most} each{curve}{on}"
         )
 
 
@@ -98,6 +102,7 @@ def plan(
     seconds: float | None = None,
     curve: bool = False,
     rope: float | None = None,
+    on: torch.device = device.CPU,
 ) -> Plan:
     """Settle what will be done.
 
@@ -116,6 +121,7 @@ def plan(
         curve: whether the seeds are trained on smaller parts of the data too.
         rope: the difference in the metric's unit below which networks are as good as one another; what the metric says
             where None.
+        on: the device that networks are trained and asked on.
 
     Raises:
         ArgumentError: a count that cannot be, an unknown network, the same one twice, one that the task does not allow.
@@ -178,8 +184,9 @@ def plan(
         curve=curve,
         rope=rope,
         cells=digest(*(_cell_file(name).read_bytes() for name in candidates if ":" in name)),
+        device=device.name(on),
     )
-    return Plan(task, plans, widths, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions)
+    return Plan(task, plans, widths, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions, on)
 
 
 def _blueprints(task: Task, candidates: list[str]) -> list[Blueprint]:

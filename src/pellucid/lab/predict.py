@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from pellucid.device import choose, working
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import recipe, train
 from pellucid.lab.data import characters, events, images, inputs, sequences, sound, text, unlabelled_pictures
@@ -68,6 +69,7 @@ def predict(
     prompt: str | None = None,
     length: int = 200,
     cell: str | None = None,
+    device: str = "auto",
 ) -> Answers:
     """Answer.
 
@@ -80,11 +82,13 @@ def predict(
         prompt: plain text: what to go on from, instead of ``data``.
         length: plain text: characters to write.
         cell: where a person's own cell stands now, as ``file.py:Class``.
+        device: who computes, as for :func:`pellucid.device.choose`; it need not be the one that trained.
 
     Raises:
         DataError: the run or the data cannot be used.
-        ArgumentError: an unknown network or seed, or an option that says nothing for this kind of data.
+        ArgumentError: an unknown network or seed, a device that is not there, or an option that says nothing for this kind of data.
     """
+    there = choose(device)
     run = Run(folder)
     kept = recipe.read(run)
     given = prepare(kept, data, column, prompt)
@@ -92,13 +96,14 @@ def predict(
         raise ArgumentError(f"length is {length}; give 1 or more characters to write")
     name = kept.member(network).name if network is not None else _chosen(run)
     seeds = tuple(range(1, kept.seeds + 1)) if seed is None else (seed,)
-    models = [kept.network(run, name, k, cell) for k in seeds]
+    models = [kept.network(run, name, k, cell).to(there) for k in seeds]
 
     def ask(items: Inputs) -> list[Tensor]:
         split = Split(items.x, items.x.new_empty(0), items.lengths, items.items)  # nobody knows the answers yet
         return [train.predict(model, split) for model in models]
 
-    columns, rows = GOALS[kept.goal].table(kept, given, ask, length)
+    with working(there):
+        columns, rows = GOALS[kept.goal].table(kept, given, ask, length)
     return Answers(name, seeds, kept.goal, columns, rows, given.notes)
 
 

@@ -120,6 +120,7 @@ class Cost(Record):
     latency_ms_p99: float
     training_bytes: int  # weights, gradients, Adam's two moments, and what a batch keeps for the backward pass
     file_bytes: int
+    gpu_bytes: int | None = None  # of a GPU's memory that training takes at most; None on the processor
 
 
 class Candidate(Record):
@@ -202,6 +203,7 @@ class Comparison(Record):
     created: str  # ISO time
     machine: str
     threads: int
+    device: str = "cpu"  # or what the GPU is called
     title: str
     source: str
     kind: str

@@ -68,11 +68,12 @@ class Config(Record):
     curve: bool
     rope: float | None
     cells: str  # fingerprint of the files that a person's own cells stand in
+    device: str = "cpu"  # or what the GPU is called
 
     @property
     def key(self) -> str:
-        """Eight digits for it: the same question has the same."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        """Eight digits for it: the same question has the same; on the processor those that it had before there was a choice."""
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:8]
 
     def arguments(self) -> dict[str, Any]:
         """What a plan is made of, beside the data."""

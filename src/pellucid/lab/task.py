@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from pellucid import device
+
 Kind = Literal["images", "series", "sequences", "text", "characters", "sound", "events"]
 Form = Literal["image", "sequence", "tokens"]
 Goal = Literal["class", "number", "labels", "forecast", "next", "next labels"]
@@ -64,6 +66,11 @@ class Split:
         lengths = None if self.lengths is None else self.lengths[rows]
         scales = None if self.scales is None else self.scales[rows]
         return Split(self.x[rows], self.y[rows], lengths, [self.items[i] for i in rows.tolist()], scales)
+
+    def on(self, there: torch.device) -> Split:
+        """The same items where a model is; their scales stay."""
+        x, y = device.moved(self.x, there), device.moved(self.y, there)
+        return replace(self, x=x, y=y, lengths=device.moved(self.lengths, there))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from pellucid import device
+
 
 def join() -> None:
     """Become part of the team that torchrun started, if it did."""
@@ -21,6 +23,13 @@ def join() -> None:
 def place() -> tuple[int, int]:
     """This process's number, and how many there are."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def own(chosen: torch.device) -> torch.device:
+    """The device of this process: a GPU that was named, and of those that were not each its own as far as they go."""
+    if not dist.is_initialized() or chosen.type != "cuda" or chosen.index is not None:
+        return chosen
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
 
 
 def leads() -> bool:
@@ -49,15 +58,16 @@ def share(rows: Tensor) -> Tensor:
     return rows[number::count]
 
 
-def add_gradients(model: nn.Module, loss: float) -> float:
-    """Add up everyone's gradients and losses; a part without items has none."""
+def add_gradients(model: nn.Module, loss: Tensor) -> Tensor:
+    """Add up everyone's gradients and losses (), in the processor's memory; a part without items has none."""
     if not dist.is_initialized():
         return loss
     parameters = [p for p in model.parameters() if p.requires_grad]
     parts = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
-    whole = torch.cat([*parts, torch.tensor([loss])])
+    whole = torch.cat([*parts, loss.reshape(1)]).cpu()
     dist.all_reduce(whole)
+    whole = device.moved(whole, loss.device)
     sizes = [p.numel() for p in parameters]
     for parameter, gradient in zip(parameters, torch.split(whole[:-1], sizes), strict=True):
         parameter.grad = gradient.view_as(parameter).clone()
-    return float(whole[-1])
+    return whole[-1]

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid import device
 from pellucid.errors import DataError
 from pellucid.lab import team
 from pellucid.lab.goals import GOALS
@@ -92,7 +93,7 @@ def train(
 
     Args:
         name, file: of the unit.
-        build: makes the model; called under the unit's own seed.
+        build: makes the model, on the device where it is to be trained; called under the unit's own seed.
         learning_rate: of Adam.
         lesson: all that the unit sees.
         budget: when to stop.
@@ -138,12 +139,16 @@ def _stop(history: list[Epoch], metric: Metric, budget: Budget) -> int | None:
 
 
 def predict(model: nn.Module, split: Split) -> Tensor:
-    """The model's raw output on every item; (N, T, ...) of what is asked at every step, zero behind an item's end."""
+    """The model's raw output on every item; (N, T, ...) of what is asked at every step, zero behind an item's end.
+
+    The model may be on any device; what it says is in the processor's memory.
+    """
     model.eval()
+    there = device.of(model)
     batch = min(256, max(8, 2**21 // split.x[0].numel()))  # large items are taken a few at a time, for memory's sake
     with torch.no_grad():
         if split.lengths is None:
-            return torch.cat([model(x, None) for x in torch.split(split.x, batch)])
+            return torch.cat([model(device.moved(x, there), None).cpu() for x in torch.split(split.x, batch)])
         order = split.lengths.argsort(
             stable=True
         )  # items of like length together, so that few steps are computed in vain
@@ -156,7 +161,9 @@ def _of_ragged(model: nn.Module, split: Split, rows: Tensor) -> Tensor:
     assert split.lengths is not None
     steps = split.x.shape[1]
     longest = min(steps, max(SHORTEST, int(split.lengths[rows].max())))
-    said: Tensor = model(split.x[rows, :longest], split.lengths[rows])
+    there = device.of(model)
+    x, lengths = device.moved(split.x[rows, :longest], there), device.moved(split.lengths[rows], there)
+    said: Tensor = model(x, lengths).cpu()
     return said if said.dim() < 3 else F.pad(said, (0, 0, 0, steps - said.shape[1]))
 
 
@@ -168,32 +175,37 @@ def loss_of(prediction: Tensor, target: Tensor, lesson: Lesson) -> Tensor:
 def _epoch(unit: Unit, optimiser: torch.optim.Optimizer, lesson: Lesson, batch: int) -> Epoch:
     number = len(unit.history) + 1
     torch.manual_seed(_seed(unit.name, str(number)))
+    there = device.of(unit.model)
+    device.finish(there)
     started = time.perf_counter()
     unit.model.train()
     order = torch.randperm(len(lesson.train))
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=there)  # read at the end alone, since a GPU is waited for then
     for rows in torch.split(order, batch):
-        total += _step(unit.model, optimiser, lesson, rows) * len(rows)
+        total += _step(unit.model, optimiser, lesson, rows).double() * len(rows)
+    device.finish(there)
     seconds = time.perf_counter() - started
     prediction = predict(unit.model, lesson.valid)
     valid_loss = loss_of(prediction, lesson.valid.y, lesson).item()
     valid_score = lesson.metric.per_item(prediction, lesson.valid.y).mean().item()
-    figures = team.agree([total / len(lesson.train), valid_loss, valid_score, seconds])
+    figures = team.agree([total.item() / len(lesson.train), valid_loss, valid_score, seconds])
     return Epoch(epoch=number, train_loss=figures[0], valid_loss=figures[1], valid_score=figures[2], seconds=figures[3])
 
 
-def _step(model: nn.Module, optimiser: torch.optim.Optimizer, lesson: Lesson, rows: Tensor) -> float:
+def _step(model: nn.Module, optimiser: torch.optim.Optimizer, lesson: Lesson, rows: Tensor) -> Tensor:
     """One step on a batch, and its loss. Of a team each process takes some of the rows, and gradients are added up."""
     mine = team.share(rows)
     optimiser.zero_grad()
-    loss = 0.0
+    there = device.of(model)
+    loss = torch.zeros((), device=there)
     if len(mine):
         x, y = lesson.train.x[mine], lesson.train.y[mine]
         lengths = None if lesson.train.lengths is None else lesson.train.lengths[mine]
-        part = loss_of(model(x if lesson.augment is None else lesson.augment(x), lengths), y, lesson)
+        x = device.moved(x if lesson.augment is None else lesson.augment(x), there)
+        part = loss_of(model(x, device.moved(lengths, there)), device.moved(y, there), lesson)
         part = part * (_weight(mine, lesson) / _weight(rows, lesson))
         part.backward()  # type: ignore[no-untyped-call]
-        loss = part.item()
+        loss = part.detach()
     loss = team.add_gradients(model, loss)
     nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimiser.step()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pellucid import inside
+from pellucid import device, inside
 from pellucid.lab.bodies import ConvolutionsFirst, Network, Recurrence, SequenceConvolutions
 from pellucid.lab.goals import GOALS, last_step
 from pellucid.lab.results import Need, Why
@@ -32,7 +32,8 @@ def explain(model: Network, split: Split, lesson: Lesson) -> Why:
         split: the test part.
         lesson: of the task, for its loss.
     """
-    split = split.rows(torch.arange(min(MOST, max(1, NUMBERS // split.x[0].numel()), len(split))))
+    count = min(MOST, max(1, NUMBERS // split.x[0].numel()), len(split))
+    split = split.rows(torch.arange(count)).on(device.of(model))
     recurrence = _recurrence(model)
     model.eval()
     model.zero_grad()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from pellucid import device
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Form, Item, Opened, Opening
 
@@ -19,7 +20,7 @@ def of_nothing() -> Opened:
 
 
 def of_models(models: Mapping[str, nn.Module], batch: Tensor, *rest: Tensor) -> Opened:
-    """What is looked into: the models, and the items of a batch. The arguments are those of :func:`pellucid.see`.
+    """What is looked into: the models, each where it is, and the items of a batch. The arguments are those of :func:`pellucid.see`.
 
     Raises:
         ArgumentError: a model cannot be called with the batch.
@@ -27,12 +28,13 @@ def of_models(models: Mapping[str, nn.Module], batch: Tensor, *rest: Tensor) -> 
     for name, model in models.items():
         try:
             with torch.no_grad():
-                model(batch, *rest)
+                model(*(device.moved(given, device.of(model)) for given in (batch, *rest)))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             reason = str(error).splitlines()[0]
             raise ArgumentError(
                 f"see: {name} cannot be called with a batch of {tuple(batch.shape)}: {reason}; give what it takes"
             ) from None
+    batch, rest = batch.cpu(), tuple(given.cpu() for given in rest)
     axis = 1 if any(getattr(model, "batch_first", None) is False for model in models.values()) else 0
     form: Form = "tokens" if not batch.is_floating_point() else "image" if batch.ndim == 4 else "sequence"
     count = min(batch.shape[axis], MOST_ITEMS)

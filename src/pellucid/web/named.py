@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pellucid import device
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data.pictures import SUFFIXES, decoded, head
 from pellucid.lab.named import run_named, said
@@ -24,13 +25,14 @@ PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 REFUSED = "a pickle can run code when it is read; save weights and tensors with safetensors.torch.save_file instead"
 
 
-def of_named(wanted: str, data: Path | None, weights: Path | None = None) -> Opened:
+def of_named(wanted: str, data: Path | None, weights: Path | None = None, on: torch.device = device.CPU) -> Opened:
     """What is looked into: the module, and the items of a batch.
 
     Args:
         wanted: ``file.py:name`` of a module, or of a class or function that makes one without arguments.
         data: the batch: an image, an NPZ archive, an NPY or a safetensors file; see :func:`batch_of`.
         weights: a safetensors file of the module's ``state_dict``.
+        on: the device that computes.
 
     Raises:
         DataError: a file cannot be used.
@@ -44,7 +46,7 @@ def of_named(wanted: str, data: Path | None, weights: Path | None = None) -> Ope
             f"{wanted}: a page shows what a model computes on something; give a batch after it: an image, or an array as "
             ".npz, .npy or .safetensors"
         )
-    return of_models({wanted.rpartition(":")[2]: model}, *batch_of(data))
+    return of_models({wanted.rpartition(":")[2]: model.to(on)}, *batch_of(data))
 
 
 def batch_of(data: Path) -> tuple[Tensor, ...]:

@@ -84,7 +84,7 @@ class Opening:
 
     Attributes:
         name: short and unique, such as ``"lstm"``; label: for reading, ``"LSTM"``.
-        model: in evaluation mode, on the CPU.
+        model: in evaluation mode, on any device; items are in the processor's memory.
         sentence: what it is made of; empty where nobody said.
     """
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from pellucid import device
 from pellucid.nn import Recurrent
 from pellucid.trace import Trace, trace
 
@@ -35,7 +36,7 @@ class Pass:
     """One forward pass, and where it was asked for, with the gradient of a number.
 
     Attributes:
-        seen: by name, as in :class:`pellucid.trace`, of a batch of one.
+        seen: by name, as in :class:`pellucid.trace`, of a batch of one, where the model is.
         output: of the model; the first where it has several, as a recurrent layer has.
         ran: the layers in the order in which they ran.
         leaf: the model's input, where it has numbers and the pass keeps its graph.
@@ -64,14 +65,21 @@ def run(
     """A pass.
 
     Args:
-        model: what runs; args: what it is called with, a batch of one.
+        model: what runs, wherever it is; args: what it is called with, a batch of one.
         loss: where gradients are wanted, from the pass to the number whose gradients they are.
         graph: whether values keep torch's graph, down to the input.
     """
-    x, *rest = args
+    there = device.of(model)
+    x, *rest = (device.moved(arg, there) for arg in args)
     leaf = x.detach().requires_grad_() if graph and x is not None and x.is_floating_point() else None
     grad = () if graph else loss is not None
-    with torch.enable_grad(), trace(model, grad=grad) as seen, _listening(model) as ran, _out_of_place(model):
+    with (
+        device.working(there),
+        torch.enable_grad(),
+        trace(model, grad=grad) as seen,
+        _listening(model) as ran,
+        _out_of_place(model),
+    ):
         done = Pass(seen, first(model(x if leaf is None else leaf, *rest)), ran, leaf)
         if loss is not None:
             loss(done).backward()  # type: ignore[no-untyped-call]

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from pellucid import device
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import recipe
 from pellucid.lab.bodies import Network
@@ -22,7 +24,14 @@ from pellucid.web.reading import Classes, Forecast, Labels, Next, Number, Number
 MOST_ITEMS = 64  # of a person's data that are opened
 
 
-def of_run(folder: Path, data: Path | None = None, *, seed: int = 1, cell: str | None = None) -> Opened:
+def of_run(
+    folder: Path,
+    data: Path | None = None,
+    *,
+    seed: int = 1,
+    cell: str | None = None,
+    on: torch.device = device.CPU,
+) -> Opened:
     """What is looked into: the run's networks, best first, and its kept test items or a person's data.
 
     Args:
@@ -30,6 +39,7 @@ def of_run(folder: Path, data: Path | None = None, *, seed: int = 1, cell: str |
         data: new data of the run's kind, prepared as for prediction; the run's own test items where None.
         seed: which training of each network.
         cell: where a person's own cell stands now, as ``file.py:Class``.
+        on: the device that computes, whichever trained.
 
     Raises:
         DataError: the run or the data cannot be used.
@@ -37,7 +47,7 @@ def of_run(folder: Path, data: Path | None = None, *, seed: int = 1, cell: str |
     """
     run = Run(folder)
     kept = recipe.read(run)
-    networks = _networks(kept, run, seed, cell)
+    networks = [(member, model.to(on)) for member, model in _networks(kept, run, seed, cell)]
     maker = Maker(kept, max(model.body.least for _, model in networks))
     if data is None:
         items = maker.items(*recipe.items(run))

@@ -62,7 +62,7 @@ def see(
     """Open a page on a model, or on several side by side, and what they compute on a batch; the guide, without arguments.
 
     Args:
-        model: any module built from layers of ``pellucid.nn`` or ``torch.nn``'s convolutions; or several by name.
+        model: any module built from layers of ``pellucid.nn`` or ``torch.nn``'s convolutions, on any device; or several by name.
         batch: what the models take: images (B, C, H, W), sequences (B, T, I) or (T, B, I), tokens (B, T).
         lengths: what else they take, such as lengths (B,).
 

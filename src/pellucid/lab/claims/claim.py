@@ -19,7 +19,8 @@ class Unit:
     """One measurement, from one seed.
 
     Attributes:
-        measure: the experiment, called with the settings; a function of a module, so that other processes find it.
+        measure: the experiment, called with the settings and with the device (``on``) that its layers are to run on; a function
+            of a module, so that other processes find it.
         settings: all that its result depends on, the seed among them.
         cost: seconds on one core, roughly; the time left is reckoned from it.
     """

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import pellucid.nn as layers
+from pellucid import device
 from pellucid.geometry import parse
 from pellucid.lab.claims import learning, tasks
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
@@ -18,7 +19,9 @@ STRIDES = (1, 2, 4)
 FILTERS = (1, 4, 16)
 
 
-def convolution(*, stride: int, padding: str, depth: int, epochs: int, seed: int) -> Measures:
+def convolution(
+    *, stride: int, padding: str, depth: int, epochs: int, seed: int, on: torch.device = device.CPU
+) -> Measures:
     """Train 3x3 convolutions of 16 filters with ReLU, the first with a stride; then the mean of the map, and a linear layer."""
     generator = learning.seeded(seed)
     data = tasks.digits(seed)
@@ -26,19 +29,19 @@ def convolution(*, stride: int, padding: str, depth: int, epochs: int, seed: int
     for k in range(depth):
         blocks.append(layers.Conv2d(16 if k else 1, 16, 3, stride=1 if k else stride, padding=padding))
         blocks.append(nn.ReLU())
-    model = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+    model = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)).to(on)
     batches = learning.epochs(data.train, epochs, generator)
     learning.fit(model, batches, nn.functional.cross_entropy, rate=0.01)
     return {"accuracy": learning.accuracy(model, data.test)}
 
 
-def restoration(*, stride: int, filters: int, seed: int) -> Measures:
+def restoration(*, stride: int, filters: int, seed: int, on: torch.device = device.CPU) -> Measures:
     """The share of the pixels' variance (%) that the best linear map from a random convolution's output does not give back."""
     torch.manual_seed(seed)
     data = tasks.digits(seed)
-    layer = layers.Conv2d(1, filters, 3, stride=stride, padding="same")
+    layer = layers.Conv2d(1, filters, 3, stride=stride, padding="same").to(on)
     with torch.no_grad():
-        maps = [np.asarray(layer(x).flatten(1).double()) for x, _ in (data.train, data.test)]
+        maps = [np.asarray(layer(device.moved(x, on)).flatten(1).double().cpu()) for x, _ in (data.train, data.test)]
     pixels = [np.asarray(x.flatten(1).double()) for x, _ in (data.train, data.test)]
     mean, middle = maps[0].mean(0), pixels[0].mean(0)
     solution = np.linalg.lstsq(maps[0] - mean, pixels[0] - middle, rcond=1e-6)[0]

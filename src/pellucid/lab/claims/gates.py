@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from pellucid import device
 from pellucid.lab.claims import learning, memory, tasks
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit, Values
 from pellucid.lab.claims.judgement import at_least, over_seeds
@@ -21,10 +22,10 @@ CELLS = {
 STREAM = 50  # steps of the restarting sum
 
 
-def restarting(*, net: str, steps: int, seed: int) -> Measures:
+def restarting(*, net: str, steps: int, seed: int, on: torch.device = device.CPU) -> Measures:
     """Train on the sum that starts anew at each mark; the share of its variance that is explained over all steps."""
     generator = learning.seeded(seed)
-    model = learning.Reader(net, 2, memory.HIDDEN, 1, last=STREAM)
+    model = learning.Reader(net, 2, memory.HIDDEN, 1, last=STREAM).to(on)
     learning.fit(
         model, learning.fresh(tasks.restarting_sum, STREAM, steps, generator), nn.functional.mse_loss, rate=0.005
     )

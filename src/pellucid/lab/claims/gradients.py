@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pellucid import device, trace
 from pellucid import nn as layers
-from pellucid import trace
 from pellucid.lab.claims import learning, tasks
 from pellucid.lab.claims.cells import Plain
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit, Values
@@ -23,7 +23,7 @@ GATED = {"rnn": "RNN", "lstm": "LSTM, forget bias 1", "gru": "GRU", "lstm, bias 
 CLIPPED = (("relu", "sgd", 0.05), ("tanh", "sgd", 0.05), ("tanh", "adam", 0.01))
 
 
-def radius(*, radius: float, activation: str, seed: int) -> Measures:
+def radius(*, radius: float, activation: str, seed: int, on: torch.device = device.CPU) -> Measures:
     """Decades that a gradient gains over 100 steps back through an RNN of 64 units whose matrix has that spectral radius."""
     torch.manual_seed(seed)
     layer = layers.Recurrent(Plain(activation), 1, 64, dtype=torch.float64)
@@ -31,30 +31,37 @@ def radius(*, radius: float, activation: str, seed: int) -> Measures:
         weight = torch.randn(64, 64, dtype=torch.float64)
         layer.weight_hh_l0.copy_(weight * (radius / torch.linalg.eigvals(weight).abs().max()))  # type: ignore[operator]
     x = 0.1 * torch.randn(STEPS, 1, 1, dtype=torch.float64)
-    return {"decades": decades(layer, x, ["l0.h"])}
+    return {"decades": decades(layer.to(on), x, ["l0.h"])}
 
 
-def reach(*, net: str, length: int, seed: int) -> Measures:
+def reach(*, net: str, length: int, seed: int, on: torch.device = device.CPU) -> Measures:
     """Decades that a gradient gains on its way back to the first step, in an untrained network of 64 units."""
     torch.manual_seed(seed)
     layer = learning.RECURRENT[net](8, 64).double()
     x = torch.randn(length, 8, 8, dtype=torch.float64)
-    return {"decades": decades(layer, x, ["l0.h", "l0.c"] if net.startswith("lstm") else ["l0.h"])}
+    return {"decades": decades(layer.to(on), x, ["l0.h", "l0.c"] if net.startswith("lstm") else ["l0.h"])}
 
 
 def decades(layer: nn.Module, x: Tensor, states: list[str]) -> float:
     """log10 of the gradient's norm at the first step's states over that at the last step's, as a trace shows them."""
     with trace(layer) as seen:
-        output, _ = layer(x)
-        (output[-1] * torch.randn_like(output[-1])).sum().backward()
+        last = layer(device.moved(x, device.of(layer)))[0][-1]
+        (last * device.moved(torch.randn(last.shape, dtype=x.dtype), last.device)).sum().backward()
     gradients = [seen[name].grad for name in states]
-    first, last = (
-        math.sqrt(sum(float(g[step].square().sum()) for g in gradients if g is not None)) for step in (0, -1)
-    )
-    return math.log10(max(first, 1e-300) / last)
+    first, end = (math.sqrt(sum(float(g[step].square().sum()) for g in gradients if g is not None)) for step in (0, -1))
+    return math.log10(max(first, 1e-300) / end)
 
 
-def clipping(*, activation: str, optimiser: str, rate: float, clip: str, steps: int, seed: int) -> Measures:
+def clipping(
+    *,
+    activation: str,
+    optimiser: str,
+    rate: float,
+    clip: str,
+    steps: int,
+    seed: int,
+    on: torch.device = device.CPU,
+) -> Measures:
     """Train an RNN whose matrix starts with a spectral radius of 1.5 on the adding problem of 20 steps."""
     generator = learning.seeded(seed)
     model = learning.Reader(activation, 2, 32, 1)
@@ -62,7 +69,7 @@ def clipping(*, activation: str, optimiser: str, rate: float, clip: str, steps: 
         weight = torch.randn(32, 32)
         model.layer.weight_hh_l0.copy_(weight * (1.5 / torch.linalg.eigvals(weight).abs().max()))  # type: ignore[operator]
     learning.fit(
-        model,
+        model.to(on),
         learning.fresh(tasks.adding, 20, steps, generator),
         nn.functional.mse_loss,
         rate=rate,

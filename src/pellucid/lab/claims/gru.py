@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pellucid import cells
+from pellucid import cells, device
 from pellucid import nn as layers
 from pellucid.lab.claims import memory, rows, uses
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit, Values
@@ -25,18 +25,21 @@ ENGINES: dict[str, tuple[Callable[[int, int], nn.Module], Callable[[int, int], n
 SMALL, LARGE = 100, 1200  # training images
 
 
-def speed(*, engine: str, steps: int, batch: int, width: int, seed: int) -> Measures:
-    """How many times the processor time of the GRU the LSTM takes, forward and backward on one thread, in turns."""
+def speed(*, engine: str, steps: int, batch: int, width: int, seed: int, on: torch.device = device.CPU) -> Measures:
+    """How many times the GRU's time the LSTM takes, forward and backward in turns: the processor's on one thread, or the GPU's."""
     torch.manual_seed(seed)
-    x = torch.randn(steps, batch, width)
-    both = [layer(width, width) for layer in ENGINES[engine]]
+    x = device.moved(torch.randn(steps, batch, width), on)
+    both = [layer(width, width).to(on) for layer in ENGINES[engine]]
     times: list[list[float]] = [[], []]
+    # What other processes take does not count, where that can be told.
+    clock = time.process_time if on.type == "cpu" else time.perf_counter
     for number in range(33):
         for layer, own in zip(both, times, strict=True):
-            started = time.process_time()  # what other processes take does not count
+            started = clock()
             layer(x)[0].sum().backward()
+            device.finish(on)
             if number > 2:
-                own.append(time.process_time() - started)
+                own.append(clock() - started)
     return {"ratio": float(np.median(times[0]) / np.median(times[1]))}
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import pellucid.nn as layers
+from pellucid import device
 from pellucid.lab.claims import cells
 from pellucid.lab.claims.tasks import Batch
 
@@ -59,8 +60,8 @@ def fit(
     """Train on each batch once; stop where the loss is no number any more.
 
     Args:
-        model: is changed.
-        batches: of input and target.
+        model: is changed, where it is.
+        batches: of input and target, which are brought there.
         loss: of output and target.
         rate: learning rate.
         clip: norm that gradients are clipped to (Pascanu et al. 2013), or None.
@@ -68,8 +69,9 @@ def fit(
     """
     steps = (torch.optim.Adam if optimiser == "adam" else torch.optim.SGD)(model.parameters(), lr=rate)
     model.train()
+    there = device.of(model)
     for x, y in batches:
-        value = loss(model(x), y)
+        value = loss(model(device.moved(x, there)), device.moved(y, there))
         if not math.isfinite(value.item()):
             return
         steps.zero_grad()
@@ -96,17 +98,20 @@ def fresh(
 
 def accuracy(model: nn.Module, data: Batch) -> float:
     """The share of right answers, in %."""
-    model.eval()
-    with torch.no_grad():
-        return 100 * float((model(data[0]).argmax(-1) == data[1]).double().mean())
+    return 100 * float((_said(model, data[0]).argmax(-1) == data[1]).double().mean())
 
 
 def explained(model: nn.Module, data: Batch, variance: float) -> float:
     """The share of the target's variance that the answers explain, in %; at least -100, which is also for no number."""
+    error = float((_said(model, data[0]) - data[1]).double().square().mean())
+    return max(-100.0, 100 * (1 - error / variance)) if math.isfinite(error) else -100.0
+
+
+def _said(model: nn.Module, x: Tensor) -> Tensor:
     model.eval()
     with torch.no_grad():
-        error = float((model(data[0]) - data[1]).double().square().mean())
-    return max(-100.0, 100 * (1 - error / variance)) if math.isfinite(error) else -100.0
+        answers: Tensor = model(device.moved(x, device.of(model)))
+    return answers.cpu()
 
 
 def seeded(seed: int) -> torch.Generator:

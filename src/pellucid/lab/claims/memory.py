@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pellucid import trace
+from pellucid import device, trace
 from pellucid.lab.claims import learning, tasks
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit, Values
 from pellucid.lab.claims.judgement import at_least, over_seeds
@@ -20,27 +20,27 @@ TESTED = 500
 LONGEST_MEMORY = {"lstm": "l0.f", "lstm, bias 0": "l0.f", "gru": "l0.z"}  # the gate that keeps
 
 
-def adding(*, net: str, length: int, steps: int, seed: int) -> Measures:
+def adding(*, net: str, length: int, steps: int, seed: int, on: torch.device = device.CPU) -> Measures:
     """Train on the adding problem; the share of the sum's variance that is explained, and how much the kept units keep.
 
     ``kept`` is the keeping gate's mean over steps and sequences in the tenth of units that keep most.
     """
     generator = learning.seeded(seed)
-    model = learning.Reader(net, 2, HIDDEN, 1)
+    model = learning.Reader(net, 2, HIDDEN, 1).to(on)
     learning.fit(model, learning.fresh(tasks.adding, length, steps, generator), nn.functional.mse_loss, rate=0.005)
     test = tasks.adding(TESTED, length, generator)
     found = {"explained": learning.explained(model, test, tasks.ADDING_VARIANCE)}
     if net in LONGEST_MEMORY:
         with torch.no_grad(), trace(model.layer) as seen:
-            model(test[0])
+            model(device.moved(test[0], on))
         found["kept"] = float(seen[LONGEST_MEMORY[net]].values.mean((0, 1)).quantile(0.9))
     return found
 
 
-def copying(*, net: str, lag: int, steps: int, seed: int) -> Measures:
+def copying(*, net: str, lag: int, steps: int, seed: int, on: torch.device = device.CPU) -> Measures:
     """Train on copy memory; the share of symbols that are said right, in %."""
     generator = learning.seeded(seed)
-    model = learning.Reader(net, tasks.SYMBOLS + 2, HIDDEN, tasks.SYMBOLS, last=tasks.COPIED)
+    model = learning.Reader(net, tasks.SYMBOLS + 2, HIDDEN, tasks.SYMBOLS, last=tasks.COPIED).to(on)
 
     def loss(said: Tensor, symbols: Tensor) -> Tensor:
         return nn.functional.cross_entropy(said.flatten(0, 1), symbols.flatten())

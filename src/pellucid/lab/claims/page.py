@@ -28,11 +28,12 @@ def render(report: Report) -> str:
         if report.quick
         else "a run that is stopped goes on with the same command"
     )
+    where = report.machine if report.device == "cpu" else f"{report.machine}, {report.device}"
     lines = [
         "<!-- Written by `pellucid claims`: change it there. -->",
         "# What is said of these networks, measured",
         "",
-        f"The {kind} run of {report.created[:10]}, Pellucid {report.pellucid}, torch {report.torch}, {report.machine}: "
+        f"The {kind} run of {report.created[:10]}, Pellucid {report.pellucid}, torch {report.torch}, {where}: "
         f"`{report.command}` ({hint}). All units, with their settings and figures, are in [claims/result.json](claims/result.json).",
         "",
         "A claim's effects (its parts) and the threshold of each are in the code, set before the figures were looked at; where one was mended afterwards the claim says so. "
@@ -51,7 +52,7 @@ def render(report: Report) -> str:
     for family, findings in groupby(report.findings, lambda f: f.family):
         lines += ["", f"## {family}"]
         for finding in findings:
-            lines += _section(finding)
+            lines += _section(finding, "one core" if report.device == "cpu" else f"the {report.device}")
     return "\n".join(lines) + "\n"
 
 
@@ -66,7 +67,7 @@ def _data(report: Report) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def _section(f: Finding) -> list[str]:
+def _section(f: Finding, on: str) -> list[str]:
     said = {"holds": "as claimed", "fails": "not as claimed", "open": "not settled"}
     return [
         "",
@@ -84,5 +85,5 @@ def _section(f: Finding) -> list[str]:
         "| --- | --- | --- | --- |",
         *(f"| {p.name} | {shown(p)} | {p.needed} | {said[p.verdict]} |" for p in f.parts),
         "",
-        f"{words.seconds(f.seconds)} on one core." if f.seconds else "Nothing is trained: it is counted.",
+        f"{words.seconds(f.seconds)} on {on}." if f.seconds else "Nothing is trained: it is counted.",
     ]

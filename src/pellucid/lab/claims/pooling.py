@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import pellucid.nn as layers
+from pellucid import device
 from pellucid.geometry import parse
 from pellucid.lab.claims import learning, tasks
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit, Values
@@ -26,15 +27,15 @@ def spoilt(x: Tensor, noise: str, generator: torch.Generator) -> Tensor:
     return x.masked_fill(torch.rand(x.shape, generator=generator) < 0.1, 0.0 if noise == "dark" else 1.0)
 
 
-def pooled(*, pool: str, noise: str, seed: int) -> Measures:
+def pooled(*, pool: str, noise: str, seed: int, on: torch.device = device.CPU) -> Measures:
     """How far noise moves the pooled images, in % of their own variance; nothing is trained."""
     x, _ = tasks.digits(seed).test
-    clean = POOLS[pool](x)
-    moved = POOLS[pool](spoilt(x, noise, learning.seeded(seed))) - clean
+    clean = POOLS[pool](device.moved(x, on))
+    moved = POOLS[pool](device.moved(spoilt(x, noise, learning.seeded(seed)), on)) - clean
     return {"moved": 100 * float(moved.square().mean() / (clean - clean.mean(0)).square().mean())}
 
 
-def pooling(*, pool: str, train: int, epochs: int, seed: int) -> Measures:
+def pooling(*, pool: str, train: int, epochs: int, seed: int, on: torch.device = device.CPU) -> Measures:
     """Train two blocks of 3x3 convolution, ReLU and 2x2 pooling of 16 filters, and a linear layer; then test with noise."""
     generator = learning.seeded(seed)
     data = tasks.digits(seed, train)
@@ -42,6 +43,7 @@ def pooling(*, pool: str, train: int, epochs: int, seed: int) -> Measures:
     blocks = [layers.ConvBlock(a, 16, 3, padding="same", pool=kind) for a in (1, 16)]
     model = nn.Sequential(*blocks, nn.Flatten(), nn.LazyLinear(10))
     model(data.train[0][:1])
+    model.to(on)
     learning.fit(model, learning.epochs(data.train, epochs, generator), nn.functional.cross_entropy, rate=0.003)
     x, y = data.test
     found = {"train": learning.accuracy(model, data.train), "test": learning.accuracy(model, data.test)}

@@ -15,7 +15,7 @@ class Measured(Record):
     experiment: str
     settings: dict[str, Setting]
     measures: dict[str, float]
-    seconds: float  # of one processor core
+    seconds: float  # of one processor core, or until a GPU was done
 
 
 class Part(Record):
@@ -74,7 +74,7 @@ class Finding(Record):
     verdict: str
     parts: list[Part]
     panels: list[Lines | Dots]
-    seconds: float  # of one processor core
+    seconds: float  # of one processor core, or until a GPU was done
 
 
 class Report(Record):
@@ -83,6 +83,7 @@ class Report(Record):
     pellucid: str
     torch: str
     machine: str
+    device: str = "cpu"  # or what the GPU is called
     created: str
     quick: bool
     command: str

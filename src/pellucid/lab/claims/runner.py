@@ -21,6 +21,7 @@ import torch
 from pydantic import ValidationError
 
 import pellucid
+from pellucid import device
 from pellucid.errors import DataError
 from pellucid.lab.claims import judgement, page
 from pellucid.lab.claims.claim import Claim, Results, Unit
@@ -32,7 +33,14 @@ Tell = Callable[[Unit, bool], None]  # a unit is there; whether it was before
 
 
 def run(
-    claims: Sequence[Claim], out: Path, *, quick: bool, workers: int = 1, command: str = "", tell: Tell | None = None
+    claims: Sequence[Claim],
+    out: Path,
+    *,
+    quick: bool,
+    workers: int = 1,
+    on: torch.device = device.CPU,
+    command: str = "",
+    tell: Tell | None = None,
 ) -> Report:
     """Measure the claims' units, or read what was measured, judge, and write the page.
 
@@ -44,6 +52,7 @@ def run(
         out: the folder.
         quick: whether these are the quick set's claims; the page says so.
         workers: processes.
+        on: the device; what was measured on another one is not taken for this one's.
         command: as the page names it.
         tell: called for each unit.
 
@@ -52,7 +61,8 @@ def run(
     """
     place = Run(out)
     with place.alone():
-        units = {_key(u): u for claim in claims for u in claim.units}
+        name = device.name(on)
+        units = {_key(u, name): u for claim in claims for u in claim.units}
         measured: dict[str, Measured] = {}
         for key, unit in units.items():
             found = _read(place.file("units", f"{key}.json"))
@@ -61,7 +71,7 @@ def run(
                 if tell:
                     tell(unit, True)
         missing = {key: unit for key, unit in units.items() if key not in measured}
-        for key, result in _measure(missing, workers):
+        for key, result in _measure(missing, workers, on):
             write(place.file("units", f"{key}.json"), result.model_dump_json())
             measured[key] = result
             if tell:
@@ -70,10 +80,11 @@ def run(
             pellucid=pellucid.__version__,
             torch=torch.__version__,
             machine=f"{platform.machine()}, Python {platform.python_version()}",
+            device=name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             quick=quick,
             command=command,
-            findings=[_judge(claim, [measured[_key(u)] for u in claim.units]) for claim in claims],
+            findings=[_judge(claim, [measured[_key(u, name)] for u in claim.units]) for claim in claims],
             units=list(measured.values()),
         )
         page.write_page(report, place)
@@ -97,9 +108,10 @@ def _judge(claim: Claim, measured: list[Measured]) -> Finding:
     )
 
 
-def _key(unit: Unit) -> str:
-    """A unit's name; another release may measure otherwise."""
-    whole = json.dumps([unit.experiment, unit.settings, pellucid.__version__, torch.__version__], sort_keys=True)
+def _key(unit: Unit, device: str) -> str:
+    """A unit's name; another release may measure otherwise, and another device."""
+    about = [unit.experiment, unit.settings, pellucid.__version__, torch.__version__]
+    whole = json.dumps(about if device == "cpu" else [*about, device], sort_keys=True)
     return f"{unit.experiment}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
 
 
@@ -115,15 +127,15 @@ def _read(file: Path) -> Measured | None:
         ) from None
 
 
-def _measure(units: dict[str, Unit], workers: int) -> Iterator[tuple[str, Measured]]:
+def _measure(units: dict[str, Unit], workers: int, on: torch.device) -> Iterator[tuple[str, Measured]]:
     """Results as they come, the longest units first."""
     order = sorted(units, key=lambda key: -units[key].cost)
     if workers == 1 or len(order) < 2:
         for key in order:
-            yield key, measure(units[key])
+            yield key, measure(units[key], on)
         return
     pool = processes(workers)
-    futures = {pool.submit(measure, units[key]): key for key in order}
+    futures = {pool.submit(measure, units[key], on): key for key in order}
     try:
         for future in as_completed(futures):
             yield futures[future], future.result()
@@ -135,18 +147,20 @@ def _measure(units: dict[str, Unit], workers: int) -> Iterator[tuple[str, Measur
         dismiss(pool)
 
 
-def measure(unit: Unit) -> Measured:
-    """Run a unit, on one thread."""
+def measure(unit: Unit, on: torch.device = device.CPU) -> Measured:
+    """Run a unit, on one thread and that device."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    started = time.process_time()
+    clock = time.process_time if on.type == "cpu" else time.perf_counter
+    started = clock()
     try:
-        measures = unit.measure(**unit.settings)
+        with device.working(on):
+            measures = unit.measure(**unit.settings, on=on)
     finally:
         torch.set_num_threads(threads)
     return Measured(
         experiment=unit.experiment,
         settings=unit.settings,
         measures=measures,
-        seconds=time.process_time() - started,
+        seconds=clock() - started,
     )

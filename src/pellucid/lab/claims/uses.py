@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from pellucid import device
 from pellucid.lab import data
 from pellucid.lab.candidates import blueprint, solve_width
 from pellucid.lab.claims import sounds
@@ -26,7 +28,16 @@ QUICK = {"text": 40, "series": 40, "sound": 20, "data": 10}  # epochs
 SECONDS = {"text": 0.2, "series": 0.07, "sound": 0.15, "data": 2.0}  # of an epoch, roughly
 
 
-def use(*, use: str, net: str, epochs: int, seed: int, source: str = "", fingerprint: str = "") -> Measures:
+def use(
+    *,
+    use: str,
+    net: str,
+    epochs: int,
+    seed: int,
+    source: str = "",
+    fingerprint: str = "",
+    on: torch.device = device.CPU,
+) -> Measures:
     """Train a network of 10,000 parameters on a task of the lab; its test error and the baseline's.
 
     The error is bits per character, the mean absolute error, or the share of wrong answers in %.
@@ -37,6 +48,7 @@ def use(*, use: str, net: str, epochs: int, seed: int, source: str = "", fingerp
         epochs: over the training part; the best on the validation part is kept.
         seed: of the weights, and of the excerpt or the recordings.
         source, fingerprint: the person's data and what it held.
+        on: the device.
     """
     with tempfile.TemporaryDirectory() as folder:
         task = data.load(Path(source)) if use == "data" else MAKE[use](Path(folder), seed)
@@ -45,7 +57,7 @@ def use(*, use: str, net: str, epochs: int, seed: int, source: str = "", fingerp
         unit = train(
             f"{use} {net} {seed}",
             Path(folder) / "unit.safetensors",
-            lambda: plan.build(task, width),
+            lambda: plan.build(task, width).to(on),
             0.005,
             task.lesson,
             Budget(epochs=epochs, patience=epochs, batch=32),

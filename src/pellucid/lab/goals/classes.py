@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid import device
 from pellucid.lab.goals.goal import Ask, Goal, Table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def _loss(prediction: Tensor, target: Tensor, lesson: Lesson) -> Tensor:
     """Cross-entropy, classes weighted where the training part is out of balance."""
-    return F.cross_entropy(prediction, target, lesson.class_weights)
+    return F.cross_entropy(prediction, target, device.moved(lesson.class_weights, prediction.device))
 
 
 def _weight(target: Tensor, lesson: Lesson) -> float:

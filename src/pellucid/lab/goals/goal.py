@@ -53,4 +53,4 @@ def last_step(values: Tensor, lengths: Tensor | None) -> Tensor:
     """Of what there is for every step (N, T, ...), that of each item's last one: (N, 1, ...)."""
     if lengths is None:
         return values[:, -1:]
-    return values[torch.arange(len(values)), lengths - 1].unsqueeze(1)
+    return values[torch.arange(len(values), device=values.device), lengths - 1].unsqueeze(1)

@@ -33,6 +33,8 @@ def terminal_table(comparison: Comparison) -> RenderableType:
         Text(comparison.baseline.name), words.figure(comparison.baseline.score), words.span(comparison.baseline.score)
     )
     notes = [*comparison.verdict.reasons, *comparison.cautions]
+    if comparison.device != "cpu":
+        notes.append(f"Trained and timed on the {comparison.device}.")
     what = Text(f"{comparison.metric}{unit} ({better} is better)")
     lines: list[RenderableType] = [Text(comparison.verdict.sentence, style="bold"), Text(""), what, table, Text("")]
     if comparison.candidates[0].figures:

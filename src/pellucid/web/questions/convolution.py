@@ -59,7 +59,7 @@ class Maps(Question):
         shown = values[max(0, self.first) :][:count]
         ranges = [stage.span_of(one) for one in shown] if self.each else [stage.span] * len(shown)
         if self.each:  # all of them from 0 to 1
-            low, high = torch.tensor(ranges).reshape(-1, 2).T[:, :, None, None]
+            low, high = torch.tensor(ranges, device=shown.device).reshape(-1, 2).T[:, :, None, None]
             picture = tile((shown - low) / (high - low), 0.0, 1.0)
         else:
             picture = tile(shown, *stage.span)
@@ -103,6 +103,7 @@ def _described(stage: Stage, stages: list[Stage]) -> dict[str, Any]:
 
 def _is(maps: Tensor, x: Tensor) -> bool:
     """Whether maps (C, L) or (C, H, W) are an item's numbers, perhaps with its axes in another order."""
+    maps = maps.cpu()
     ways = [way for one in (maps, maps.squeeze(0)) for way in (one, one.mT)]
     return any(way.shape == x.shape and torch.equal(way, x) for way in ways)
 
@@ -130,7 +131,7 @@ def _scores(output: Tensor, labels: tuple[str, ...]) -> list[dict[str, Any]]:
         return []
     scores, classes = torch.topk(output.detach()[0], min(MOST_SCORES, output.shape[1]))
     if len(scores) == output.shape[1]:
-        scores, classes = output.detach()[0], torch.arange(output.shape[1])
+        scores, classes = output.detach()[0], torch.arange(output.shape[1], device=output.device)
     names = labels if len(labels) == output.shape[1] else None
     return [
         {"label": names[number] if names else str(number), "score": float(score)}

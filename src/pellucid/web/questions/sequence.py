@@ -124,7 +124,7 @@ def ordered(values: Tensor, by: Order) -> list[int]:
     rise and fall together: by their angle in the plane of the first two principal components (Friendly 2002, Corrgrams), cut
     where the gap is widest. ``"mean"`` is by their mean, the lowest first.
     """
-    if by == "unit" or len(values) < 2:
+    if by == "unit" or min(values.shape) < 2:
         return list(range(values.shape[1]))
     score = _when(values) if by == "time" else _angle(values) if by == "similarity" else values.mean(0)
     found: list[int] = score.argsort(stable=True).tolist()
@@ -133,7 +133,7 @@ def ordered(values: Tensor, by: Order) -> list[int]:
 
 def _when(values: Tensor) -> Tensor:
     change = values.diff(dim=0).abs()
-    step: Tensor = torch.arange(1, len(values), dtype=values.dtype)
+    step: Tensor = torch.arange(1, len(values), dtype=values.dtype, device=values.device)
     return step @ change / change.sum(0).clamp(min=TINY)
 
 
@@ -141,7 +141,7 @@ def _angle(values: Tensor) -> Tensor:
     centred = values - values.mean(0)
     unit = centred / centred.norm(dim=0).clamp(min=TINY)
     # Subspace iteration: the whole of an eigendecomposition would take seconds where there are many units.
-    basis = torch.randn(unit.shape[1], 6, generator=torch.Generator().manual_seed(0), dtype=unit.dtype)
+    basis = torch.randn(unit.shape[1], 6, generator=torch.Generator().manual_seed(0), dtype=unit.dtype).to(unit.device)
     for _ in range(ITERATIONS):
         basis = torch.linalg.qr(unit.T @ (unit @ basis)).Q
     within = torch.linalg.svd(unit @ basis, full_matrices=False).Vh

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pellucid import device
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Item, Opened
 from pellucid.web.passes import first
@@ -45,4 +46,5 @@ def _beginning(item: Item, steps: int, run: Run) -> list[Tensor | None]:
     whole = item.x.shape[1] if image else len(item.x)
     count = min(whole, -(-steps * whole // len(run.done.seen[f"{run.name}.{run.memory[0]}"].values)))
     lengths = [None if v is None else v.clamp(max=count) if v.dtype == torch.int64 else v for v in item.args[1:]]
-    return [x.narrow(axis, 0, count), *lengths]
+    there = run.done.output.device
+    return [device.moved(x.narrow(axis, 0, count), there), *(device.moved(v, there) for v in lengths)]

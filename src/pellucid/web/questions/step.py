@@ -29,7 +29,7 @@ class Step(OfLayer):
         run.check_step(self.step)
         if self.unit != -1:
             run.check_unit(self.unit)
-        values = {node: value for node, value in run.along.values(self.step).items() if value.dim() < 2}
+        values = {node: value.float() for node, value in run.along.values(self.step).items() if value.dim() < 2}
         x = run.along.inputs[self.step, 0]
         return {
             "numbers": {str(node.index): self._number(node, value) for node, value in values.items()}

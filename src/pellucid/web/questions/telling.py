@@ -50,7 +50,8 @@ def forgotten(keeps: Tensor, before: Tensor) -> Tensor:
     fall[1:] = keeps[:-1] - keeps[1:]
     fall = torch.where(fall < FALL, 0.0, fall)
     sums = torch.cat([torch.zeros_like(keeps[:1]), keeps.cumsum(0)])
-    first = (torch.arange(len(keeps)) - WHILE).clamp(min=0)
-    count = (torch.arange(len(keeps)) - first).clamp(min=1)
+    steps = torch.arange(len(keeps), device=keeps.device)
+    first = (steps - WHILE).clamp(min=0)
+    count = (steps - first).clamp(min=1)
     kept = (sums[:-1] - sums[first]) / count[:, None]
     return fall * before.abs() * kept

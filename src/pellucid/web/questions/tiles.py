@@ -25,7 +25,7 @@ def tile(values: Tensor, low: float | None = None, high: float | None = None) ->
     if high is None:
         high = float(values.max()) if values.numel() else 1.0
     scaled = (values - low) * (255 / (high - low if high > low else 1.0))
-    data = scaled.round().clamp(0, 255).to(torch.uint8).contiguous().numpy().tobytes()
+    data = scaled.round().clamp(0, 255).to(torch.uint8).contiguous().cpu().numpy().tobytes()
     return {"shape": list(values.shape), "low": low, "high": high, "bytes": b64encode(data).decode()}
 
 

@@ -40,7 +40,7 @@ class Unit(OfLayer):
             "memory": run.memory[0],
             "half_life": self._half_life(opened, run),
             "gates": _gates(run, self.unit),
-            **_goes_with(opened, opened.item(self.item), run.values(run.memory[0]), self.unit),
+            **_goes_with(opened, opened.item(self.item), run.values(run.memory[0]).cpu(), self.unit),
         }
 
     def _half_life(self, opened: Opened, run: Run) -> Answer | None:
