@@ -11,13 +11,13 @@ namespace {
 // Bytes of a tile's input and of some filters' maps of it: they are read again and again, from the second cache.
 constexpr long input_bytes = 384 * 1024, map_bytes = 64 * 1024;
 
-// Whether the maximum is taken in windows two by two, side by side, with nothing done to the map before.
+// Whether the maximum is taken in windows two by two, side by side, of a map of one plane, with nothing done to it before.
 template <class T>
 bool halves(const ConvolutionBlock<T>& b) {
     const auto side_by_side = [](const Axis& a) {
         return a.kernel == 2 && a.stride == 2 && a.dilation == 1 && a.before == 0 && 2 * a.out <= a.in;
     };
-    return b.pooled_first && b.pool.axis[0].trivial() && side_by_side(b.pool.axis[1]) && side_by_side(b.pool.axis[2]);
+    return b.pooled_first && b.pool.axis[0].trivial() && b.pool.axis[0].out == 1 && side_by_side(b.pool.axis[1]) && side_by_side(b.pool.axis[2]);
 }
 
 // Whether it is taken while the sums are in registers: rows are then taken one by one, and their last vectors may be emptier
@@ -50,7 +50,8 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, int lanes, 
             input *= staged * std::min(x.stride, x.kernel);
             map *= a == 2 ? staged : out;
         }
-        return input * b.channels * (long)sizeof(T) <= input_bytes && map * most_channels * (long)sizeof(T) <= map_bytes;
+        const long together = std::min<long>(b.filters, most_channels);
+        return input * b.channels * (long)sizeof(T) <= input_bytes && map * together * (long)sizeof(T) <= map_bytes;
     };
     const auto units = [&] {
         long all = b.batch;
@@ -73,7 +74,7 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, int lanes, 
                 Tile tile = tile_of(b.axis, b.border, windows, out, b.channels, lanes);
                 if (halves(b)) {
                     std::vector<Half> found = halves_of(tile, lanes);
-                    if (pays(tile, (long)found.size())) tile.halves = std::move(found);
+                    if (b.by_plane() || pays(tile, (long)found.size())) tile.halves = std::move(found);
                 }
                 tiles.push_back(std::move(tile));
             }
@@ -96,6 +97,8 @@ public:
         input_ = arena.take<T>(input + past);
         map_ = arena.take<T>(map * most_channels);
         pools_ = !block.pool.trivial();
+        by_plane_ = block.by_plane();
+        size_ = PlaneSize::of(block.axis[1], block.axis[2]);
         pooled_ = arena.take<T>(pools_ ? windows * most_channels : 0);
         places_ = arena.take<Spot<T>>(pools_ && block.pool.max ? windows * most_channels : 0);
         if (block.activation) activation_.emplace_back(*block.activation, kernels, arena);
@@ -104,7 +107,7 @@ public:
     void tile(const Tile& t, long image, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
         const ConvolutionBlock<T>& b = block_;
         const bool halves = !t.halves.empty();
-        const Shape shape = halves ? Shape{evenly(b.filters, kernels_.spatial.channels[most_pixels - 1]), 0}
+        const Shape shape = by_plane_ ? Shape{1, 0} : halves ? Shape{evenly(b.filters, kernels_.spatial.channels[most_pixels - 1]), 0}
                                    : Shape::of(kernels_.spatial, b.filters, (long)t.starts.size());
         if (framed_ != &t) frame(t, b, input_, kernels_), framed_ = &t;
         for (long g = 0; g < b.groups; ++g) {
@@ -113,10 +116,14 @@ public:
                 const int filters = (int)std::min<long>(shape.filters, b.filters - f);
                 const long filter = g * b.filters + f;
                 const Windows found = windows_at(t, image, filter, out, keep);
-                if (halves) {
+                if (halves && by_plane_) {
+                    halve_plane(t, filter, found);
+                } else if (halves) {
                     halve(t, filter, filters, found);
                 } else {
-                    multiply(t, filter, filters, shape.vectors);
+                    if (by_plane_ && give_plane(t, image, filter, out, keep)) continue;
+                    if (by_plane_) multiply_plane(t, filter, map_, t.z_step, t.y_step);
+                    else multiply(t, filter, filters, shape.vectors);
                     give_map(t, image, filter, filters, out, keep);
                     if (!pools_) continue;
                     pool(t, filters, found);
@@ -132,7 +139,8 @@ private:
     Pooler<T> pooler_;
     T *input_, *map_, *pooled_;
     Spot<T>* places_;
-    bool pools_;
+    bool pools_, by_plane_;
+    PlaneSize size_;
     const Tile* framed_ = nullptr;                  // whose frame is around the input
     std::vector<PointwiseRun<T>> activation_;       // none or one
 
@@ -148,6 +156,18 @@ private:
             for (int j = 0; j < count; ++j) call.pixels[j] = input_ + t.starts[s + j], call.out[j] = map_ + t.starts[s + j];
             kernels_.spatial.taps[filters - 1][count - 1](call);
         }
+    }
+
+    // The same by_plane, for a plane of the tile's results.
+    PlaneSums<T> plane_sums(const Tile& t, long filter, long z) const {
+        const Axis &y = block_.axis[1], &x = block_.axis[2];
+        const FilterSums<T> s = sums(t, filter);
+        return {s.weights, s.bias, s.taps, (int)y.kernel, (int)x.kernel, (int)y.stride, input_ + z * t.z_step, t.y_step};
+    }
+
+    void multiply_plane(const Tile& t, long filter, T* to, long z_step, long y_step) {
+        for (long z = 0; z < t.out(0).count(); ++z)
+            kernels_.spatial.plane[size_.size][size_.stride]({plane_sums(t, filter, z), to + z * z_step, y_step, t.out(1).count(), t.out(2).count()});
     }
 
     void activate(T* values, long count) const {
@@ -185,6 +205,20 @@ private:
         if (!pools_ || !block_.pooled_first) activate(map_, filters * t.length);
         if (pools_) return;
         for (int f = 0; f < filters; ++f) write(plane(t, f), made, out.at(image, filter + f), out);
+    }
+
+    // Whole rows of a filter without pooling, straight to where they are kept or given on to; false: they do not lie side by side there.
+    bool give_plane(const Tile& t, long image, long filter, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
+        const long width = block_.axis[2].out, height = t.out(1).count();
+        if (pools_ || t.out(2).count() != width || out.x != 1 || out.y != width) return false;
+        const Maps<T> made = keep.map ? whole(keep.map, false) : out;
+        const auto first = [&](const Maps<T>& m, long z) { return m.at(image, filter) + z * m.z + t.out(1).begin * m.y; };
+        multiply_plane(t, filter, first(made, t.out(0).begin), made.z, made.y);
+        if (activation_.empty() && !keep.map) return true;
+        for (long z = t.out(0).begin; z < t.out(0).end; ++z)
+            if (activation_.empty()) std::copy_n(first(made, z), height * width, first(out, z));
+            else activation_[0].run({first(made, z), nullptr}, {0, 0}, first(out, z), 0, 1, height * width);
+        return true;
     }
 
     Plane<const T> plane(const Tile& t, int f) const {
@@ -238,6 +272,14 @@ private:
             }
             kernels_.spatial.halved[filters - 1][count - 1][to.places != nullptr](call);
         }
+    }
+
+    // The windows of one filter with one channel, without a map.
+    void halve_plane(const Tile& t, long filter, const Windows& to) {
+        const Range &lines = t.windows[1], &columns = t.windows[2];
+        const long width = block_.axis[2].out;
+        kernels_.spatial.halved_plane[size_.size][size_.stride][to.places != nullptr](
+            {plane_sums(t, filter, 0), to.values, to.places, columns.count(), lines.count(), columns.count(), (Spot<T>)(2 * (lines.begin * width + columns.begin)), (Spot<T>)width});
     }
 
     // What is pooled: to where it is kept, activated if that is still to be done, and on.

@@ -40,6 +40,13 @@ struct ConvolutionBlock {
     Pool pool;
 
     long taps() const { return channels * axis[0].kernel * axis[1].kernel * axis[2].kernel; }
+    // Whether each channel has one filter, whose kernel has one plane and nothing between its taps, and maps have some rows: depthwise
+    // convolution. Sums are then made row by row; see depthwise.cpp.
+    bool by_plane() const {
+        const bool dense = axis[0].kernel == 1 && (axis[1].dilation == 1 || axis[1].kernel == 1) && (axis[2].dilation == 1 || axis[2].kernel == 1);
+        return channels == 1 && filters == 1 && dense && axis[1].out >= rows_at_once;
+    }
+
     // A multiply-add counts as two.
     double work() const { return 2.0 * batch * groups * filters * taps() * axis[0].out * axis[1].out * axis[2].out; }
 };

@@ -16,9 +16,11 @@ struct Phase {
         Range range[3];                     // of its numbers that the input has
         std::vector<long> starts;           // of vectors of them
     };
-    std::vector<Part> parts;                // one a share, see Share
-    std::vector<std::int32_t> taps;         // from a place in the map's gradient, over filters and taps
-    std::vector<T> weights;                 // [group][channel][filter, tap]
+    std::vector<Part> parts = {};           // one a share, see Share
+    long first = 0;                         // from a place in the padded input to the first tap's in the map's gradient
+    std::vector<std::int32_t> taps = {};    // from there on, over filters and taps
+    int rows = 0, columns = 0;              // of a filter's taps
+    std::vector<T> weights = {};            // [group][channel][filter, tap]
 };
 
 // The layout of one image's map gradient: as the results in the tile, with a margin of zeros before each filter.
@@ -90,7 +92,7 @@ std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3]
     for (long pz : t.axis[0].phases)
         for (long py : t.axis[1].phases)
             for (long px : t.axis[2].phases) {
-                Phase<T> phase{{pz, py, px}, {}, {}, {}};
+                Phase<T> phase{{pz, py, px}};
                 Range range[3];
                 for (int i = 0; i < 3; ++i) {
                     // A number q of the phase is at q * stride + phase - before in the input.
@@ -105,17 +107,24 @@ std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3]
                     if (part.range[cut].count() == 0) continue;
                     part.starts = starts_of({part.range[0].count(), part.range[1].count(), part.range[2].count()}, t.z_step, t.y_step, lanes);
                 }
+                // The last tap meets the first number.
+                const auto met = [&](int i, long p) {
+                    std::vector<long> found;
+                    for (long k = kernel[i] - 1; k >= 0; --k)
+                        if (t.axis[i].phases[t.axis[i].phase[k]] == p) found.push_back(k);
+                    return found;
+                };
+                const std::vector<long> planes = met(0, pz), rows = met(1, py), columns = met(2, px);
+                const auto place = [&](long kz, long ky, long kx) { return -t.axis[0].shift[kz] * t.z_step - t.axis[1].shift[ky] * t.y_step - t.axis[2].shift[kx]; };
+                phase.first = place(planes[0], rows[0], columns[0]);
+                phase.rows = (int)rows.size(), phase.columns = (int)columns.size();
                 std::vector<long> members;
                 for (long f = 0; f < b.filters; ++f)
-                    for (long kz = 0; kz < kernel[0]; ++kz)
-                        for (long ky = 0; ky < kernel[1]; ++ky)
-                            for (long kx = 0; kx < kernel[2]; ++kx) {
-                                if (t.axis[0].phases[t.axis[0].phase[kz]] != pz || t.axis[1].phases[t.axis[1].phase[ky]] != py ||
-                                    t.axis[2].phases[t.axis[2].phase[kx]] != px)
-                                    continue;
+                    for (long kz : planes)
+                        for (long ky : rows)
+                            for (long kx : columns) {
                                 members.push_back(f * b.channels * volume + (kz * kernel[1] + ky) * kernel[2] + kx);
-                                phase.taps.push_back((std::int32_t)(f * g.filter_step - t.axis[0].shift[kz] * t.z_step -
-                                                                    t.axis[1].shift[ky] * t.y_step - t.axis[2].shift[kx]));
+                                phase.taps.push_back((std::int32_t)(f * g.filter_step + place(kz, ky, kx) - phase.first));
                             }
                 for (long group = 0; group < b.groups; ++group)
                     for (long c = 0; c < b.channels; ++c)
@@ -138,7 +147,7 @@ public:
         const long past = 2 * kernels.lanes;
         input_size_ = block.channels * tile.channel_step + past;
         map_size_ = block.filters * layout.filter_step + past;
-        together_ = std::clamp<long>(bytes / (long)sizeof(T) / (input_size_ + map_size_), 1, block.batch);
+        together_ = block.by_plane() ? 1 : std::clamp<long>(bytes / (long)sizeof(T) / (input_size_ + map_size_), 1, block.batch);
         input_ = arena.take<T>(input_size_ * together_);
         maps_ = arena.take<T>(map_size_ * together_);
         if (gradients.weight)
@@ -154,7 +163,7 @@ public:
         const bool finds = pools && block.pool.max && !block.pooled_first;
         slope_ = arena.take<T>(pools ? windows_ : 0);
         places_ = arena.take<Spot<T>>(finds ? windows_ : 0);
-        activated_ = arena.take<T>(finds && block.activation ? size_ : 0);
+        dense_ = arena.take<T>(block.activation && !block.pooled_first ? size_ : 0);
         if (block.activation) {
             activation_.emplace_back(*block.activation, kernels, arena);
             derivative_.emplace_back(*gradients.derivative, kernels, arena);
@@ -168,6 +177,7 @@ public:
         const Range filters{blocks.begin * at_once, std::min(blocks.end * at_once, b_.filters)};
         for (long first = begin; first < end; first += together_) {
             const long count = std::min(together_, end - first);
+            if (b_.by_plane()) ask_ahead(first, group, in);
             for (long i = 0; i < count; ++i) {
                 T* map = maps_ + i * map_size_ + layout_.margin;
                 for (long f = 0; f < b_.filters; ++f) map_gradient(first + i, group * b_.filters + f, map + f * layout_.filter_step);
@@ -192,42 +202,54 @@ private:
     const Kernels<T>& kernels_;
     Pooler<T> pooler_;
     long input_size_, map_size_, together_, windows_, size_;
-    T *input_, *maps_, *found_, *padded_, *slope_, *activated_;
+    T *input_, *maps_, *found_, *padded_, *slope_, *dense_;
     Spot<T>* places_;
     std::vector<PointwiseRun<T>> activation_, derivative_;
 
+    // By plane there is little to do for what each number costs that comes from memory: the next plane's are asked for before this
+    // one's are worked on. They lie where the next ones do, or nothing is lost.
+    void ask_ahead(long image, long group, const Maps<const T>& in) const {
+        const long at = image * b_.groups + group + 1, inside = b_.axis[0].in * b_.axis[1].in * b_.axis[2].in;
+        if (g_.weight) ask_for<0>(in.at(image, group) + in.channel, inside);
+        if (g_.in) ask_for<1>(g_.in + at * inside, inside);
+        ask_for<0>(g_.out + at * windows_, windows_);
+        if (g_.kept.map) ask_for<0>(g_.kept.map + at * size_, size_);
+        if (g_.kept.largest) ask_for<0>(g_.kept.largest + at * windows_, windows_);
+        if (g_.kept.places) ask_for<0>(g_.kept.places + at * windows_, windows_);
+    }
+
+    template <int Written, class N>
+    static void ask_for(const N* first, long count) {
+        for (long i = 0; i < count; i += 64 / (long)sizeof(N)) __builtin_prefetch(first + i, Written);
+    }
+
     // One filter's, into rows as the tile has them; what lies between them stays 0.
     void map_gradient(long image, long filter, T* to) {
-        const long all = b_.groups * b_.filters, height = b_.axis[1].out, width = b_.axis[2].out;
+        const long all = b_.groups * b_.filters, height = b_.axis[1].out, width = b_.axis[2].out, area = height * width;
         const T* map = g_.kept.map ? g_.kept.map + (image * all + filter) * size_ : nullptr;
         const T* out = g_.out + (image * all + filter) * windows_;
-        const bool pools = !b_.pool.trivial();
-        if (pools) pool_gradient(map, (image * all + filter) * windows_, out, to);
-        if (b_.pooled_first) return;
+        const bool pools = !b_.pool.trivial(), dense = b_.activation && !b_.pooled_first;      // first as the map lies
+        if (pools) pool_gradient(map, (image * all + filter) * windows_, out, dense ? dense_ : to, dense ? area : t_.z_step, dense ? width : t_.y_step);
+        if (dense) derivative_[0].run({map, pools ? dense_ : out}, {0, 0}, dense_, 0, 1, size_);
+        if (pools && !dense) return;
         for (long z = 0; z < b_.axis[0].out; ++z)
-            for (long y = 0; y < height; ++y) {
-                const long at = (z * height + y) * width;
-                T* row = to + z * t_.z_step + y * t_.y_step;
-                if (!b_.activation && !pools) std::copy_n(out + at, width, row);
-                else if (b_.activation && !pools) derivative_[0].run({map + at, out + at}, {0, 0}, row, 0, 1, width);
-                else if (b_.activation) derivative_[0].run({map + at, row}, {0, 0}, row, 0, 1, width);
-            }
+            kernels_.spatial.copy({(dense ? dense_ : out) + z * area, width, to + z * t_.z_step, t_.y_step, height, width});
     }
 
     // The gradient of what is pooled, from the results' and from what was kept: the map, or of maxima the windows' (at `at`).
-    void pool_gradient(const T* map, long at, const T* out, T* to) {
+    void pool_gradient(const T* map, long at, const T* out, T* to, long z_step, long y_step) {
         const Axis(&p)[3] = b_.pool.axis;
         const Spot<T>* places = nullptr;
         if (b_.pooled_first) {
             places = g_.kept.places + at;
             if (b_.activation) derivative_[0].run({g_.kept.largest + at, out}, {0, 0}, slope_, 0, 1, windows_), out = slope_;
         } else if (b_.pool.max) {
-            activation_[0].run({map, nullptr}, {0, 0}, activated_, 0, 1, size_);
+            activation_[0].run({map, nullptr}, {0, 0}, dense_, 0, 1, size_);
             const Range all[3] = {{0, p[0].out}, {0, p[1].out}, {0, p[2].out}};
-            pooler_.run({activated_, p[1].in * p[2].in, p[2].in}, all, {slope_, p[1].out * p[2].out, p[2].out}, places_);
+            pooler_.run({dense_, p[1].in * p[2].in, p[2].in}, all, {slope_, p[1].out * p[2].out, p[2].out}, places_);
             places = places_;
         }
-        scatter_plane<T>(b_.pool, out, places, to, t_.z_step, t_.y_step, kernels_);
+        scatter_plane<T>(b_.pool, out, places, to, z_step, y_step, kernels_);
     }
 
     void input_gradient(long image, long group, Share share, const T* map) {
@@ -240,7 +262,11 @@ private:
             const auto& part = phase.parts[share.index];
             const long depth = (long)phase.taps.size(), starts = (long)part.starts.size();
             if (starts == 0) continue;
-            const long first = part.range[0].begin * t_.z_step + part.range[1].begin * t_.y_step + part.range[2].begin;
+            const T* pixels = map + phase.first + part.range[0].begin * t_.z_step + part.range[1].begin * t_.y_step + part.range[2].begin;
+            if (b_.by_plane()) {
+                plane_gradient(phase, part, phase.weights.data() + group * depth, pixels, to);
+                continue;
+            }
             const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
             for (long c = 0; c < b_.channels; c += shape.filters) {
                 const int channels = (int)std::min<long>(shape.filters, b_.channels - c);
@@ -248,7 +274,7 @@ private:
                 for (long s = 0; s < starts; s += shape.vectors) {
                     const int count = (int)std::min<long>(shape.vectors, starts - s);
                     for (int j = 0; j < count; ++j) {
-                        call.pixels[j] = map + first + part.starts[s + j];
+                        call.pixels[j] = pixels + part.starts[s + j];
                         call.out[j] = found_ + part.starts[s + j];
                     }
                     kernels_.spatial.taps[channels - 1][count - 1](call);
@@ -261,6 +287,19 @@ private:
         for (long c = 0; c < b_.channels; ++c) give_back(padded_ + c * volume, in + c * size);
     }
 
+    // A phase of the gradient of one channel with one filter: rows without a stride straight to their places.
+    void plane_gradient(const Phase<T>& phase, const typename Phase<T>::Part& part, const T* weights, const T* pixels, T* to) {
+        const Axis(&a)[3] = target_.axis;
+        const bool whole = a[2].stride == 1;
+        const PlaneSize size = PlaneSize::of({1, 1, phase.rows}, {1, 1, phase.columns});
+        for (long z = 0; z < part.range[0].count(); ++z)
+            kernels_.spatial.plane[size.size][size.stride](
+                {{weights, nullptr, phase.taps.data(), phase.rows, phase.columns, 1, pixels + z * t_.z_step, t_.y_step},
+                 whole ? to + place(phase, part, z) : found_ + z * t_.z_step, whole ? a[1].stride * a[2].in : t_.y_step,
+                 part.range[1].count(), part.range[2].count()});
+        if (!whole) deal(phase, part, found_, to);
+    }
+
     // One channel's gradient, from the padded input to the input.
     void give_back(const T* from, T* to) const {
         for (long z : target_.lender[0])
@@ -270,18 +309,32 @@ private:
             }
     }
 
-    // A phase's numbers to their places in the input.
+    // Where the first number of a phase's plane is in the target.
+    long place(const Phase<T>& phase, const typename Phase<T>::Part& part, long z) const {
+        const Axis(&a)[3] = target_.axis;
+        const auto on = [&](int i, long q) { return (part.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
+        return (on(0, z) * a[1].in + on(1, 0)) * a[2].in + on(2, 0);
+    }
+
+    // A phase's numbers to their places.
     void deal(const Phase<T>& phase, const typename Phase<T>::Part& part, const T* from, T* to) const {
         const Axis(&a)[3] = target_.axis;
-        const auto place = [&](int i, long q) { return (part.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
         for (long z = 0; z < part.range[0].count(); ++z)
-            copy_rows(from + z * t_.z_step, t_.y_step, part.range[1].count(), part.range[2].count(),
-                      to + (place(0, z) * a[1].in + place(1, 0)) * a[2].in + place(2, 0), a[1].stride * a[2].in, a[2].stride, kernels_);
+            copy_rows(from + z * t_.z_step, t_.y_step, part.range[1].count(), part.range[2].count(), to + place(phase, part, z),
+                      a[1].stride * a[2].in, a[2].stride, kernels_);
     }
 
     void weight_gradient(long images, Range of, T* weight) {
         const Spatial<T>& s = kernels_.spatial;
         const long depth = (long)t_.taps.size();
+        const PlaneSize size = PlaneSize::of(b_.axis[1], b_.axis[2]);
+        if (b_.by_plane()) {
+            if (of.count() == 0) return;
+            for (long z = 0; z < t_.out(0).count(); ++z)
+                s.plane_correlate[size.size][size.stride]({maps_ + layout_.margin + z * t_.z_step, input_ + z * t_.z_step, map_size_, input_size_, images,
+                                                           t_.out(1).count(), t_.out(2).count(), t_.y_step, t_.taps.data(), (int)depth, weight});
+            return;
+        }
         for (long f = of.begin; f < of.end; f += s.filters) {
             const int filters = (int)std::min<long>(s.filters, of.end - f);
             for (long k = 0; k < depth; k += s.taps_at_once) {
@@ -327,11 +380,24 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     const auto work = [&](int index, int of) {
         Arena arena;
         Backward<T> backward(block, gradients, tile, layout, target, phases, kernels, arena);
-        for (long job = jobs * index / of; job < jobs * (index + 1) / of; ++job) {
-            const long unit = job / shares, piece = unit / block.groups, group = unit % block.groups;
-            backward.images(block.batch * piece / pieces, block.batch * (piece + 1) / pieces, group, {(int)(job % shares), shares}, in,
-                            gradients.weight ? weight + piece * weights + group * block.filters * block.taps() : nullptr,
+        const auto images = [&](long begin, long end, long unit, int share) {
+            const long piece = unit / block.groups, group = unit % block.groups;
+            backward.images(begin, end, group, {share, shares}, in, gradients.weight ? weight + piece * weights + group * block.filters * block.taps() : nullptr,
                             gradients.bias ? bias + piece * filters + group * block.filters : nullptr);
+        };
+        const long last = jobs * (index + 1) / of;
+        for (long job = jobs * index / of; job < last;) {
+            const long unit = job / shares, piece = unit / block.groups;
+            const long begin = block.batch * piece / pieces, end = block.batch * (piece + 1) / pieces;
+            if (!block.by_plane() || shares > 1) {
+                images(begin, end, unit, (int)(job++ % shares));
+                continue;
+            }
+            // Planes in the order in which they lie in memory: there is little to do for each.
+            const long next = std::min(last, (piece + 1) * block.groups);
+            for (long image = begin; image < end; ++image)
+                for (long u = unit; u < next; ++u) images(image, image + 1, u, 0);
+            job = next;
         }
     };
     if (!on_team(count, [&](int index) { work(index, count); })) work(0, 1);

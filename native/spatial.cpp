@@ -36,25 +36,6 @@ void taps(const TapsCall<T>& c) {
     }
 }
 
-// Two vectors become one: pairs of numbers that lie `Apart` from each other are added up, the first vector's in the lanes
-// without that bit, the second's in those with it.
-template <class T, int Apart, int... I>
-inline Vec<T> add_pairs_of(Vec<T> a, Vec<T> b, Indices<I...>) {
-    return __builtin_shufflevector(a, b, ((I & Apart) ? lanes<T> + I - Apart : I)...) +
-           __builtin_shufflevector(a, b, ((I & Apart) ? lanes<T> + I : I + Apart)...);
-}
-
-// The sums over the lanes of as many vectors as there are lanes, each in its lane; a fixed order.
-template <class T, int Apart = 1>
-inline Vec<T> sums_of(Vec<T>* v) {
-    if constexpr (Apart == lanes<T>) return v[0];
-    else {
-        PELLUCID_UNROLL
-        for (int i = 0; i < lanes<T> / Apart; i += 2) v[i / 2] = add_pairs_of<T, Apart>(v[i], v[i + 1], FirstIndices<lanes<T>>{});
-        return sums_of<T, 2 * Apart>(v);
-    }
-}
-
 template <class T, int Filters, int Taps>
 void correlate(const CorrelateCall<T>& c) {
     constexpr int all = Filters * Taps, groups = (all + lanes<T> - 1) / lanes<T>;
@@ -327,6 +308,40 @@ void copy(const CopyCall<T>& c) {
     }
 }
 
+template <class T>
+void copy_second(const CopyCall<T>& c) {
+    for (long row = 0; row < c.rows; ++row)
+        for (long x = 0; x < c.width; x += lanes<T>) {
+            const T* from = c.from + row * c.from_step + 2 * x;
+            const long left = c.width - x, seen = 2 * left - 1;
+            store_some(c.to + row * c.to_step + x, evens(some(from, seen), some(from + lanes<T>, seen - lanes<T>), FirstIndices<lanes<T>>{}), left);
+        }
+}
+
+template <class T>
+void copy_to_second(const CopyCall<T>& c) {
+    for (long row = 0; row < c.rows; ++row) {
+        const T* from = c.from + row * c.from_step;
+        T* to = c.to + row * c.to_step;
+        long x = 0;
+#if defined(__AVX512F__)
+        // A vector's numbers go to two vectors' even lanes.
+        constexpr auto all = FirstIndices<lanes<T>>{};
+        for (; x + lanes<T> <= c.width; x += lanes<T>) {
+            const Vec<T> v = load(from + x), first = dealt_first(v, v, all), second = dealt_second(v, v, all);
+            if constexpr (sizeof(T) == 4) {
+                _mm512_mask_storeu_ps(to + 2 * x, 0x5555, (__m512)first);
+                _mm512_mask_storeu_ps(to + 2 * x + lanes<T>, 0x5555, (__m512)second);
+            } else {
+                _mm512_mask_storeu_pd(to + 2 * x, 0x55, (__m512d)first);
+                _mm512_mask_storeu_pd(to + 2 * x + lanes<T>, 0x55, (__m512d)second);
+            }
+        }
+#endif
+        for (; x < c.width; ++x) to[2 * x] = from[x];
+    }
+}
+
 // Only what the registers hold is called; see add_spatial.
 template <class T, int Filters = pellucid::most_channels>
 void fill_taps(Spatial<T>& s) {
@@ -360,6 +375,8 @@ void build(Spatial<T>& s) {
     s.halve_place = halve_place<T>;
     s.spread = spread<T>;
     s.copy = copy<T>;
+    s.copy_second = copy_second<T>;
+    s.copy_to_second = copy_to_second<T>;
     const bool many = vector_bytes == 64;
     const int most[2][pellucid::most_pixels] = {{8, 6, 4, 3}, {12, 12, 8, 6}};
     for (int j = 0; j < pellucid::most_pixels; ++j) s.channels[j] = most[many][j];
@@ -367,11 +384,13 @@ void build(Spatial<T>& s) {
     s.taps_at_once = many ? 6 : 3;
 }
 
+extern void add_depthwise(pellucid::Isa&);
 extern void add_halved(pellucid::Isa&);
 extern void add_spatial(pellucid::Isa&);
 void add_spatial(pellucid::Isa& isa) {
     build(isa.single.spatial);
     build(isa.twice.spatial);
+    add_depthwise(isa);
     add_halved(isa);
 }
 

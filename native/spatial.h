@@ -20,6 +20,8 @@ inline constexpr int most_channels = 12, most_pixels = 4;      // of one call of
 inline constexpr int most_halved = 6;                          // of one call of `halved`: filters
 inline constexpr int most_filters = 4, most_taps = 6;          // of one call of `correlate`
 
+inline constexpr int rows_at_once = 4;                         // of results, of one channel's sums with one filter
+
 // What some filters' sums over taps are made of: of vector j, sum[r][i] = bias[r] + sum over k of weights[r][k] * pixels[j][taps[k] + i].
 template <class T>
 struct FilterSums {
@@ -52,6 +54,37 @@ struct HalvedTapsCall {
     Spot<T> spot[2], width;             // of a half's first number, and from a row of the map to the next
 };
 
+// What one filter's sums over one channel are made of, with a kernel of one plane whose taps have nothing between them: of column x
+// of line y, bias + sum over k of weights[k] * pixels[y * row + taps[k] + x]. Taps lie row by row, the first at 0; those that a
+// stride has dealt out to one phase lie side by side, and so do their rows. What follows the pixels for two vectors may be read.
+template <class T>
+struct PlaneSums {
+    const T* weights;
+    const T* bias;                      // null: 0
+    const std::int32_t* taps;
+    int rows, columns, stride;          // of the kernel
+    const T* pixels;
+    long row;                           // from what a row of results sees to what the next one does
+};
+
+// Rows of results.
+template <class T>
+struct PlaneCall {
+    PlaneSums<T> sums;
+    T* out;
+    long out_step, lines, width;
+};
+
+// The same sums' largest numbers in windows two by two, side by side.
+template <class T>
+struct HalvedPlaneCall {
+    PlaneSums<T> sums;
+    T* to;
+    Spot<T>* place;                     // of the largest, in the map; only where places are asked for
+    long to_step, lines, width;         // of windows
+    Spot<T> spot, spot_step;            // of the first number, and from a row of the map to the next
+};
+
 // Gradients of weights: to[r][k] += sum over images and over i in the vectors of map[r][i] * pixels[taps[k] + i].
 template <class T>
 struct CorrelateCall {
@@ -65,6 +98,19 @@ struct CorrelateCall {
     long vectors;
     T* to;
     long to_row;                        // distance between filters; taps lie side by side
+};
+
+// The same of one filter over one channel, of all taps, in the order of PlaneSums: to[k] += sum over images, lines and columns of
+// map[line * row + x] * pixels[line * row + taps[k] + x]. What follows both for a vector may be read, and does not count.
+template <class T>
+struct PlaneCorrelateCall {
+    const T* map;
+    const T* pixels;
+    long map_image, pixels_image;       // distance between images
+    long images, lines, width, row;
+    const std::int32_t* taps;
+    int depth;                          // how many
+    T* to;
 };
 
 // Rows of a plane become one: their largest numbers, or their sums, column by column. Of equal numbers the first one is the
@@ -121,7 +167,7 @@ struct SpreadCall {
     Spot<T> spot, spot_step;            // of to[0], and from one row to the next
 };
 
-// Rows of numbers side by side, from one place to another.
+// Rows of numbers from one place to another.
 template <class T>
 struct CopyCall {
     const T* from;
@@ -134,6 +180,10 @@ template <class T>
 struct Spatial {
     void (*taps[most_channels][most_pixels])(const TapsCall<T>&);
     void (*halved[most_halved][2][2])(const HalvedTapsCall<T>&);       // [filters - 1][halves - 1][places]
+    // [size][stride]; [0][0]: of any size and stride; [1]: 3x3, and [2]: 5x5, with stride 1 and 2.
+    void (*plane[3][2])(const PlaneCall<T>&);
+    void (*halved_plane[3][2][2])(const HalvedPlaneCall<T>&);          // [2]: whether places are asked for
+    void (*plane_correlate[3][2])(const PlaneCorrelateCall<T>&);
     void (*correlate[most_filters][most_taps])(const CorrelateCall<T>&);
     void (*fold_max)(const FoldCall<T>&);
     void (*fold_sum)(const FoldCall<T>&);
@@ -146,6 +196,8 @@ struct Spatial {
     void (*halve_place)(const HalveCall<T>&);
     void (*spread)(const SpreadCall<T>&);
     void (*copy)(const CopyCall<T>&);
+    void (*copy_second)(const CopyCall<T>&);        // every second number of `from`, side by side
+    void (*copy_to_second)(const CopyCall<T>&);     // to every second place; those between stay as they are
     int channels[most_pixels];          // the most filters that registers hold, for 1, 2, ... vectors; 0: none
     int filters, taps_at_once;          // of `correlate`
 };

@@ -45,6 +45,25 @@ inline void add_taps(const pellucid::FilterSums<T>& c, const T* const* from, Vec
     }
 }
 
+// Two vectors become one: pairs of numbers that lie `Apart` from each other are added up, the first vector's in the lanes
+// without that bit, the second's in those with it.
+template <class T, int Apart, int... I>
+inline Vec<T> add_pairs_of(Vec<T> a, Vec<T> b, Indices<I...>) {
+    return __builtin_shufflevector(a, b, ((I & Apart) ? lanes<T> + I - Apart : I)...) +
+           __builtin_shufflevector(a, b, ((I & Apart) ? lanes<T> + I : I + Apart)...);
+}
+
+// The sums over the lanes of as many vectors as there are lanes, each in its lane; a fixed order.
+template <class T, int Apart = 1>
+inline Vec<T> sums_of(Vec<T>* v) {
+    if constexpr (Apart == lanes<T>) return v[0];
+    else {
+        PELLUCID_UNROLL
+        for (int i = 0; i < lanes<T> / Apart; i += 2) v[i / 2] = add_pairs_of<T, Apart>(v[i], v[i + 1], FirstIndices<lanes<T>>{});
+        return sums_of<T, 2 * Apart>(v);
+    }
+}
+
 // The larger of two: of equal numbers the first one, and NaN, the last of several, is larger than all numbers.
 template <class T>
 inline Mask<T> is_larger(Vec<T> v, Vec<T> best) { return (v > best) | (v != v); }

@@ -85,9 +85,20 @@ struct Shape {
     }
 };
 
+// Which of the kernels of one plane.
+struct PlaneSize {
+    int size = 0, stride = 0;
+
+    static PlaneSize of(const Axis& y, const Axis& x) {
+        const bool square = y.kernel == x.kernel && y.stride == x.stride && y.stride <= 2;
+        const int size = !square ? 0 : x.kernel == 3 ? 1 : x.kernel == 5 ? 2 : 0;
+        return {size, size ? (int)x.stride - 1 : 0};
+    }
+};
+
 // One row of one channel, as far as the tile wants it of one phase.
 template <class T>
-void bring_row(const TileAxis& x, size_t phase, const T* row, long apart, long stride, T border, T* to) {
+void bring_row(const TileAxis& x, size_t phase, const T* row, long apart, long stride, T border, T* to, const Kernels<T>& kernels) {
     const std::int32_t* source = x.source.data() + phase * x.count;
     const TileAxis::Run run = x.runs[phase];
     for (long i = 0; i < run.begin; ++i) to[i] = source[i] < 0 ? border : row[source[i] * apart];
@@ -96,6 +107,7 @@ void bring_row(const TileAxis& x, size_t phase, const T* row, long apart, long s
         const long count = run.end - run.begin, step = stride * apart;
         T* begin = to + run.begin;
         if (step == 1) std::copy_n(first, count, begin);
+        else if (step == 2) kernels.spatial.copy_second({first, 0, begin, 0, 1, count});
         else for (long i = 0; i < count; ++i) begin[i] = first[i * step];
     }
     for (long i = run.end; i < x.count; ++i) to[i] = source[i] < 0 ? border : row[source[i] * apart];
@@ -130,20 +142,20 @@ void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in,
     const TileAxis &z = t.axis[0], &y = t.axis[1], &x = t.axis[2];
     const T* from = in.at(image, group * b.channels);
     const T border = b.border_value;
-    if (b.border == Border::value && in.x == 1 && b.axis[2].stride == 1) {        // rows as they lie, within the border
-        const TileAxis::Run& columns = x.runs[0];
-        for (long c = 0; c < b.channels; ++c, from += in.channel, to += t.channel_step)
+    if (b.border == Border::value && in.x == 1 && b.axis[2].stride <= 2) {        // rows as they lie, within the border
+        const auto copy = b.axis[2].stride == 1 ? kernels.spatial.copy : kernels.spatial.copy_second;
+        for (long c = 0; c < b.channels; ++c, from += in.channel)
             for (size_t pz = 0; pz < z.phases.size(); ++pz)
-                for (size_t py = 0; py < y.phases.size(); ++py) {
-                    const TileAxis::Run &planes = z.runs[pz], &rows = y.runs[py];
-                    for (long iz = planes.begin; iz < planes.end; ++iz) {
+                for (size_t py = 0; py < y.phases.size(); ++py)
+                    for (size_t px = 0; px < x.phases.size(); ++px, to += t.phase_step) {
+                        const TileAxis::Run &planes = z.runs[pz], &rows = y.runs[py], &columns = x.runs[px];
                         if (rows.begin == rows.end || columns.begin == columns.end) continue;
-                        kernels.spatial.copy({from + z.source[pz * z.count + iz] * in.z + y.source[py * y.count + rows.begin] * in.y + x.source[columns.begin],
-                                              b.axis[1].stride * in.y,
-                                              to + (long)(pz * y.phases.size() + py) * t.phase_step + iz * t.z_step + rows.begin * t.y_step + columns.begin,
-                                              t.y_step, rows.end - rows.begin, columns.end - columns.begin});
+                        const T* first = from + y.source[py * y.count + rows.begin] * in.y + x.source[px * x.count + columns.begin];
+                        T* place = to + rows.begin * t.y_step + columns.begin;
+                        for (long iz = planes.begin; iz < planes.end; ++iz)
+                            copy({first + z.source[pz * z.count + iz] * in.z, b.axis[1].stride * in.y, place + iz * t.z_step, t.y_step,
+                                  rows.end - rows.begin, columns.end - columns.begin});
                     }
-                }
         return;
     }
     // Every row: where it comes from, null beside the input, and where its phases go.
@@ -166,15 +178,17 @@ void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in,
     for (long c = 0; c < b.channels; ++c, from += in.channel, to += t.channel_step)
         each_row([&](const T* row, T* first) {
             if (!row) return;
-            for (size_t px = 0; px < x.phases.size(); ++px, first += t.phase_step) bring_row(x, px, row, in.x, b.axis[2].stride, border, first);
+            for (size_t px = 0; px < x.phases.size(); ++px, first += t.phase_step) bring_row(x, px, row, in.x, b.axis[2].stride, border, first, kernels);
         });
 }
 
 // Rows of numbers side by side, to numbers `step` apart.
 template <class T, class N>
 void copy_rows(const N* from, long from_step, long rows, long width, N* to, long to_step, long step, const Kernels<T>& kernels) {
-    if constexpr (std::is_same_v<T, N>)
+    if constexpr (std::is_same_v<T, N>) {
         if (step == 1) return kernels.spatial.copy({from, from_step, to, to_step, rows, width});
+        if (step == 2) return kernels.spatial.copy_to_second({from, from_step, to, to_step, rows, width});
+    }
     for (long y = 0; y < rows; ++y, from += from_step, to += to_step)
         for (long i = 0; i < width; ++i) to[i * step] = from[i];
 }

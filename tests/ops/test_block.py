@@ -39,17 +39,25 @@ def always() -> Iterator[None]:
 
 
 @st.composite
-def problems(draw: Any) -> dict[str, Any]:
-    """Blocks of odd sizes, and everything that they can have."""
-    dims = draw(st.integers(1, 3))
-    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
-    most = {1: 40, 2: 14, 3: 6}[dims]
+def problems(draw: Any, depthwise: bool = False) -> dict[str, Any]:
+    """Blocks of odd sizes, and everything that they can have; depthwise: a filter for each channel, larger maps and kernels."""
+    dims = draw(st.integers(2, 3) if depthwise else st.integers(1, 3))
+    groups = draw(st.sampled_from([1, 2, 3] if depthwise else [1, 1, 1, 2, 3]))
+    most = {1: 40, 2: 40 if depthwise else 14, 3: 6}[dims]
 
     def axes(low: int, high: int) -> tuple[int, ...]:
         return tuple(draw(st.integers(low, high)) for _ in range(dims))
 
     kernel, dilation, pool = axes(1, 4 if dims < 3 else 2), axes(1, 2), axes(1, 3)
+    if depthwise:
+        square = draw(st.sampled_from([None, 3, 3, 5]))
+        kernel = (1,) * (dims - 2) + (
+            (square, square) if square else (draw(st.integers(1, 7)), draw(st.integers(1, 7)))
+        )
+        dilation, pool = (1,) * dims, draw(st.sampled_from([pool, (1,) * (dims - 2) + (2, 2)]))
     stride, padding = axes(1, 3), tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(dims))
+    if depthwise:
+        stride = draw(st.sampled_from([stride, (1,) * dims, (1,) * (dims - 2) + (2, 2)]))
     border = draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"]))
     least = [(p - 1) * s + d * (k - 1) + 1 for p, s, d, k in zip(pool, stride, dilation, kernel, strict=True)]
     size = tuple(draw(st.integers(at, at + most)) for at in least)
@@ -57,8 +65,8 @@ def problems(draw: Any) -> dict[str, Any]:
         padding = tuple((min(a, n - 1), min(b, n - 1)) for (a, b), n in zip(padding, size, strict=True))
     return {
         "batch": draw(st.integers(1, 3)),
-        "channels": groups * draw(st.integers(1, 5)),
-        "filters": groups * draw(st.integers(1, 14)),
+        "channels": groups * (1 if depthwise else draw(st.integers(1, 5))),
+        "filters": groups * (1 if depthwise else draw(st.integers(1, 14))),
         "groups": groups,
         "size": size,
         "kernel": kernel,
@@ -71,8 +79,10 @@ def problems(draw: Any) -> dict[str, Any]:
         "activation": draw(st.sampled_from([None, *ACTIVATIONS])),
         "pool": draw(st.sampled_from(["max", "avg", None])),
         "pool_size": pool,
-        "pool_stride": axes(1, 3),
-        "pool_padding": tuple((draw(st.integers(0, p - 1)), draw(st.integers(0, p - 1))) for p in pool),
+        "pool_stride": pool if depthwise and draw(st.booleans()) else axes(1, 3),
+        "pool_padding": tuple(
+            (0, 0) if depthwise else (draw(st.integers(0, p - 1)), draw(st.integers(0, p - 1))) for p in pool
+        ),
         "format": draw(st.sampled_from(["contiguous", "reversed", "expanded", "last"])),
         "memory": draw(st.sampled_from(["keep", "recompute"])),
         "threads": draw(st.integers(1, 3)),
@@ -112,6 +122,19 @@ def by_steps(p: dict[str, Any], x: Tensor, w: Tensor, b: Tensor | None) -> Tenso
 @pytest.mark.parametrize("isa", _native.instruction_sets())
 def test_a_block_is_its_steps(isa: str, p: dict[str, Any]) -> None:
     """Forward and backward, with any padding, stride, dilation, groups, memory format and number of threads."""
+    compare_with_steps(isa, p)
+
+
+@settings(max_examples=200, deadline=None)
+@given(p=problems(depthwise=True))
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+def test_a_depthwise_block_is_its_steps(isa: str, p: dict[str, Any]) -> None:
+    """The same of a filter for each channel, whose kernels have their own programs for 3x3, 5x5 and any size."""
+    compare_with_steps(isa, p)
+
+
+def compare_with_steps(isa: str, p: dict[str, Any]) -> None:
+    """Results and gradients of a block and of the references, in float64."""
     generator = torch.Generator().manual_seed(p["seed"])
     x = input_of(p, generator).requires_grad_()
     w = torch.randn(p["filters"], p["channels"] // p["groups"], *p["kernel"], generator=generator, dtype=torch.float64)
@@ -180,6 +203,64 @@ def test_the_same_bits_on_any_number_of_threads(
     for ours, theirs in zip(found[0], expected, strict=True):
         # float32: a sum of n products of size about 1 errs by about sqrt(n) 2^-24 of its terms' size.
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (2, 2), (4, 7), (1, 3), (3, 1)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("pool", ["max", None])
+def test_a_depthwise_sum_has_the_bits_of_any_other(
+    isa: str, dtype: torch.dtype, kernel: tuple[int, int], stride: int, pool: str | None
+) -> None:
+    """With each filter four times the channels' sums are made by the kernel of all convolutions, term by term in the same order."""
+    generator = torch.Generator().manual_seed(0)
+    w = torch.randn(3, 1, *kernel, generator=generator, dtype=dtype)
+    b = torch.randn(3, generator=generator, dtype=dtype)
+    given: dict[str, Any] = {"stride": stride, "padding": 1, "dims": 2, "activation": "tanh", "pool": pool, "groups": 3}
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        for size in ((28, 28), (9, 33), (50, 17), (14, 7)):
+            x = torch.randn(2, 3, *size, generator=generator, dtype=dtype)
+            alone = convolution_block(x, w, b, **given)
+            among = convolution_block(x, w.repeat_interleave(4, 0), b.repeat_interleave(4), **given)
+            assert torch.equal(alone, among[:, ::4])
+    finally:
+        _native.choose(chosen)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("pool", ["max", None])
+@pytest.mark.parametrize("size", [(1, 7, 60, 61), (5, 70, 28, 28)])
+def test_depthwise_gradients_have_the_same_bits_on_any_number_of_threads(
+    size: tuple[int, ...], pool: str | None, stride: int
+) -> None:
+    """Fewer and more planes than there are threads."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(size, generator=generator).requires_grad_()
+    w = torch.randn(size[1], 1, 3, 3, generator=generator).requires_grad_()
+    b = torch.randn(size[1], generator=generator).requires_grad_()
+    threads, found = torch.get_num_threads(), []
+    for count in (1, 2, 3, 9):
+        torch.set_num_threads(count)
+        out = convolution_block(x, w, b, stride=stride, padding=1, dims=2, groups=size[1], pool=pool)
+        found.append([out.detach(), *torch.autograd.grad(out.square().sum(), [x, w, b])])
+    torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_windows_within_each_plane_of_a_volume() -> None:
+    """A map of several planes is not pooled as if it had one."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 2, 4, 20, 21, generator=generator)
+    for channels, groups in ((2, 1), (1, 2)):
+        w = torch.randn(2, channels, 1, 3, 3, generator=generator)
+        out = convolution_block(x, w, dims=3, groups=groups, pool_size=(1, 2, 2), pool_stride=(1, 2, 2))
+        expected = F.max_pool3d(F.conv3d(x, w, groups=groups).relu(), (1, 2, 2))
+        # float32: sums of 18 products of size about 1.
+        torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_row_that_is_cut_sums_in_the_same_order() -> None:
@@ -306,6 +387,41 @@ def test_what_is_not_a_number_goes_through() -> None:
             activated = maps if activation is None else ACTIVATIONS[activation].torch(maps)
             pooled = {"max": F.max_pool2d, "avg": F.avg_pool2d, None: lambda a, _: a}[pool](activated, 2)
             assert torch.equal(out.isnan(), pooled.isnan())
+
+
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+@pytest.mark.parametrize("kernel", [3, 5, 4])
+def test_what_is_not_a_number_stays_in_the_depthwise_gradients_that_see_it(isa: str, kernel: int) -> None:
+    """NaN in the first column and infinity in the last: a tap that never meets them has a number for its gradient."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 12, 21, generator=generator)
+    x[:, 1, :, 0], x[:, 2, :, -1] = torch.nan, torch.inf
+    x.requires_grad_()
+    w = torch.randn(3, 1, kernel, kernel, generator=generator).requires_grad_()
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        out = convolution_block(x, w, dims=2, groups=3, activation=None, pool=None)
+        (found,) = torch.autograd.grad(out.sum(), [w])
+    finally:
+        _native.choose(chosen)
+    maps = F.conv2d(x, w, groups=3)
+    (expected,) = torch.autograd.grad(maps.sum(), [w])
+    torch.testing.assert_close(out, maps, rtol=1e-4, atol=1e-4, equal_nan=True)
+    assert torch.equal(found.isnan(), expected.isnan())
+    assert torch.equal(found.isinf(), expected.isinf())
+    assert found[1].isnan().any()
+    assert not found[1].isnan().all()
+
+
+def test_a_depthwise_block_of_no_images() -> None:
+    """Nothing comes of nothing, and the weights' gradient is 0."""
+    x, w = torch.randn(0, 4, 9, 9).requires_grad_(), torch.randn(4, 1, 3, 3).requires_grad_()
+    out = convolution_block(x, w, dims=2, groups=4)
+    assert out.shape == (0, 4, 3, 3)
+    dx, dw = torch.autograd.grad(out.sum(), [x, w])
+    assert dx.shape == x.shape
+    assert not dw.any()
 
 
 def test_derivatives_of_derivatives_and_transforms() -> None:
