@@ -113,6 +113,8 @@ GRID = [
     Block(1, 1, (28, 28), 8, 5),
     Block(64, 16, (16, 16), 32, 5),
     Block(32, 64, (28, 28), 64, 3, groups=64),
+    Block(32, 64, (28, 28), 64, 5, groups=64, pool=1),
+    Block(4, 64, (112, 112), 64, 3, stride=2, groups=64, pool=1),
     Block(16, 32, (1000,), 64, 9),
     Block(16, 32, (1000,), 64, 3, dilation=8, causal=True, pool=1),
 ]
@@ -183,6 +185,11 @@ RULE = [
 ]
 
 
+DEPTHWISE = [
+    Block(32, c, (s, s), c, 3, groups=c, pool=pool) for pool in (1, 2) for c in (8, 64, 256) for s in (4, 7, 10, 14, 28)
+]
+
+
 def rule(case: Block, dtype: torch.dtype, mode: str, threads: int) -> dict[str, Any]:
     """The layer's two paths beside each other, whatever :mod:`pellucid.ops.choice` says: what its rule is made from.
 
@@ -210,8 +217,12 @@ def plan(quick: bool) -> Iterator[tuple[str, Measure, str, list[Any], str]]:
     for mode in MODES:
         for block in GRID[:2] if quick else GRID:
             yield "block", lambda *given, case=block: against_torch(case, *given[2:]), "ConvBlock", block.key(), mode
-        for table, dtype in (("rule", torch.float32), ("rule bfloat16", torch.bfloat16)):
-            for block in RULE[:2] if quick else RULE:
+        for table, dtype, blocks in (
+            ("rule", torch.float32, RULE),
+            ("rule depthwise", torch.float32, DEPTHWISE),
+            ("rule bfloat16", torch.bfloat16, RULE),
+        ):
+            for block in blocks[:2] if quick else blocks:
                 yield (
                     table,
                     lambda *given, case=block, dtype=dtype: rule(case, dtype, *given[2:]),

@@ -261,6 +261,9 @@ engine, by the number of channels (of the input; twice as many filters, 16 at le
 `pellucid/ops/choice.py` has its rule: below 1 the layer calls torch's kernel.
 
 {rule(results, "rule")}
+The same of a filter for each channel (depthwise), 32 images:
+
+{rule(results, "rule depthwise")}
 The same in bfloat16, which the engine widens to float32 and torch's kernel multiplies:
 
 {rule(results, "rule bfloat16")}

@@ -24,7 +24,12 @@ from pellucid.ops.choice import choose
         ((56, 56), 64, 1, False, True, False, "oneDNN"),
         ((56, 56), 3, 1, False, True, True, "3 channels"),
         ((14, 14), 3, 1, False, False, False, "1,024"),
-        ((14, 14), 1, 64, False, True, True, "64 groups"),
+        ((14, 14), 3, 64, False, True, True, "64 groups"),
+        ((14, 14), 1, 64, False, True, True, "from 192"),
+        ((8, 8), 1, 64, False, False, False, "below 192"),
+        ((12, 12), 1, 64, True, True, True, "from 128"),
+        ((8, 8), 1, 64, True, False, False, "below 128"),
+        ((100,), 1, 64, False, False, True, "64 groups"),
         ((1000,), 32, 1, False, True, True, "one axis"),
     ],
 )
@@ -56,6 +61,15 @@ def test_a_call_of_few_products_is_the_engines(channels: int, pooled: bool, trai
     assert "a map of 4 x 4" in many.why
     assert few.native is (most > 0)
     assert most == 0 or f"up to {most:,}" in few.why
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_few_maps_of_a_channel_each_are_the_engines(training: bool) -> None:
+    """Five thousand taps in all, whatever the map."""
+    few, many = (choose((4, 4), 1, 64, work=16 * n, pooled=False, training=training) for n in (5000, 5001))
+    assert few.native
+    assert "few maps" in few.why
+    assert not many.native
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """Where a convolution is computed: on the native engine, or by torch's kernel (oneDNN on a processor).
 
-Both are right; the faster one is taken. What decides are the numbers of ``benchmarks/convolution.py``, table "rule"
-(docs/speed-convolution.md): the engine takes an image at a time, and its vectors hold neighbouring pixels, so small maps
-leave lanes empty and pay for each image; oneDNN is near the processor's peak once it has 16 channels or so; and an
-activation and a pooling of their own read and write the whole map again, which the engine's sweep does not. Before any of
-that, oneDNN costs more to ask: a call of few multiply-adds is over on the engine before oneDNN has begun.
+Both are right; the faster one is taken. What decides are the numbers of ``benchmarks/convolution.py``, tables "rule"
+(docs/speed-convolution.md): the engine takes an image at a time (of depthwise convolution a channel), and its vectors hold
+neighbouring pixels, so small maps leave lanes empty and pay for each; oneDNN is near the processor's peak once it has 16
+channels or so; and an activation and a pooling of their own read and write the whole map again, which the engine's sweep
+does not. Before any of that, oneDNN costs more to ask: a call of few multiply-adds is over on the engine before oneDNN has
+begun.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def _rule(
     if half and (not pooled or channels >= 8):
         what = f"{channels} channels" if channels >= 8 else "no pooling"
         return False, f"bfloat16 with {what}: torch's kernel multiplies it, the engine widens it to float32"
+    if groups > 1 and channels == 1 and len(map_sizes) > 1:
+        return _depthwise_rule(pixels, work, pooled)
     if groups > 1 and pixels >= 64:
         return True, f"{groups} groups, which torch's kernel computes slowly"
     if len(map_sizes) == 1 and pixels >= 64:
@@ -94,6 +97,17 @@ def _rule(
     if training and channels > 8:
         return False, f"{channels} channels without pooling, {mode}: oneDNN is as near to the processor's peak"
     return True, f"{{map}}, {mode}, {channels} channel{'s' * (channels > 1)}"
+
+
+def _depthwise_rule(pixels: int, work: int, pooled: bool) -> tuple[bool, str]:
+    """For a filter a channel: each of the maps costs the engine some time of its own, however small it is."""
+    maps = work // pixels  # times the taps of one
+    if maps <= 5000:
+        return True, "few maps of a channel each: the engine is done before torch's kernel has begun"
+    least = 128 if pooled else 192
+    if pixels >= least:
+        return True, f"a filter for each channel and {{map}}: from {least:,} numbers on the engine's rows pay"
+    return False, f"a filter for each channel and many maps, each {{map}}: below {least:,} numbers"
 
 
 def _small(channels: int, pooled: bool, training: bool) -> int:
