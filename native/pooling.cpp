@@ -9,13 +9,16 @@ namespace pellucid {
 
 template <class T>
 Pooler<T>::Pooler(const Pool& pool, const Kernels<T>& kernels, Arena& arena) : pool_(pool), kernels_(kernels) {
-    const Axis& x = pool.axis[2];
-    const long slack = kernels.lanes * (x.stride + 1), numbers = 4096;      // folded lines that stay in the nearest cache
+    const Axis &x = pool.axis[2], &y = pool.axis[1];
+    const long slack = kernels.lanes * (x.stride + 1), numbers = 4096;      // rows in work that stay in the nearest cache
+    const auto three = [](const Axis& a) { return a.kernel == 3 && a.stride <= 2 && a.dilation == 1; };
+    nine_ = pool.max && pool.axis[0].kernel == 1 && three(y) && three(x) && y.stride == x.stride;
     pitch_ = std::max(x.in, x.first(x.out - 1) + x.span()) + x.before;
-    at_once_ = std::clamp<long>(numbers / pitch_, 1, std::max<long>(pool.axis[1].out, 1));
-    folded_ = arena.take<T>(pitch_ * at_once_ + slack);
+    at_once_ = std::clamp<long>(numbers / pitch_ / (nine_ ? y.stride : 1), 1, std::max<long>(y.out, 1));
+    const long rows = nine_ ? (at_once_ - 1) * y.stride + 3 : at_once_;
+    folded_ = arena.take<T>(pitch_ * rows + slack);
     spots_ = arena.take<Spot<T>>(pitch_ * at_once_ + slack);
-    std::fill_n(folded_, pitch_ * at_once_ + slack, T(0));
+    std::fill_n(folded_, pitch_ * rows + slack, T(0));
     std::fill_n(spots_, pitch_ * at_once_ + slack, Spot<T>(0));
     const long most = pool.axis[0].kernel * pool.axis[1].kernel;
     rows_.resize(most);
@@ -67,6 +70,7 @@ void Pooler<T>::lines(const Plane<const T>& from, long z, long line, long count,
         if (!pool_.max) divide(z, line, count, columns, to, to_step);
         return;
     }
+    if (nine_ && places && found == 3) return nine_lines(from, z, line, count, columns, to, to_step, places);
     // What the windows of these columns see, the padding at both ends among it, and then the windows.
     const T none = pool_.max ? -std::numeric_limits<T>::infinity() : T(0);
     const long begin = ax.first(columns.begin), lead = seen.begin - begin;
@@ -94,6 +98,23 @@ void Pooler<T>::lines(const Plane<const T>& from, long z, long line, long count,
                              spots_, places, (Spot<T>)begin};
     (!pool_.max ? kernels_.spatial.slide_sum : places ? kernels_.spatial.slide_place : kernels_.spatial.slide_max)(slide);
     if (!pool_.max) divide(z, line, count, columns, to, to_step);
+}
+
+template <class T>
+void Pooler<T>::nine_lines(const Plane<const T>& from, long z, long line, long count, Range columns, T* to, long to_step, Spot<T>* places) {
+    const Axis &ay = pool_.axis[1], &ax = pool_.axis[2];
+    const T none = -std::numeric_limits<T>::infinity();
+    const Range seen = pool_.sees(2, columns);
+    const long begin = ax.first(columns.begin), lead = seen.begin - begin;
+    const long width = std::max(seen.end, ax.first(columns.end - 1) + 3) - begin, first = ay.first(line), rows = (count - 1) * ay.stride + 3;
+    for (long i = 0; i < rows; ++i) {
+        std::fill_n(folded_ + i * width, lead, none);
+        std::fill(folded_ + i * width + (seen.end - begin), folded_ + (i + 1) * width, none);
+    }
+    const long at_z = pool_.axis[0].first(z);
+    kernels_.spatial.copy({from.row(at_z, first, seen.begin), from.y_step, folded_ + lead, width, rows, seen.count()});
+    kernels_.spatial.nine_place[ay.stride - 1]({folded_, width, count, columns.count(), to, places, to_step, (Spot<T>)begin,
+                                                (Spot<T>)((at_z * ay.in + first) * ax.in), (Spot<T>)ax.in});
 }
 
 template <class T>
@@ -158,12 +179,15 @@ void scatter_plane(const Pool& pool, const T* gradient, const Spot<T>* places, T
     const Axis &az = pool.axis[0], &ay = pool.axis[1], &ax = pool.axis[2];
     // Windows that lie side by side, two columns wide: every number belongs to one of them or to none.
     const auto side_by_side = [](const Axis& a) { return a.kernel == a.stride && a.dilation == 1 && a.before == 0 && a.out * a.stride <= a.in; };
-    if (pool.max && az.trivial() && side_by_side(ay) && side_by_side(ax) && ax.kernel == 2) {
+    if (az.trivial() && side_by_side(ay) && side_by_side(ax) && ax.kernel == 2) {
+        const T divisor = (T)(pool.divisor ? pool.divisor : ay.kernel * ax.kernel);
         const long columns = 2 * ax.out, rows = ay.out * ay.stride;
         for (long z = 0; z < az.in; ++z) {
             T* plane = to + z * z_step;
             const long at = z * ay.out * ax.out;
-            kernels.spatial.spread({gradient + at, places + at, ay.out, ax.out, (int)ay.kernel, plane, y_step, (Spot<T>)(z * ay.in * ax.in), (Spot<T>)ax.in});
+            const SpreadCall<T> call{gradient + at, pool.max ? places + at : nullptr, ay.out, ax.out, (int)ay.kernel, plane, y_step,
+                                     (Spot<T>)(z * ay.in * ax.in), (Spot<T>)ax.in, divisor};
+            (pool.max ? kernels.spatial.spread : kernels.spatial.spread_mean)(call);
             if (columns < ax.in)
                 for (long y = 0; y < rows; ++y) std::fill(plane + y * y_step + columns, plane + y * y_step + ax.in, T(0));
             for (long y = rows; y < ay.in; ++y) std::fill_n(plane + y * y_step, ax.in, T(0));

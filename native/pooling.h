@@ -76,8 +76,11 @@ public:
     void run(const Plane<const T>& from, const Range (&windows)[3], const Plane<T>& to, Spot<T>* places);
 
 private:
-    // Lines of windows from y0 on whose rows all exist, or one line at the edge.
-    void lines(const Plane<const T>& from, long z, long y, long count, Range columns, T* to, long to_step, Spot<T>* places);
+    // Lines of windows from one on whose rows all exist, or one line at the edge.
+    void lines(const Plane<const T>& from, long z, long line, long count, Range columns, T* to, long to_step, Spot<T>* places);
+
+    // The same of windows three by three whose rows all exist, with the places of the largest.
+    void nine_lines(const Plane<const T>& from, long z, long line, long count, Range columns, T* to, long to_step, Spot<T>* places);
 
     // Sums to averages.
     void divide(long z, long line, long count, Range columns, T* to, long to_step);
@@ -86,6 +89,7 @@ private:
     const Kernels<T>& kernels_;
     T *folded_, *divisors_;
     Spot<T>* spots_;
+    bool nine_;             // windows three by three
     long pitch_, at_once_;
     std::vector<const T*> rows_;
     std::vector<Spot<T>> row_spots_;

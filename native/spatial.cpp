@@ -12,6 +12,7 @@ using pellucid::CopyCall;
 using pellucid::CorrelateCall;
 using pellucid::FoldCall;
 using pellucid::HalveCall;
+using pellucid::NineCall;
 using pellucid::SlideCall;
 using pellucid::Spatial;
 using pellucid::SpreadCall;
@@ -223,6 +224,60 @@ void slide_place(const SlideCall<T>& c) {
         }
 }
 
+// Columns first and then rows, so that numbers are compared in their order. A row's are found once for all lines that see it.
+template <class T, int Stride>
+void nine_place(const NineCall<T>& c) {
+    using S = pellucid::Spot<T>;
+    constexpr auto all = FirstIndices<lanes<T>>{};
+    struct Largest {
+        Vec<T> best;
+        Spots<T> place;
+
+        void add(Vec<T> v, Spots<T> at) {
+            const Mask<T> larger = is_larger<T>(v, best);
+            best = larger ? v : best;
+            place = larger ? at : place;
+        }
+    };
+    Spots<T> columns;
+    for (int i = 0; i < lanes<T>; ++i) columns[i] = (S)(c.column + i * Stride);
+    for (long x = 0; x < c.width; x += lanes<T>, columns += (S)(lanes<T> * Stride)) {
+        const Spots<T> first = columns < 0 ? Spots<T>{} : columns;
+        const T* from = c.from + x * Stride;
+        S spot = c.spot;
+        const auto row = [&]() __attribute__((always_inline)) {
+            Largest found;
+            found.place = first + spot;
+            if constexpr (Stride == 1) {
+                found.best = load(from);
+                found.add(load(from + 1), columns + (S)(spot + 1));
+                found.add(load(from + 2), columns + (S)(spot + 2));
+            } else {
+                const Vec<T> a = load(from), b = load(from + lanes<T>);
+                found.best = evens(a, b, all);
+                found.add(odds(a, b, all), columns + (S)(spot + 1));
+                found.add(evens(load(from + 2), load(from + 2 + lanes<T>), all), columns + (S)(spot + 2));
+            }
+            from += c.row, spot += c.spot_step;
+            return found;
+        };
+        Largest above = row(), middle{};
+        if constexpr (Stride == 1) middle = row();
+        for (long line = 0; line < c.lines; ++line) {
+            if constexpr (Stride == 2) middle = row();
+            const Largest below = row();
+            Largest found = above;
+            found.add(middle.best, middle.place);
+            found.add(below.best, below.place);
+            const long to = line * c.to_step + x, left = c.width - x;
+            store_some(c.to + to, found.best, left);
+            if (left >= lanes<T>) store(c.place + to, found.place);
+            else store(c.place + to, found.place, (int)left);
+            above = Stride == 1 ? middle : below, middle = below;
+        }
+    }
+}
+
 template <class T, class Of>
 void halve(const HalveCall<T>& c) {
     constexpr auto all = FirstIndices<lanes<T>>{};
@@ -292,6 +347,24 @@ void spread(const SpreadCall<T>& c) {
                 const Vec<T> even = place == at ? gradient : Vec<T>{}, odd = place == at + 1 ? gradient : Vec<T>{};
                 store_some(row, dealt_first(even, odd, all), 2 * left);
                 store_some(row + lanes<T>, dealt_second(even, odd, all), 2 * left - lanes<T>);
+            }
+        }
+}
+
+template <class T>
+void spread_mean(const SpreadCall<T>& c) {
+    constexpr auto all = FirstIndices<lanes<T>>{};
+    const T* gradients = c.gradient;
+    T* to = c.to;
+    for (long line = 0; line < c.lines; ++line, gradients += c.width, to += c.rows * c.to_step)
+        for (long x = 0; x < c.width; x += lanes<T>) {
+            const long left = 2 * (c.width - x);
+            const Vec<T> share = some(gradients + x, c.width - x) / c.divisor;
+            const Vec<T> first = dealt_first(share, share, all), second = dealt_second(share, share, all);
+            T* row = to + 2 * x;
+            for (int r = 0; r < c.rows; ++r, row += c.to_step) {
+                store_some(row, first, left);
+                store_some(row + lanes<T>, second, left - lanes<T>);
             }
         }
 }
@@ -370,10 +443,13 @@ void build(Spatial<T>& s) {
     s.slide_max = slide<T, Largest>;
     s.slide_sum = slide<T, Sum>;
     s.slide_place = slide_place<T>;
+    s.nine_place[0] = nine_place<T, 1>;
+    s.nine_place[1] = nine_place<T, 2>;
     s.halve_max = halve<T, Largest>;
     s.halve_sum = halve<T, Sum>;
     s.halve_place = halve_place<T>;
     s.spread = spread<T>;
+    s.spread_mean = spread_mean<T>;
     s.copy = copy<T>;
     s.copy_second = copy_second<T>;
     s.copy_to_second = copy_to_second<T>;

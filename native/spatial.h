@@ -141,6 +141,19 @@ struct SlideCall {
     Spot<T> column;                     // of from[0]
 };
 
+// Windows three by three: to[x] is the largest of from[row * (stride * line + y) + stride * x + k] for all y and k below 3, and
+// place[x] where it is, of equal ones the first. What follows a row for two vectors may be read.
+template <class T>
+struct NineCall {
+    const T* from;
+    long row, lines, width;             // lines and width: of `to`
+    T* to;
+    Spot<T>* place;
+    long to_step;
+    Spot<T> column;                     // of from[0]; columns before 0 are padding, which is never the largest
+    Spot<T> spot, spot_step;            // of column 0, and from one row to the next
+};
+
 // Windows of two columns, side by side, which need no row between: to[x] is the largest of, or the sum over, rows[r][2 x] and
 // rows[r][2 x + 1] for all rows.
 template <class T>
@@ -155,7 +168,8 @@ struct HalveCall {
     Spot<T> spot_step;
 };
 
-// The gradient of maxima of windows two columns wide and `rows` high, side by side: a window's, where its place is, and 0 elsewhere.
+// The gradient of windows two columns wide and `rows` high, side by side: of maxima a window's, where its place is, and 0 elsewhere;
+// of means its share everywhere.
 template <class T>
 struct SpreadCall {
     const T* gradient;
@@ -165,6 +179,7 @@ struct SpreadCall {
     T* to;
     long to_step;                       // from one row to the next
     Spot<T> spot, spot_step;            // of to[0], and from one row to the next
+    T divisor;                          // of a mean
 };
 
 // Rows of numbers from one place to another.
@@ -191,10 +206,12 @@ struct Spatial {
     void (*slide_max)(const SlideCall<T>&);
     void (*slide_sum)(const SlideCall<T>&);
     void (*slide_place)(const SlideCall<T>&);
+    void (*nine_place[2])(const NineCall<T>&);      // [stride - 1]
     void (*halve_max)(const HalveCall<T>&);
     void (*halve_sum)(const HalveCall<T>&);
     void (*halve_place)(const HalveCall<T>&);
     void (*spread)(const SpreadCall<T>&);
+    void (*spread_mean)(const SpreadCall<T>&);
     void (*copy)(const CopyCall<T>&);
     void (*copy_second)(const CopyCall<T>&);        // every second number of `from`, side by side
     void (*copy_to_second)(const CopyCall<T>&);     // to every second place; those between stay as they are

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pellucid import _native
 from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.ops import pooling as operator
 from pellucid.ops.pooling import avg_pool2d, max_pool1d, max_pool2d
@@ -158,6 +159,64 @@ def test_average_pooling_is_the_sum_over_what_counts(p, include, divisor, native
     (ours_gradient,) = torch.autograd.grad(out.sum(), x)
     if not out.isnan().any():
         torch.testing.assert_close(ours_gradient[0, 0], gradient, **CLOSE)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(3, 40), st.integers(3, 75)),
+    stride=st.integers(1, 2),
+    padding=st.integers(0, 1),
+    ceil=st.booleans(),
+    double=st.booleans(),
+    seed=st.integers(0, 999),
+)
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+def test_windows_three_by_three_have_torchs_numbers_and_places(isa, size, stride, padding, ceil, double, seed):
+    """Of equal numbers, of least numbers and of NaN, in rows of any width; and the gradient goes where the number was."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(-2, 3, (2, 3, *size), generator=generator).to(torch.float64 if double else torch.float32)
+    x[x == -2] = -torch.inf
+    x[torch.rand(x.shape, generator=generator) < 0.02] = torch.nan
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        found = max_pool2d(ours, 3, stride, padding, 1, ceil, return_indices=True)
+        gradient = torch.randint(-2, 3, found[0].shape, generator=generator).to(x.dtype)
+        found[0].backward(gradient)
+    finally:
+        _native.choose(chosen)
+    expected = F.max_pool2d(theirs, 3, stride, padding, 1, ceil, return_indices=True)
+    expected[0].backward(gradient)
+    torch.testing.assert_close(found[0], expected[0], rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(found[1], expected[1])
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(2, 20), st.integers(2, 75)),
+    rows=st.integers(1, 2),
+    divisor=st.sampled_from([None, 3]),
+    double=st.booleans(),
+    seed=st.integers(0, 999),
+)
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+def test_the_gradient_of_means_side_by_side(isa, size, rows, divisor, double, seed):
+    """Each number has its window's share, those beyond the last window none; one division, as torch has it."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64 if double else torch.float32)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        out = avg_pool2d(ours, (rows, 2), divisor_override=divisor)
+        gradient = torch.randn(out.shape, generator=generator, dtype=x.dtype)
+        out.backward(gradient)
+    finally:
+        _native.choose(chosen)
+    F.avg_pool2d(theirs, (rows, 2), divisor_override=divisor).backward(gradient)
+    assert torch.equal(ours.grad, theirs.grad)
 
 
 def test_taps_that_all_miss_the_input_have_no_position_in_it():
