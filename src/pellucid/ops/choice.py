@@ -104,7 +104,7 @@ def _depthwise_rule(pixels: int, work: int, pooled: bool) -> tuple[bool, str]:
     maps = work // pixels  # times the taps of one
     if maps <= 5000:
         return True, "few maps of a channel each: the engine is done before torch's kernel has begun"
-    least = 128 if pooled else 192
+    least = 96 if pooled else 192
     if pixels >= least:
         return True, f"a filter for each channel and {{map}}: from {least:,} numbers on the engine's rows pay"
     return False, f"a filter for each channel and many maps, each {{map}}: below {least:,} numbers"
