@@ -2,137 +2,12 @@
 #include <vector>
 
 #include "convolution.h"
+#include "phases.h"
 #include "threads.h"
 #include "tile.h"
 
 namespace pellucid {
 namespace {
-
-// The input's gradient, one phase of its coordinates at a time: a correlation of the map's gradient with the taps that meet them.
-template <class T>
-struct Phase {
-    long at[3];                             // the phase on each axis: a padded coordinate's remainder
-    struct Part {
-        Range range[3];                     // of its numbers that the input has
-        std::vector<long> starts;           // of vectors of them
-    };
-    std::vector<Part> parts = {};           // one a share, see Share
-    long first = 0;                         // from a place in the padded input to the first tap's in the map's gradient
-    std::vector<std::int32_t> taps = {};    // from there on, over filters and taps
-    int rows = 0, columns = 0;              // of a filter's taps
-    std::vector<T> weights = {};            // [group][channel][filter, tap]
-};
-
-// The layout of one image's map gradient: as the results in the tile, with a margin of zeros before each filter.
-struct Gradient {
-    long margin, filter_step;
-    std::vector<std::int32_t> starts;       // of vectors that have each number once, and beside them zeros
-
-    Gradient(const Tile& t, int lanes) {
-        margin = t.axis[0].reach * t.z_step + t.axis[1].reach * t.y_step + t.axis[2].reach;
-        filter_step = margin + t.phase_step + 2 * lanes;
-        const long width = t.out(2).count(), a_row = (width + lanes - 1) / lanes, all = (t.length + lanes - 1) / lanes;
-        const long planes = t.out(0).count(), rows = t.out(1).count();
-        if (a_row * lanes <= t.y_step && planes * rows * a_row < all) {
-            for (long z = 0; z < planes; ++z)
-                for (long y = 0; y < rows; ++y)
-                    for (long x = 0; x < width; x += lanes) starts.push_back((std::int32_t)(z * t.z_step + y * t.y_step + x));
-        } else
-            for (long v = 0; v < all; ++v) starts.push_back((std::int32_t)(v * lanes));
-    }
-};
-
-// What the gradient is first made of: the input, or, where the padding borrows from it, the padded input, as far as windows see
-// it, whose numbers are then given back to where they were borrowed.
-struct Target {
-    Axis axis[3];
-    std::vector<long> lender[3];            // of each padded coordinate; empty: nothing is borrowed
-
-    template <class T>
-    explicit Target(const ConvolutionBlock<T>& b) {
-        for (int i = 0; i < 3; ++i) {
-            Axis& a = axis[i] = b.axis[i];
-            if (b.border == Border::value) continue;
-            for (long at = 0; at < a.first(a.out - 1) + a.before + a.span(); ++at) {
-                const long inside = at - a.before;
-                lender[i].push_back(inside >= 0 && inside < a.in ? inside : borrowed(inside, a.in, b.border));
-            }
-            a.before = 0, a.in = (long)lender[i].size();
-        }
-    }
-
-    bool lent() const { return !lender[0].empty(); }
-
-    // Whether taps meet every number: not with a stride beyond the kernel, or where windows do not fill the input.
-    bool met(const Tile& t) const {
-        bool all = true;
-        for (int i = 0; i < 3; ++i) {
-            const Axis& a = axis[i];
-            all = all && (long)t.axis[i].phases.size() == a.stride && (a.out - 1) * a.stride + a.span() >= a.in + a.before;
-        }
-        return all;
-    }
-    long volume() const { return axis[0].in * axis[1].in * axis[2].in; }
-};
-
-// Where there are more threads than images or groups, several work on one: each has the map's gradient for itself, and its share
-// of the numbers of the input's gradient and of the filters.
-struct Share {
-    int index, of;
-
-    Range part(Range whole) const {
-        return {whole.begin + whole.count() * index / of, whole.begin + whole.count() * (index + 1) / of};
-    }
-};
-
-template <class T>
-std::vector<Phase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3], const Tile& t, const Gradient& g, int shares, int lanes) {
-    std::vector<Phase<T>> found;
-    const long kernel[3] = {a[0].kernel, a[1].kernel, a[2].kernel}, volume = kernel[0] * kernel[1] * kernel[2];
-    for (long pz : t.axis[0].phases)
-        for (long py : t.axis[1].phases)
-            for (long px : t.axis[2].phases) {
-                Phase<T> phase{{pz, py, px}};
-                Range range[3];
-                for (int i = 0; i < 3; ++i) {
-                    // A number q of the phase is at q * stride + phase - before in the input.
-                    const long least = a[i].before - phase.at[i], most = a[i].in + least, stride = a[i].stride;
-                    range[i] = {least > 0 ? (least + stride - 1) / stride : 0, most > 0 ? std::min(t.axis[i].count, (most + stride - 1) / stride) : 0};
-                }
-                if (range[0].count() <= 0 || range[1].count() <= 0 || range[2].count() <= 0) continue;
-                const int cut = range[0].count() >= shares ? 0 : range[1].count() >= shares ? 1 : 2;
-                for (int share = 0; share < shares; ++share) {
-                    auto& part = phase.parts.emplace_back();
-                    for (int i = 0; i < 3; ++i) part.range[i] = i == cut ? Share{share, shares}.part(range[i]) : range[i];
-                    if (part.range[cut].count() == 0) continue;
-                    part.starts = starts_of({part.range[0].count(), part.range[1].count(), part.range[2].count()}, t.z_step, t.y_step, lanes);
-                }
-                // The last tap meets the first number.
-                const auto met = [&](int i, long p) {
-                    std::vector<long> found;
-                    for (long k = kernel[i] - 1; k >= 0; --k)
-                        if (t.axis[i].phases[t.axis[i].phase[k]] == p) found.push_back(k);
-                    return found;
-                };
-                const std::vector<long> planes = met(0, pz), rows = met(1, py), columns = met(2, px);
-                const auto place = [&](long kz, long ky, long kx) { return -t.axis[0].shift[kz] * t.z_step - t.axis[1].shift[ky] * t.y_step - t.axis[2].shift[kx]; };
-                phase.first = place(planes[0], rows[0], columns[0]);
-                phase.rows = (int)rows.size(), phase.columns = (int)columns.size();
-                std::vector<long> members;
-                for (long f = 0; f < b.filters; ++f)
-                    for (long kz : planes)
-                        for (long ky : rows)
-                            for (long kx : columns) {
-                                members.push_back(f * b.channels * volume + (kz * kernel[1] + ky) * kernel[2] + kx);
-                                phase.taps.push_back((std::int32_t)(f * g.filter_step + place(kz, ky, kx) - phase.first));
-                            }
-                for (long group = 0; group < b.groups; ++group)
-                    for (long c = 0; c < b.channels; ++c)
-                        for (long m : members) phase.weights.push_back(b.weight[group * b.filters * b.channels * volume + c * volume + m]);
-                found.push_back(std::move(phase));
-            }
-    return found;
-}
 
 // One thread's images, backward.
 template <class T>
@@ -141,7 +16,7 @@ public:
     static constexpr long bytes = 1024 * 1024;       // of the images that are in work at a time
 
     Backward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const Gradient& layout,
-             const Target& target, const std::vector<Phase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
+             const Target& target, const std::vector<InputPhase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
         : b_(block), g_(gradients), t_(tile), layout_(layout), target_(target), phases_(phases), kernels_(kernels),
           pooler_(block.pool, kernels, arena) {
         const long past = 2 * kernels.lanes;
@@ -171,7 +46,7 @@ public:
     }
 
     // Images of a group: their input's gradient, and what they add to the weight's and the bias's.
-    void images(long begin, long end, long group, Share share, const Maps<const T>& in, T* weight, T* bias) {
+    void images(long begin, long end, long group, ImageShare share, const Maps<const T>& in, T* weight, T* bias) {
         const long at_once = kernels_.spatial.filters;
         const Range blocks = share.part({0, (b_.filters + at_once - 1) / at_once});
         const Range filters{blocks.begin * at_once, std::min(blocks.end * at_once, b_.filters)};
@@ -198,7 +73,7 @@ private:
     const Tile& t_;
     const Gradient& layout_;
     const Target& target_;
-    const std::vector<Phase<T>>& phases_;
+    const std::vector<InputPhase<T>>& phases_;
     const Kernels<T>& kernels_;
     Pooler<T> pooler_;
     long input_size_, map_size_, together_, windows_, size_;
@@ -252,13 +127,13 @@ private:
         scatter_plane<T>(b_.pool, out, places, to, z_step, y_step, kernels_);
     }
 
-    void input_gradient(long image, long group, Share share, const T* map) {
+    void input_gradient(long image, long group, ImageShare share, const T* map) {
         const long size = b_.axis[0].in * b_.axis[1].in * b_.axis[2].in, volume = target_.volume(), lanes = kernels_.lanes;
         T* in = g_.in + (image * b_.groups + group) * b_.channels * size;
         T* to = target_.lent() ? padded_ : in;
         if (target_.lent() && !target_.met(t_)) std::fill_n(to, b_.channels * volume, T(0));
         const long row = t_.phase_step + lanes;
-        for (const Phase<T>& phase : phases_) {
+        for (const InputPhase<T>& phase : phases_) {
             const auto& part = phase.parts[share.index];
             const long depth = (long)phase.taps.size(), starts = (long)part.starts.size();
             if (starts == 0) continue;
@@ -288,7 +163,7 @@ private:
     }
 
     // A phase of the gradient of one channel with one filter: rows without a stride straight to their places.
-    void plane_gradient(const Phase<T>& phase, const typename Phase<T>::Part& part, const T* weights, const T* pixels, T* to) {
+    void plane_gradient(const InputPhase<T>& phase, const typename InputPhase<T>::Part& part, const T* weights, const T* pixels, T* to) {
         const Axis(&a)[3] = target_.axis;
         const bool whole = a[2].stride == 1;
         const PlaneSize size = PlaneSize::of({1, 1, phase.rows}, {1, 1, phase.columns});
@@ -310,14 +185,14 @@ private:
     }
 
     // Where the first number of a phase's plane is in the target.
-    long place(const Phase<T>& phase, const typename Phase<T>::Part& part, long z) const {
+    long place(const InputPhase<T>& phase, const typename InputPhase<T>::Part& part, long z) const {
         const Axis(&a)[3] = target_.axis;
         const auto on = [&](int i, long q) { return (part.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
         return (on(0, z) * a[1].in + on(1, 0)) * a[2].in + on(2, 0);
     }
 
     // A phase's numbers to their places.
-    void deal(const Phase<T>& phase, const typename Phase<T>::Part& part, const T* from, T* to) const {
+    void deal(const InputPhase<T>& phase, const typename InputPhase<T>::Part& part, const T* from, T* to) const {
         const Axis(&a)[3] = target_.axis;
         for (long z = 0; z < part.range[0].count(); ++z)
             copy_rows(from + z * t_.z_step, t_.y_step, part.range[1].count(), part.range[2].count(), to + place(phase, part, z),
@@ -374,7 +249,7 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     const long units = pieces * block.groups;
     const int team = team_size(block.work() < least_work ? 1 : threads);
     const int shares = target.lent() ? 1 : (int)std::max<long>(team / units, 1);        // what is lent is given back by one
-    const std::vector<Phase<T>> phases = gradients.in ? phases_of(block, target.axis, tile, layout, shares, kernels.lanes) : std::vector<Phase<T>>();
+    const std::vector<InputPhase<T>> phases = gradients.in ? phases_of(block, target.axis, tile, layout, shares, kernels.lanes) : std::vector<InputPhase<T>>();
     const long jobs = units * shares;
     const int count = (int)std::min<long>(team, jobs);
     const auto work = [&](int index, int of) {
