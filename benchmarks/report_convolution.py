@@ -222,6 +222,10 @@ WHY = """## What stands in the way of the goals
   ([log.md](log.md)); ONNX Runtime's whole call costs about as much, without autograd and without options.
 - **First layers (1 or 3 channels).** The map is made 9 to 27 multiply-adds a number, so activation, pooling and writing count as much
   as the products do; the part of the peak is small for everybody.
+- **Depthwise.** Each number of the map is nine or 25 multiply-adds, and with gradients five numbers come from memory or go there for
+  each: what memory gives is the limit. Many small maps without pooling cost the engine more calls than oneDNN, which has the
+  channels in its lanes where they lie last; there torch's kernel is called.
+- **Pooling with gradients.** Half of a step is PyTorch's own: memory for the results, and adding the gradient to what there is.
 - **Gradients of maps whose row is not a multiple of the vector.** Lanes beyond the row's end are computed and dropped.
 """
 
