@@ -212,9 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not torch.cuda.is_available():
             parser.error("there is no CUDA device here; --device cpu --tiny sees whether the benchmark runs")
         torch.cuda.set_device(given.device.index or 0)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     rows = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
-    with given.out.open("a") as file:
+    with given.out.open("a") as file, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         run = Run(file, rows, given.device, tiny=given.tiny, budget=given.seconds)
         if left := run.all(given.only):
             print(f"{left} rows are left for another run: {given.seconds:.0f} s were not enough.")

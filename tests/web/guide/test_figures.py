@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -346,3 +347,14 @@ def test_a_page_on_open_networks_comes_by_its_name() -> None:
     opened = Opened("own", "image", [], [Item(str(k), torch.rand(1, 8, 8), ()) for k in range(9)])
     (page,) = ask(opened, "guide", {"pages": "yours"})["pages"]
     assert page["figures"]["guide-yours"][0]["values"] == [0, 1, 2, 3]
+
+
+def test_answers_at_a_time_are_those_one_by_one() -> None:
+    """All threads share the generator that weights are drawn from, and a page asks for several figures at once."""
+    alone = [answer("beside", hidden=h, steps=20, start="torch") for h in (4, 8)]
+    alone += [answer("gradient", radius=0.9, activation="tanh", steps=20)]
+    with ThreadPoolExecutor(6) as threads:
+        for _ in range(8):
+            asked = [threads.submit(answer, "beside", hidden=h, steps=20, start="torch") for h in (4, 8)]
+            asked += [threads.submit(answer, "gradient", radius=0.9, activation="tanh", steps=20)]
+            assert [each.result() for each in asked] == alone

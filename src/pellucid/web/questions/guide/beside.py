@@ -14,6 +14,7 @@ from pellucid.inside import gradient_reach
 from pellucid.nn import Recurrent
 from pellucid.trace import trace
 from pellucid.web.opened import Opened
+from pellucid.web.questions.guide.drawn import drawn
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import short
 
@@ -39,8 +40,7 @@ class Beside(Question):
 
     def _one(self, name: str) -> dict[str, Any]:
         bias = 1.0 if name == "LSTM" and self.start == "open" else None
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(SEED)
+        with drawn(SEED):
             layer = Recurrent(CELLS[name], INPUTS, self.hidden, forget_bias=bias, dtype=torch.float64)
             torch.manual_seed(SEED)
             x = torch.randn(self.steps, SEQUENCES, INPUTS, dtype=torch.float64)

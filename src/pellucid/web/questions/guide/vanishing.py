@@ -13,6 +13,7 @@ from pellucid.inside import gradient_reach
 from pellucid.nn import Recurrent
 from pellucid.trace import trace
 from pellucid.web.opened import Opened
+from pellucid.web.questions.guide.drawn import drawn
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import short
 
@@ -51,8 +52,7 @@ class Vanishing(Question):
         """The norm of dL/dh by steps back, the last step's being 1, where L is one number made of the last state; and the norm of
         the weights' gradient before and after it is clipped to 1.
         """
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(SEED)
+        with drawn(SEED):
             layer = Recurrent(CELLS[self.activation], INPUTS, UNITS, initialisation="orthogonal", dtype=torch.float64)
             x = torch.randn(self.steps, 1, INPUTS, dtype=torch.float64)
             towards = torch.randn(UNITS, dtype=torch.float64)
