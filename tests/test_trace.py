@@ -180,6 +180,20 @@ def test_gradients_of_some_values_alone(dtype: torch.dtype, monkeypatch: pytest.
     assert torch.equal(*found)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_what_is_made_of_a_state_has_a_gradient(dtype: torch.dtype) -> None:
+    """Also on the engine's twin, on which float16 runs: a state is the output itself, and a unit of it can be differentiated."""
+    torch.manual_seed(0)
+    lstm = LSTM(3, 4, dtype=dtype)
+    x = torch.randn(5, 2, 3, dtype=dtype, requires_grad=True)
+    with pellucid.trace(lstm) as seen:
+        lstm(x)
+    (found,) = torch.autograd.grad(seen["l0.c"].values[2, 0, 1], x)
+    assert found[:3, 0].abs().min() > 0
+    assert not found[3:].any()
+    assert not found[:, 1].any()
+
+
 def test_torchs_convolutions_have_named_axes() -> None:
     conv = nn.Conv1d(1, 2, 3)
     with pellucid.trace(conv) as seen:

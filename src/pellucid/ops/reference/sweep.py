@@ -48,6 +48,9 @@ class Twin(torch.autograd.Function):
         outputs = tuple(_stack(h, b) for h, b in zip(history, sweep.before, strict=True))
         if plan.sight is not None:
             plan.sight.values.update({name: _stack(v, sweep.before[0]) for name, v in seen.items()})
+            # A state is handed over as the output that it is, so that what is computed from it has a gradient.
+            whose = dict(zip(plan.cell.graph(plan.variant).after.values(), outputs, strict=True))
+            plan.sight.values.update({name: whose[named[name]] for name in seen if named[name] in whose})
         if keep:
             ctx.plan, ctx.weights = plan, weights
             ctx.save_for_backward(*tensors, *outputs, *(_stack(k, sweep.before[0]) for k in kept))
