@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import pellucid
+from pellucid import nn as nn_of_ours
 from pellucid.errors import ArgumentError
-from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock, recurrent
+from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock, shown
 from pellucid.ops import observe
 from pellucid.ops.recurrence import Sight
 
@@ -163,7 +164,7 @@ def test_gradients_of_some_values_alone(dtype: torch.dtype, monkeypatch: pytest.
         sights.append(Sight(*names))
         return sights[-1]
 
-    monkeypatch.setattr(recurrent, "Sight", noted)
+    monkeypatch.setattr(shown, "Sight", noted)
     torch.manual_seed(0)
     lstm = LSTM(3, 4, dtype=dtype)
     x = torch.randn(5, 2, 3, dtype=dtype)
@@ -192,6 +193,38 @@ def test_what_is_made_of_a_state_has_a_gradient(dtype: torch.dtype) -> None:
     assert found[:3, 0].abs().min() > 0
     assert not found[3:].any()
     assert not found[:, 1].any()
+
+
+@pytest.mark.parametrize("name", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_a_loop_over_a_cell_shows_what_its_layer_shows(name: str) -> None:
+    """Every call is a step: values and gradients are those of the layer with the same numbers."""
+    torch.manual_seed(0)
+    cell = getattr(nn_of_ours, name)(3, 4, dtype=torch.float64)
+    layer = getattr(nn_of_ours, name.removesuffix("Cell"))(3, 4, dtype=torch.float64)
+    layer.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    with pellucid.trace(layer) as whole:
+        layer(x)[0][-1].sin().sum().backward()
+    with pellucid.trace(cell) as steps:
+        state = None
+        for step in x:
+            state = cell(step, state)
+        (state[0] if isinstance(state, tuple) else state).sin().sum().backward()
+    assert {f"l0.{n}" for n in steps} == set(whole)
+    for n in steps:
+        calls = steps.calls(n)
+        assert [c.axes for c in calls] == ["B H"] * 5
+        torch.testing.assert_close(torch.stack([c.values for c in calls]), whole[f"l0.{n}"].values)
+        gradients = [c.grad for c in calls]
+        expected = whole[f"l0.{n}"].grad
+        assert expected is not None
+        for found, right in zip(gradients, expected, strict=True):
+            assert found is not None
+            torch.testing.assert_close(found, right)
+    with pellucid.trace(cell, ["h"]) as one:
+        cell(x[0, 0])
+    assert list(one) == ["h"]
+    assert one["h"].axes == "H"
 
 
 def test_torchs_convolutions_have_named_axes() -> None:

@@ -17,10 +17,10 @@ from pellucid.cells import Bias, Cell, Matrix
 from pellucid.cells.sequence import Variant
 from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.nn import batch as batches
-from pellucid.nn import initialise
+from pellucid.nn import initialise, shown
 from pellucid.nn.stream import Stream
 from pellucid.nn.sweep import Sweep, in_pieces
-from pellucid.ops import library, observe
+from pellucid.ops import library
 from pellucid.ops.recurrence import Sight
 from pellucid.ops.transforms import transformed
 
@@ -308,7 +308,7 @@ class Recurrent(nn.Module):
             parameters |= self._fresh(place)
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         start = self._start(place, batch.count) if before is None else before
-        sight = self._sight(place)
+        sight = shown.sight(self, self.cell, place)
         call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged, half)
         if self.checkpoint_every and sight is None and torch.is_grad_enabled() and not transformed():
             output, ends = in_pieces(call, self.checkpoint_every)
@@ -343,19 +343,7 @@ class Recurrent(nn.Module):
     def shown_names(self) -> tuple[str, ...]:
         """What a trace may show of these layers: ``l0.f``, ``l1_reverse.h``, by layer and name in the equations."""
         places = [f"l{layer}{direction}" for layer in range(self.num_layers) for direction in self.directions]
-        return tuple(f"{place}.{name}" for place in places for name in self._named)
-
-    @property
-    def _named(self) -> list[str]:
-        return [name for name, node in self.cell.graph().named.items() if node.varies]
-
-    def _sight(self, place: str) -> Sight | None:
-        """What whoever is looking wants of one direction of one layer, if anything."""
-        if not observe.active(self):
-            return None
-        names = frozenset(name for name in self._named if observe.wants(self, f"{place}.{name}"))
-        graded = frozenset(name for name in names if observe.wants_gradient(self, f"{place}.{name}"))
-        return Sight(names, graded) if names else None
+        return tuple(f"{place}.{name}" for place in places for name in shown.names(self.cell))
 
     def _show(self, place: str, sight: Sight, batch: batches.Batch, *, reverse: bool) -> None:
         """Hand what was seen to whoever is looking, in the input's order of time and zero where no step is."""
@@ -363,13 +351,7 @@ class Recurrent(nn.Module):
         def in_order(value: Tensor) -> Tensor:
             return batch.padded(batch.mirrored(value) if reverse else value)
 
-        for name, value in sight.values.items():
-
-            def gradient(name: str = name) -> Tensor | None:
-                found = sight.gradients.get(name)
-                return None if found is None else in_order(found)
-
-            observe.seen(self, f"{place}.{name}", in_order(value), "T B H", gradient)
+        shown.show(self, place, sight, in_order, "T B H")
 
     def _masks(self, x: Tensor, count: int) -> dict[str, Tensor]:
         """The random masks of one run in training."""

@@ -12,6 +12,7 @@ from pellucid import cells
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
 from pellucid.errors import ArgumentError, SizeError
+from pellucid.nn import shown
 from pellucid.ops import library
 from pellucid.ops.recurrence import recurrence
 
@@ -72,11 +73,29 @@ class _OneStep(nn.Module):
                 )
         parameters = {"U": self.weight_hh} | ({"b": self.bias_hh} if self.bias_hh is not None else {})
         parameters |= {f"initial.{n}": x.new_zeros(self.hidden_size) for n in self.cell.states}
-        projection = self.weight_ih, self.bias_ih
+        sight = shown.sight(self, self.cell)
         after = recurrence(
-            self.cell, Variant(bias=self.bias), parameters, x.unsqueeze(0), states, {}, projection=projection
+            self.cell,
+            Variant(bias=self.bias),
+            parameters,
+            x.unsqueeze(0),
+            states,
+            {},
+            projection=(self.weight_ih, self.bias_ih),
+            sight=sight,
         )
-        return tuple(v[0] if input.dim() == 2 else v[0, 0] for v in after.values())
+
+        def form(value: Tensor) -> Tensor:
+            return value[0] if input.dim() == 2 else value[0, 0]
+
+        if sight is not None:
+            shown.show(self, "", sight, form, "B H" if input.dim() == 2 else "H")
+        return tuple(form(v) for v in after.values())
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """What a trace may show of one step: the names of the equations."""
+        return tuple(shown.names(self.cell))
 
     def extra_repr(self) -> str:
         """As in torch."""

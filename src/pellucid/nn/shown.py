@@ -1,0 +1,40 @@
+"""What a layer of a cell hands over to a trace: the names of the equations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from pellucid.cells import Cell
+from pellucid.ops import observe
+from pellucid.ops.recurrence import Sight
+
+
+def names(cell: Cell) -> list[str]:
+    """The names of a cell's equations that differ from step to step."""
+    return [name for name, node in cell.graph().named.items() if node.varies]
+
+
+def sight(module: nn.Module, cell: Cell, place: str = "") -> Sight | None:
+    """What whoever is looking wants of one run of a cell, if anything; ``place`` stands before the names."""
+    if not observe.active(module):
+        return None
+    wanted = frozenset(name for name in names(cell) if observe.wants(module, _full(place, name)))
+    graded = frozenset(name for name in wanted if observe.wants_gradient(module, _full(place, name)))
+    return Sight(wanted, graded) if wanted else None
+
+
+def show(module: nn.Module, place: str, seen: Sight, form: Callable[[Tensor], Tensor], axes: str) -> None:
+    """Hand what was seen to whoever is looking, in the form that has these axes."""
+    for name, value in seen.values.items():
+
+        def gradient(name: str = name) -> Tensor | None:
+            found = seen.gradients.get(name)
+            return None if found is None else form(found)
+
+        observe.seen(module, _full(place, name), form(value), axes, gradient)
+
+
+def _full(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
