@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pellucid import nn
 from pellucid.cells import Matrix
+from pellucid.cells.sequence import Variant
 from pellucid.errors import ArgumentError
 from pellucid.ops import library
 
@@ -109,7 +110,21 @@ def test_the_operator_is_what_it_says(name: str) -> None:
     tensors = [*parameters.values(), *module.buffers()]
     names += [f"initial.{s}" for s in module.cell.states]
     tensors += [torch.zeros(4, dtype=torch.float64) for _ in module.cell.states]
-    arguments = (module.cell.key, [1, 0, 0, 0, 0], "", [], ",".join(names), tensors, x, before, "", [], None, None)
+    arguments = (
+        module.cell.key,
+        [1, 0, 0, 0, 0],
+        "",
+        [],
+        ",".join(names),
+        tensors,
+        x,
+        before,
+        "",
+        [],
+        None,
+        None,
+        torch.bfloat16,
+    )
     torch.library.opcheck(torch.ops.pellucid.recurrence.default, arguments)
 
 
@@ -154,3 +169,29 @@ def test_shapes_without_numbers() -> None:
         assert output.dtype == torch.float64
         assert module.weight_ih_l0.grad.shape == module.weight_ih_l0.shape
     assert real(X)[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("lower", [torch.bfloat16, torch.float16])
+def test_a_graph_knows_autocasts_type_where_autocast_has_ended(
+    lower: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backward pass runs outside of the block; and what is computed in the lower type leaves the node in the graph's."""
+    from pellucid.ops import recurrence as ops
+
+    told: list[torch.dtype | None] = []
+    eager = ops.recurrence
+
+    def lowering(*given: Any, narrow: torch.dtype | None, **named: Any) -> dict[str, Tensor]:
+        told.append(narrow)
+        return {name: v.to(lower) for name, v in eager(*given, narrow=narrow, **named).items()}
+
+    monkeypatch.setattr(ops, "recurrence", lowering)
+    module = nn.LSTM(5, 4)
+    before = [torch.zeros(2, 4), torch.zeros(2, 4)]
+    parameters = {"U": module.weight_hh_l0, "b": module.bias_hh_l0}
+    parameters |= {f"initial.{name}": torch.zeros(4) for name in module.cell.states}
+    projection = module.weight_ih_l0, module.bias_ih_l0
+    found = library.recurrence(module.cell.key, Variant(), parameters, X.float(), before, {}, projection, narrow=lower)
+    assert [v.dtype for v in found] == [torch.float32] * 2
+    found[0].sum().backward()
+    assert told == [lower, lower]

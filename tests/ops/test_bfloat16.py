@@ -52,7 +52,9 @@ def convert(run: Run, dtype: torch.dtype) -> Run:
 
 
 def results(name: str, run: Run, *, half: bool) -> list[Tensor]:
-    outputs = ops.recurrence(CELLS[name], run.variant, run.parameters, run.x, run.before, run.inputs, half=half)
+    outputs = ops.recurrence(
+        CELLS[name], run.variant, run.parameters, run.x, run.before, run.inputs, narrow=torch.bfloat16 if half else None
+    )
     return [*outputs.values(), *gradients(outputs, run)]
 
 
@@ -116,7 +118,7 @@ def test_one_step_on_numbers_that_bfloat16_has(name: str, hidden: int) -> None:
     right = reference(CELLS[name], run.variant, run.parameters, run.x, run.before, run.inputs)
     narrow = convert(run, torch.float32)
     found = ops.recurrence(
-        CELLS[name], narrow.variant, narrow.parameters, narrow.x, narrow.before, narrow.inputs, half=True
+        CELLS[name], narrow.variant, narrow.parameters, narrow.x, narrow.before, narrow.inputs, narrow=torch.bfloat16
     )
     for state, truth in right.items():
         torch.testing.assert_close(found[state].double(), truth, atol=2e-5, rtol=2e-5)

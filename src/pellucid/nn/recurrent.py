@@ -205,35 +205,33 @@ class Recurrent(nn.Module):
         given = self._reset_mask(batch, resets), self._step_inputs(batch, step_inputs)
         if not torch._C._is_any_autocast_enabled():
             return self._run(batch, hx, *given)
-        narrow, half = self._autocast(batch.x, hx)
+        result, narrow = self._autocast(batch.x, hx)
         device = batch.x.device.type
-        with torch.autocast(device, dtype=torch.get_autocast_dtype(device), enabled=False):
+        with torch.autocast(device, enabled=False):
             if hx is not None:
                 to = self.weight_ih_l0.dtype
                 hx = hx.to(to) if isinstance(hx, Tensor) else tuple(v.to(to) for v in hx)
-            output, states = self._run(batch, hx, *given, half=half)
-        return output.to(narrow), states.to(narrow) if isinstance(states, Tensor) else tuple(
-            v.to(narrow) for v in states
+            output, states = self._run(batch, hx, *given, narrow=narrow)
+        return output.to(result), states.to(result) if isinstance(states, Tensor) else tuple(
+            v.to(result) for v in states
         )
 
-    def _autocast(self, x: Tensor, hx: States | None) -> tuple[torch.dtype, bool]:
-        """Under autocast: the type of outputs and states, and whether products are to multiply in autocast's.
+    def _autocast(self, x: Tensor, hx: States | None) -> tuple[torch.dtype, torch.dtype | None]:
+        """Under autocast: the type of outputs and states, and autocast's own; None where it does not act.
 
-        On a GPU everything is in autocast's type, as in torch's layers there. On the processor it is what torch's layers give
-        there: autocast's for RNN and LSTM, and for GRU the one that holds
-        that and the states before the first step too, since every step adds to the states. So it is for other cells.
+        On a GPU everything is in autocast's type, as in torch's layers there. On the processor outputs have the type that
+        torch's layers give there: autocast's for RNN and LSTM, and for GRU the one that holds that and the states before the
+        first step too, since every step adds to the states. So it is for other cells.
         """
         weight = self.weight_ih_l0
         device = weight.device.type
         if device not in ("cpu", "cuda") or weight.dtype == torch.float64 or not torch.is_autocast_enabled(device):
-            return weight.dtype, False
+            return weight.dtype, None
         lower = torch.get_autocast_dtype(device)
-        if device == "cuda":
-            return lower, True
+        if device == "cuda" or self._narrowed_by_autocast:
+            return lower, lower
         before = x if hx is None else hx if isinstance(hx, Tensor) else hx[0]
-        return lower if self._narrowed_by_autocast else torch.promote_types(
-            lower, before.dtype
-        ), lower == torch.bfloat16
+        return torch.promote_types(lower, before.dtype), lower
 
     def stream(self, batch: int = 1, hx: States | None = None) -> Stream:
         """The layers one time step at a time, for input that comes as it comes.
@@ -254,7 +252,7 @@ class Recurrent(nn.Module):
         reset: Tensor | None,
         step_inputs: dict[str, Tensor],
         *,
-        half: bool = False,
+        narrow: torch.dtype | None = None,
     ) -> tuple[Any, Any]:
         given = self._given_states(batch, hx)
         last: list[list[Tensor]] = [[] for _ in self.cell.states]
@@ -266,7 +264,7 @@ class Recurrent(nn.Module):
                 before = None if given is None else [state[place] for state in given]
                 own = {n: (v[place] if self._places > 1 else v) for n, v in step_inputs.items()}
                 output, ends = self._one(
-                    f"l{layer}{suffix}", batch, x, before, reset, own, reverse=direction == 1, half=half
+                    f"l{layer}{suffix}", batch, x, before, reset, own, reverse=direction == 1, narrow=narrow
                 )
                 outputs.append(output)
                 for each, end in zip(last, ends, strict=True):
@@ -287,7 +285,7 @@ class Recurrent(nn.Module):
         step_inputs: dict[str, Tensor],
         *,
         reverse: bool,
-        half: bool,
+        narrow: torch.dtype | None,
     ) -> tuple[Tensor, list[Tensor]]:
         """One direction of one layer: its output, in the input's own order of time, and its last states."""
         if self.variational_dropout and self.training:
@@ -309,7 +307,7 @@ class Recurrent(nn.Module):
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         start = self._start(place, batch.count) if before is None else before
         sight = shown.sight(self, self.cell, place)
-        call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged, half)
+        call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged, narrow)
         if self.checkpoint_every and sight is None and torch.is_grad_enabled() and not transformed():
             output, ends = in_pieces(call, self.checkpoint_every)
         else:

@@ -27,7 +27,7 @@ class Sweep:
     start: Sequence[Tensor]
     inputs: Mapping[str, Tensor]
     ragged: Ragged | None
-    half: bool = False
+    narrow: torch.dtype | None = None
 
     def run(self, sight: Sight | None = None) -> tuple[Tensor, list[Tensor]]:
         """All steps.
@@ -46,7 +46,7 @@ class Sweep:
             passing=frozenset([*self.cell.states][1:]),
             sight=sight,
             ragged=self.ragged,
-            half=self.half,
+            narrow=self.narrow,
         )
         ends = [
             v[-1] if self.ragged is None or v.dim() == 3 else self.ragged.last(v, before)
@@ -68,13 +68,13 @@ class Sweep:
         """All tensors, and how the same sweep is made of others."""
         projecting = [p for p in self.projection if p is not None]
         groups = [[self.x], projecting, self.start, self.inputs.values(), self.parameters.values()]
-        cell, variant, inputs, parameters, ragged, half = (
+        cell, variant, inputs, parameters, ragged, narrow = (
             self.cell,
             self.variant,
             tuple(self.inputs),
             tuple(self.parameters),
             self.ragged,
-            self.half,
+            self.narrow,
         )
         counts = [len(group) for group in groups]
 
@@ -90,7 +90,7 @@ class Sweep:
                 start,
                 dict(zip(inputs, own, strict=True)),
                 ragged,
-                half,
+                narrow,
             )
 
         return [t for group in groups for t in group], of

@@ -33,10 +33,10 @@ def recurrence(
     inputs: Mapping[str, Tensor],
     projection: tuple[Tensor, Tensor | None] | None,
     *,
-    half: bool = False,
+    narrow: torch.dtype | None = None,
 ) -> list[Tensor]:
     """As :func:`pellucid.ops.recurrence.recurrence`, for a cell's key: the states in the cell's order."""
-    flags = [variant.bias, variant.resets, variant.ragged, variant.dropout, variant.sampled, half]
+    flags = [variant.bias, variant.resets, variant.ragged, variant.dropout, variant.sampled]
     weight, bias = projection if projection is not None else (None, None)
     found: list[Tensor] = torch.ops.pellucid.recurrence(
         cell,
@@ -51,13 +51,14 @@ def recurrence(
         list(inputs.values()),
         weight,
         bias,
+        narrow,
     )
     return found
 
 
 _ARGUMENTS = (
     "str cell, int[] flags, str given, float[] zoneout, str parameter_names, Tensor[] parameters, Tensor x, "
-    "Tensor[] before, str input_names, Tensor[] inputs, Tensor? weight, Tensor? bias"
+    "Tensor[] before, str input_names, Tensor[] inputs, Tensor? weight, Tensor? bias, ScalarType? narrow"
 )
 _library = torch.library.Library("pellucid", "DEF")  # type: ignore[no-untyped-call]
 _library.define(f"recurrence({_ARGUMENTS}) -> Tensor[]")  # type: ignore[no-untyped-call]
@@ -77,6 +78,7 @@ def _run(
     inputs: list[Tensor],
     weight: Tensor | None,
     bias: Tensor | None,
+    narrow: torch.dtype | None,
 ) -> list[Tensor]:
     from pellucid.ops.recurrence import recurrence as eager
 
@@ -102,9 +104,9 @@ def _run(
         before,
         dict(zip(_names(input_names), inputs, strict=True)),
         projection=None if weight is None else (weight, bias),
-        half=any(flags[5:]),
+        narrow=narrow,
     )
-    return list(states.values())
+    return [v.to(x.dtype) for v in states.values()]  # the type that the graph expects
 
 
 def _names(text: str) -> list[str]:

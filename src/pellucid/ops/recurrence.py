@@ -45,7 +45,7 @@ def recurrence(
     passing: frozenset[str] = frozenset(),
     sight: Sight | None = None,
     ragged: Ragged | None = None,
-    half: bool = False,
+    narrow: torch.dtype | None = None,
 ) -> dict[str, Tensor]:
     """Every state after every step.
 
@@ -63,22 +63,22 @@ def recurrence(
         sight: filled for a trace, if one is asked for.
         ragged: where :func:`takes_ragged`, sequences of different lengths: x and what comes with every step are then
             (N, size) instead of (T, B, size), and the sequences sorted.
-        half: as under autocast: on the processor, let products of float32 multiply bfloat16 where it can (they always do where
-            the tensors are bfloat16); on a GPU, compute in autocast's type.
+        narrow: autocast's type: on a GPU all is computed in it; on the processor products of float32 multiply bfloat16, where
+            that is the type and it can (they always do where the tensors are bfloat16).
 
     Returns:
         (T, B, size) or (N, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in
         every tensor that was given.
     """
     if sight is None and in_graph():
-        found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection, half=half)
+        found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection, narrow=narrow)
         return dict(zip(cell.states, found, strict=True))
     given = [x, *before, *inputs.values(), *parameters.values(), *(projection or ())]
     if sight is None and beyond_programs([t for t in given if t is not None]):
         projected = x if projection is None else F.linear(x, *projection)
         return reference(cell, variant, parameters, projected, before, inputs)
 
-    def in_type(dtype: torch.dtype, *, half: bool) -> dict[str, Tensor]:
+    def in_type(dtype: torch.dtype, narrow: torch.dtype | None) -> dict[str, Tensor]:
         """The run with all its numbers in another type."""
 
         def to(v: Tensor) -> Tensor:
@@ -95,14 +95,14 @@ def recurrence(
             passing,
             sight,
             ragged,
-            half,
+            narrow,
         )
 
-    if half and x.device.type == "cuda":
-        return in_type(torch.get_autocast_dtype("cuda"), half=False)
+    if narrow is not None and x.device.type == "cuda":
+        return in_type(narrow, None)
     if x.dtype != torch.bfloat16 or not engine_takes(x):
-        return _run(cell, variant, parameters, x, before, inputs, projection, passing, sight, ragged, half)
-    outputs = in_type(torch.float32, half=True)
+        return _run(cell, variant, parameters, x, before, inputs, projection, passing, sight, ragged, narrow)
+    outputs = in_type(torch.float32, torch.bfloat16)
     return {name: v.bfloat16() for name, v in outputs.items()}
 
 
@@ -117,7 +117,7 @@ def _run(
     passing: frozenset[str],
     sight: Sight | None,
     ragged: Ragged | None,
-    half: bool,
+    narrow: torch.dtype | None,
 ) -> dict[str, Tensor]:
     def plan_of(x: Tensor, projection: tuple[Tensor, Tensor | None] | None) -> Plan:
         plan = Plan(cell, variant, cell.derivative(variant), tuple(inputs), tuple(parameters), sight, ragged)
@@ -139,7 +139,7 @@ def _run(
 
     if engine_takes(x):
         plan = plan_of(x, projection)
-        plan.half = half and x.dtype == torch.float32 and _native.multiplies_bfloat16()
+        plan.half = narrow == torch.bfloat16 and x.dtype == torch.float32 and _native.multiplies_bfloat16()
         tensors = tensors_of(plan, x, projection)
         return named(Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0])  # type: ignore[no-untyped-call]
     if gpu_takes(x):

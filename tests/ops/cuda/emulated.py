@@ -6,7 +6,6 @@ import ctypes
 import hashlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -20,16 +19,17 @@ HERE = Path(__file__).parent
 
 @cache
 def _built(source: str) -> ctypes.CDLL:
-    folder = Path(tempfile.gettempdir()) / "pellucid-emulated"
-    folder.mkdir(exist_ok=True)
+    folder = HERE.parents[2] / "build" / "emulated"
+    folder.mkdir(parents=True, exist_ok=True)
     text = (HERE / "hardware.h").read_text() + source + (HERE / "tail.h").read_text()
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     library = folder / f"{name}.so"
     if not library.exists():
-        (folder / f"{name}.cpp").write_text(text)
-        partial = library.with_suffix(f".{id(text)}.part")
+        code = folder / f"{name}.{os.getpid()}.cpp"
+        code.write_text(text)
+        partial = code.with_suffix(".part")
         compiler = os.environ.get("CXX", "g++")
-        command = [compiler, "-std=c++17", "-O0", "-w", "-fPIC", "-shared", "-o", partial, folder / f"{name}.cpp"]
+        command = [compiler, "-std=c++17", "-O0", "-w", "-fPIC", "-shared", "-o", partial, code]
         subprocess.run(command, check=True)
         partial.rename(library)
     return ctypes.CDLL(str(library))

@@ -7,7 +7,10 @@ with another way of sharing the work, another surrounding and sizes that come ou
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,6 +137,59 @@ def test_the_source_computes_the_equations(
     compare(name, random_run(CELLS[name], steps=5, batch=11, hidden=hidden, **SURROUNDINGS[around]), "cpu", dtype)
 
 
+def test_numbers_that_lie_apart(on_processor: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs transposed, every other of a larger tensor, one row for all, and gradients that come transposed."""
+    monkeypatch.setattr(engine, "choose", sharing(*WAYS["cluster"]))
+    run = random_run(CELLS["lstm"], steps=5, batch=6, hidden=21)
+    run.x = run.x.detach().transpose(0, 1).contiguous().transpose(0, 1).requires_grad_()
+    wide = torch.randn(6, 42, dtype=torch.float64)
+    run.before = [wide[:, ::2].requires_grad_(), wide[:1, :21].detach().expand(6, 21).requires_grad_()]
+    assert not any(v.is_contiguous() for v in (run.x, *run.before))
+    leaves = [run.x, *run.before, *run.parameters.values()]
+    weights = torch.randn(6, 5, 21, dtype=torch.float64)
+    found = []
+    for compute in (ops.recurrence, reference):
+        states = compute(CELLS["lstm"], run.variant, run.parameters, run.x, run.before, run.inputs)
+        loss = (states["h"].transpose(0, 1) * weights).sum()
+        found.append([*states.values(), *torch.autograd.grad(loss, leaves, allow_unused=True)])
+    for ours, right in zip(*found, strict=True):
+        torch.testing.assert_close(ours, right, atol=1e-10, rtol=1e-10)
+
+
+def test_rows_that_lie_too_far_apart_for_a_kernel_are_brought_together() -> None:
+    """Inside a step's plane a kernel counts with 32 bits; a batch that comes first makes rows as long as a sequence."""
+    far = torch.empty_strided((4, 3, 2), (2, 2**30, 1), device="meta")
+    near = torch.empty_strided((4, 3, 2), (2, 2**29, 1), device="meta")
+    assert engine._dense(far).stride() == (6, 2, 1)
+    assert engine._dense(near) is near
+
+
+def test_machine_code_is_kept_between_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled once; a folder that cannot be written costs only the time to compile again."""
+    bindings, nvrtc = ModuleType("cuda.bindings"), SimpleNamespace(nvrtcVersion=lambda: (0, 13, 0))
+    bindings.nvrtc = nvrtc  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
+    monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
+    compilations: list[str] = []
+
+    def compiled(source: str, capability: tuple[int, int]) -> bytes:
+        compilations.append(source)
+        return f"{source} {capability}".encode()
+
+    monkeypatch.setattr(engine.kernels, "compiled", compiled)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for _ in range(2):
+        assert engine.kernels._code("a", (9, 0)) == b"a (9, 0)"
+    assert engine.kernels._code("b", (9, 0)) == b"b (9, 0)"
+    assert compilations == ["a", "b"]
+    assert len(list(engine.kernels.cache_folder().iterdir())) == 2
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    for _ in range(2):
+        assert engine.kernels._code("a", (9, 0)) == b"a (9, 0)"
+    assert compilations == ["a", "b", "a", "a"]
+
+
 @GPU
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("around", SURROUNDINGS)
@@ -247,6 +303,24 @@ def test_autocast_computes_in_its_type(lower: torch.dtype) -> None:
     for ours, theirs in zip(*grads, strict=True):
         assert ours.dtype == torch.float32
         assert float((ours - theirs).norm()) <= 0.05 * float(theirs.norm())
+
+
+@GPU
+def test_autocast_in_a_compiled_graph() -> None:
+    """The backward pass of a graph runs outside of autocast's block, and computes in its type all the same."""
+    torch.manual_seed(0)
+    layer = pnn.GRU(5, 40, device="cuda")
+    x = torch.randn(6, 3, 5, device="cuda")
+    compiled = torch.compile(lambda v: layer(v)[0].float().square().sum(), fullgraph=True)
+    grads = []
+    for run in (compiled, lambda v: layer(v)[0].float().square().sum()):
+        layer.zero_grad()
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            loss = run(x)
+        loss.backward()
+        grads.append([p.grad.clone() for p in layer.parameters()])
+    for ours, eager in zip(*grads, strict=True):
+        assert float((ours - eager).norm()) <= 0.02 * float(eager.norm())
 
 
 @GPU

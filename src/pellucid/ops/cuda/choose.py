@@ -1,8 +1,9 @@
 """Which way of sharing a sweep out is taken: of those that fit, the one whose step is estimated to be the shortest.
 
-The estimate is a sum of counts, each with a time. The times were fitted to 2,400 measured kernels (LSTM, GRU and RNN of 32 to
-1,024 units, forward and backward, batches of 1 to 256, on an H200); what the estimate chose there took 1.09 times as long as
-the best, in the mean.
+The estimate is a sum of counts, each with a time. The times were fitted to 2,328 measurements of blocks and clusters (LSTM, GRU
+and RNN of 32 to 512 units, forward and backward, batches of 1 to 256, on an H200); what the fit chose there took 1.09 times as
+long as the best, in the mean, and 2.1 times at worst. What is said of grids below, and of weights in shared memory (fitted 1.1,
+too little where there are many), was set by hand from fewer measurements.
 """
 
 from __future__ import annotations

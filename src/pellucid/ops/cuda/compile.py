@@ -19,7 +19,7 @@ from pellucid.errors import PellucidError
 from pellucid.ops.cuda.generate import Kernel
 
 FIRST_TILE = 2  # the word of a call that says with which tile of the batch a launch begins
-LEAST_CAPABILITY = (9, 0)  # clusters of blocks, and stores into one another's shared memory
+CAPABILITY = (9, 0)  # Hopper: what the kernels are written for, and the only GPUs that they have run on
 
 
 @cache
@@ -29,7 +29,7 @@ def available(device: torch.device) -> bool:
         return False
     if importlib.util.find_spec("cuda.bindings") is None:
         return False
-    return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY
+    return torch.cuda.get_device_capability(device) == CAPABILITY
 
 
 @cache

@@ -32,7 +32,7 @@ TYPES = {
     torch.float16: "float16",
     torch.bool: "bool",
 }
-Starts = dict[int, Tensor]
+MOST = 2**31  # numbers in a plane of one step: what a kernel counts with inside it has 32 bits
 
 
 class Part(NamedTuple):
@@ -193,7 +193,7 @@ class _Call:
             column += size
         return placed, column + column % 2
 
-    def run(self, lowered: Lowered, found: dict[Role, Any], starts: Starts, *, reverse: bool) -> None:
+    def run(self, lowered: Lowered, found: dict[Role, Any], starts: dict[int, Tensor], *, reverse: bool) -> None:
         """Run a program; what is not found is made and added."""
         kinds, apart = _facts(lowered)
         strides: dict[tuple[int, int], int] = {}
@@ -297,9 +297,11 @@ def _view(value: Tensor | Part) -> Tensor:
 
 
 def _dense(v: Tensor) -> Tensor:
-    """A tensor whose last axis is contiguous, and whose memory holds its numbers as they are."""
+    """A tensor whose last axis is contiguous, whose rows are near enough, and whose memory holds its numbers as they are."""
     if v.is_neg():
         v = v.resolve_neg()
+    if v.dim() > 1 and v.shape[-2] * v.stride(-2) >= MOST:
+        return v.contiguous()
     return v if v.dim() == 0 or v.shape[-1] == 1 or v.stride(-1) == 1 else v.contiguous()
 
 
@@ -409,15 +411,6 @@ class _Backward:
                 size = tensor.numel() // len(order)
                 roles = [("dweight", node) for node in order]
                 self.result[i] = self._gathered(total, roles, size, tensor.dtype).view(tensor.shape)
-
-    def _side_by_side(self, roles: Sequence[Role], sizes: Sequence[int]) -> None:
-        """Room for results that one product reads: those that have none yet get theirs beside one another."""
-        where, names = self.lowered.where, self.lowered.roles
-        fresh = {where[r]: size for r, size in zip(roles, sizes, strict=True) if names[where[r]] not in self.found}
-        if fresh:
-            room = self.call.new(self.call.steps, self.call.batch, sum(fresh.values()))
-            for buffer, v in zip(fresh, torch.split(room, list(fresh.values()), -1), strict=True):
-                self.found[names[buffer]] = v
 
     def _projection(self, dx: Tensor, total: Tensor) -> None:
         call, at = self.call, self.call.at

@@ -89,6 +89,8 @@ class Kernel:
     """A kernel's source, and what a launch of it needs.
 
     Attributes:
+        source: CUDA C++, to stand after hardware.cuh.
+        share: for which it was written.
         memory: bytes of shared memory of a block.
         exchange: bytes of the GPU's memory that a team meets in, zero before a launch.
         strides: pairs of strides in a call.
@@ -442,12 +444,7 @@ class Writer:
             f"c{c.buffer}_{n}[i + k] = {self._reads(c.register, n)} ? {value} : Real(0);",
         )
         if self._is_step(c.buffer) and n == self.beside(c.register):
-            self._store(
-                c.buffer,
-                c.register,
-                f"c{c.buffer}_{n}[{{}}]",
-                "before",
-            )
+            self._store(c.buffer, c.register, f"c{c.buffer}_{n}[{{}}]", "before")
 
     def _is_step(self, buffer: int) -> bool:
         return any(kind == "step" and b == buffer for _, kind, b in self.lowered.outputs)
@@ -477,9 +474,10 @@ class Writer:
                 taken = f"ahead{register}_{n}[stage][j / WIDE].as<{self._pack(self.bound(buffer).type, register)}>()"
                 self.each(n, f"{self.name(register, n)} = (Real)widen({taken}.v[{index}]);")
         for c in self.carried:
-            for n in self.places(c.input) if c.input is not None else ():
-                self.declare(c.input or 0, n)
-                self.each(n, f"{self.name(c.input or 0, n)} = c{c.buffer}_{n}[j];")
+            if c.input is not None:
+                for n in self.places(c.input):
+                    self.declare(c.input, n)
+                    self.each(n, f"{self.name(c.input, n)} = c{c.buffer}_{n}[j];")
 
     def meanwhile(self) -> None:
         """What fills the time until something arrives: the last step's results to memory, the next step's rows from it."""
@@ -572,8 +570,9 @@ class Writer:
             n = self.beside(register)
             self.each(n, f"total{buffer}[j] += {self.name(register, n)};")
         for c in self.carried:
-            for n in self.places(c.output) if c.output is not None else ():
-                self.each(n, f"c{c.buffer}_{n}[j] = {self.name(c.output or 0, n)};")
+            if c.output is not None:
+                for n in self.places(c.output):
+                    self.each(n, f"c{c.buffer}_{n}[j] = {self.name(c.output, n)};")
 
     def _end(self) -> None:
         self._leave()

@@ -23,7 +23,7 @@ REGISTERS = {
     8: 128,
     12: 80,
     16: 48,
-}  # of a thread, for weights, by the warps of a block; the others are for the rest
+}  # of a thread, for weights, by the warps of a block; others are for the rest
 
 
 @dataclass(frozen=True)
