@@ -1,7 +1,9 @@
 #include "convolution.h"
 
+#include <optional>
 #include <vector>
 
+#include "points.h"
 #include "threads.h"
 #include "tile.h"
 
@@ -10,6 +12,8 @@ namespace {
 
 // Bytes of a tile's input and of some filters' maps of it: they are read again and again, from the second cache.
 constexpr long input_bytes = 384 * 1024, map_bytes = 64 * 1024;
+// And of what the input becomes at the points of minimal filtering.
+constexpr long point_bytes = 256 * 1024;
 
 // Whether the maximum is taken in windows two by two, side by side, of a map of one plane, with nothing done to it before.
 template <class T>
@@ -29,12 +33,13 @@ bool pays(const Tile& t, long halves) {
 
 // The tiles of an image. `whole`: they make all of the map, also what no window of the pooling sees.
 template <class T>
-std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, int lanes, int threads) {
+std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool points, int lanes, int threads) {
     long size[3], count[3];
     for (int a = 0; a < 3; ++a) size[a] = b.pool.axis[a].out;
     const auto windows_of = [&](int a, long tile) { return Range{tile * size[a], std::min((tile + 1) * size[a], b.pool.axis[a].out)}; };
     const auto out_of = [&](int a, long tile) {
         Range out = b.pool.sees(a, windows_of(a, tile));
+        if (points) out.begin -= out.begin % 2;     // so that the cut of the map into pairs does not depend on this one
         if (!whole) return out;
         const bool last = (tile + 1) * size[a] >= b.pool.axis[a].out;
         if (tile == 0) out.begin = 0;
@@ -50,6 +55,11 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, int lanes, 
             input *= staged * std::min(x.stride, x.kernel);
             map *= a == 2 ? staged : out;
         }
+        if (points) {
+            long tiles = 1;
+            for (int a = 1; a < 3; ++a) tiles *= (std::min(b.axis[a].out, (size[a] - 1) * b.pool.axis[a].stride + b.pool.axis[a].span()) + 1) / 2;
+            return pellucid::points * tiles * rounded_up(b.channels, lanes) * (long)sizeof(T) <= point_bytes;
+        }
         const long together = std::min<long>(b.filters, most_channels);
         return input * b.channels * (long)sizeof(T) <= input_bytes && map * together * (long)sizeof(T) <= map_bytes;
     };
@@ -60,8 +70,9 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, int lanes, 
     };
     while (!fits() || (threads > 1 && units() < threads)) {
         const int a = size[0] > 1 ? 0 : size[1] > 1 ? 1 : 2;
-        if (size[a] <= (a == 2 ? lanes : 1)) break;
+        if (size[a] <= (a == 2 ? lanes : points ? 2 : 1)) break;
         size[a] = (size[a] + 1) / 2;
+        if (points) size[a] += size[a] % 2;
     }
     std::vector<Tile> tiles;
     for (int a = 0; a < 3; ++a) count[a] = (b.pool.axis[a].out + size[a] - 1) / size[a];
@@ -74,18 +85,87 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, int lanes, 
                 Tile tile = tile_of(b.axis, b.border, windows, out, b.channels, lanes);
                 if (halves(b)) {
                     std::vector<Half> found = halves_of(tile, lanes);
-                    if (b.by_plane() || pays(tile, (long)found.size())) tile.halves = std::move(found);
+                    if (b.by_plane() || points || pays(tile, (long)found.size())) tile.halves = std::move(found);
                 }
+                if (points) tile.length += lanes;       // rows are written a vector at a time
                 tiles.push_back(std::move(tile));
             }
     return tiles;
 }
 
+// Minimal filtering of tiles: the input goes in, and maps or windows come out, as they do where sums are made directly.
+template <class T>
+class PointsOf {
+public:
+    PointsOf(const ConvolutionBlock<T>& block, const std::vector<Tile>& tiles, const PointPanels<T>& panels, const Kernels<T>& kernels, Arena& arena)
+        : block_(block), kernels_(kernels), sums_(panels, most(tiles), kernels, arena) {
+        const PointGrid grid = most(tiles);
+        numbers_ = arena.take<T>(rounded_up(block.channels, kernels.lanes) * (2 * grid.lines + 2) * (2 * grid.columns + 2));
+        made_ = arena.take<T>(4 * grid.count() * kernels.lanes);
+        places_ = arena.take<Spot<T>>(grid.count() * kernels.lanes);
+        turned_ = arena.take<T>(rounded_up(grid.count(), kernels.lanes) * kernels.lanes);
+    }
+
+    void bring(const Tile& t, const Maps<const T>& in, long image, long group) {
+        const PointGrid grid = PointGrid::of(t);
+        const Pixels<T> numbers = Pixels<T>::seen(numbers_, grid, kernels_.lanes);
+        if (framed_ != &t) std::fill_n(numbers_, rounded_up(block_.channels, kernels_.lanes) / kernels_.lanes * numbers.plane, block_.border_value);
+        framed_ = &t;
+        pellucid::bring(t, block_, in, image, group, numbers, kernels_);
+        sums_.begin(grid, group, numbers);
+    }
+
+    // Some filters of the group from `first` on, at most a vector.
+    bool map(const Tile& t, long first, int filters, T* to) {
+        const PointGrid grid = PointGrid::of(t);
+        const long lanes = kernels_.lanes, row = 2 * grid.columns * lanes;
+        if (!sums_.results(first, made_, row)) return false;
+        for (long y = 0; y < t.out(1).count(); ++y)
+            for (long x = 0; x < t.out(2).count(); x += lanes)
+                kernels_.turn({made_ + y * row + x * lanes, lanes, (int)std::min(lanes, t.out(2).count() - x), filters, to + y * t.y_step + x, t.length});
+        return true;
+    }
+
+    bool largest(const Tile& t, long first, int filters, T* to, Spot<T>* places, Spot<T> width) {
+        const PointGrid grid = PointGrid::of(t);
+        const Spot<T> spot = (Spot<T>)(t.out(1).begin * width + t.out(2).begin);
+        if (!sums_.largest(first, made_, places ? places_ : nullptr, spot, width)) return false;
+        turn(made_, grid.count(), filters, to);
+        if (places) turn((const T*)places_, grid.count(), filters, (T*)places);
+        return true;
+    }
+
+private:
+    const ConvolutionBlock<T>& block_;
+    const Kernels<T>& kernels_;
+    PointSums<T> sums_;
+    T *numbers_, *made_, *turned_;
+    Spot<T>* places_;
+    const Tile* framed_ = nullptr;      // whose border is in the numbers
+
+    static PointGrid most(const std::vector<Tile>& tiles) {
+        PointGrid found{0, 0};
+        for (const Tile& t : tiles) found = {std::max(found.lines, PointGrid::of(t).lines), std::max(found.columns, PointGrid::of(t).columns)};
+        return found;
+    }
+
+    // Vectors of filters to filters of so many numbers.
+    void turn(const T* from, long count, int filters, T* to) {
+        const long lanes = kernels_.lanes, padded = rounded_up(count, lanes);
+        T* place = padded == count ? to : turned_;
+        for (long i = 0; i < count; i += lanes)
+            kernels_.turn({from + i * lanes, lanes, (int)std::min(lanes, count - i), filters, place + i, padded});
+        if (place == to) return;
+        for (int f = 0; f < filters; ++f) std::copy_n(turned_ + f * padded, count, to + f * count);
+    }
+};
+
 // One thread's tiles.
 template <class T>
 class Forward {
 public:
-    Forward(const ConvolutionBlock<T>& block, const std::vector<Tile>& tiles, const Kernels<T>& kernels, Arena& arena)
+    // `panels`: of minimal filtering; null: sums are made directly.
+    Forward(const ConvolutionBlock<T>& block, const std::vector<Tile>& tiles, const PointPanels<T>* panels, const Kernels<T>& kernels, Arena& arena)
         : block_(block), kernels_(kernels), pooler_(block.pool, kernels, arena) {
         long input = 0, map = 0, windows = 0;
         for (const Tile& t : tiles) {
@@ -94,41 +174,29 @@ public:
             windows = std::max(windows, t.window_count());
         }
         const long past = 2 * kernels.lanes;    // what a vector reads beyond the last number
+        const long together = std::max<long>(most_channels, kernels.lanes);
         input_ = arena.take<T>(input + past);
-        map_ = arena.take<T>(map * most_channels);
+        map_ = arena.take<T>(map * together);
         pools_ = !block.pool.trivial();
         by_plane_ = block.by_plane();
         size_ = PlaneSize::of(block.axis[1], block.axis[2]);
-        pooled_ = arena.take<T>(pools_ ? windows * most_channels : 0);
-        places_ = arena.take<Spot<T>>(pools_ && block.pool.max ? windows * most_channels : 0);
+        pooled_ = arena.take<T>(pools_ ? windows * together : 0);
+        places_ = arena.take<Spot<T>>(pools_ && block.pool.max ? windows * together : 0);
         if (block.activation) activation_.emplace_back(*block.activation, kernels, arena);
+        if (panels) points_.emplace(block, tiles, *panels, kernels, arena);
     }
 
     void tile(const Tile& t, long image, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
         const ConvolutionBlock<T>& b = block_;
-        const bool halves = !t.halves.empty();
-        const Shape shape = by_plane_ ? Shape{1, 0} : halves ? Shape{evenly(b.filters, kernels_.spatial.channels[most_pixels - 1]), 0}
-                                   : Shape::of(kernels_.spatial, b.filters, (long)t.starts.size());
-        if (framed_ != &t) frame(t, b, input_, kernels_), framed_ = &t;
+        const long at_once = points_ ? kernels_.lanes : b.filters;
         for (long g = 0; g < b.groups; ++g) {
-            bring(t, b, in, image, g, input_, kernels_);
-            for (long f = 0; f < b.filters; f += shape.filters) {
-                const int filters = (int)std::min<long>(shape.filters, b.filters - f);
-                const long filter = g * b.filters + f;
-                const Windows found = windows_at(t, image, filter, out, keep);
-                if (halves && by_plane_) {
-                    halve_plane(t, filter, found);
-                } else if (halves) {
-                    halve(t, filter, filters, found);
-                } else {
-                    if (by_plane_ && give_plane(t, image, filter, out, keep)) continue;
-                    if (by_plane_) multiply_plane(t, filter, map_, t.z_step, t.y_step);
-                    else multiply(t, filter, filters, shape.vectors);
-                    give_map(t, image, filter, filters, out, keep);
-                    if (!pools_) continue;
-                    pool(t, filters, found);
-                }
-                give_windows(t, image, filter, filters, found, out, keep);
+            if (points_) points_->bring(t, in, image, g);
+            bool brought = false;
+            for (long f = 0; f < b.filters; f += at_once) {
+                const Range filters{g * b.filters + f, g * b.filters + std::min(f + at_once, b.filters)};
+                if (points_ && at_points(t, image, filters, f, out, keep)) continue;
+                if (!brought) bring_directly(t, in, image, g), brought = true;
+                directly(t, image, filters, out, keep);
             }
         }
     }
@@ -143,6 +211,51 @@ private:
     PlaneSize size_;
     const Tile* framed_ = nullptr;                  // whose frame is around the input
     std::vector<PointwiseRun<T>> activation_;       // none or one
+    std::optional<PointsOf<T>> points_;
+
+    void bring_directly(const Tile& t, const Maps<const T>& in, long image, long group) {
+        if (framed_ != &t) frame(t, block_, input_, kernels_), framed_ = &t;
+        bring(t, block_, in, image, group, input_, kernels_);
+    }
+
+    void directly(const Tile& t, long image, Range all, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
+        const bool halves = !t.halves.empty();
+        const Shape shape = by_plane_ ? Shape{1, 0} : halves ? Shape{evenly(all.count(), kernels_.spatial.channels[most_pixels - 1]), 0}
+                                   : Shape::of(kernels_.spatial, all.count(), (long)t.starts.size());
+        for (long filter = all.begin; filter < all.end; filter += shape.filters) {
+            const int filters = (int)std::min<long>(shape.filters, all.end - filter);
+            const Windows found = windows_at(t, image, filter, out, keep);
+            if (halves && by_plane_) {
+                halve_plane(t, filter, found);
+            } else if (halves) {
+                halve(t, filter, filters, found);
+            } else {
+                if (by_plane_ && give_plane(t, image, filter, out, keep)) continue;
+                if (by_plane_) multiply_plane(t, filter, map_, t.z_step, t.y_step);
+                else multiply(t, filter, filters, shape.vectors);
+                give_map(t, image, filter, filters, out, keep);
+                if (!pools_) continue;
+                pool(t, filters, found);
+            }
+            give_windows(t, image, filter, filters, found, out, keep);
+        }
+    }
+
+    // Some filters of a group, the first of which is its `first`, by minimal filtering; false: a result is not finite.
+    bool at_points(const Tile& t, long image, Range all, long first, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
+        const int filters = (int)all.count();
+        const Windows found = windows_at(t, image, all.begin, out, keep);
+        if (!t.halves.empty()) {
+            if (!points_->largest(t, first, filters, found.values, found.places, (Spot<T>)block_.axis[2].out)) return false;
+        } else {
+            if (!points_->map(t, first, filters, map_)) return false;
+            give_map(t, image, all.begin, filters, out, keep);
+            if (!pools_) return true;
+            pool(t, filters, found);
+        }
+        give_windows(t, image, all.begin, filters, found, out, keep);
+        return true;
+    }
 
     FilterSums<T> sums(const Tile& t, long filter) const {
         const long depth = (long)t.taps.size();
@@ -311,12 +424,16 @@ template <class T>
 void convolve(const ConvolutionBlock<T>& block, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep, const Isa& isa, int threads) {
     const Kernels<T>& kernels = isa.kernels<T>();
     const int team = team_size(block.work() < least_work ? 1 : threads);
-    const std::vector<Tile> tiles = tiles_of(block, keep.map != nullptr, kernels.lanes, team);
+    const bool points = by_points(block, kernels);
+    const std::vector<Tile> tiles = tiles_of(block, keep.map != nullptr, points, kernels.lanes, team);
+    Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
+    std::optional<PointPanels<T>> panels;
+    if (points) panels.emplace(FilterPoints<T>(block, kernels, shared), false, block.bias, kernels, shared);
     const long units = block.batch * (long)tiles.size();
     const int count = (int)std::min<long>(team, std::max<long>(units, 1));
     const auto work = [&](int index, int of) {
         Arena arena;
-        Forward<T> forward(block, tiles, kernels, arena);
+        Forward<T> forward(block, tiles, panels ? &*panels : nullptr, kernels, arena);
         for (long u = units * index / of; u < units * (index + 1) / of; ++u)
             forward.tile(tiles[u % tiles.size()], u / (long)tiles.size(), in, out, keep);
     };

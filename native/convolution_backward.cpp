@@ -2,7 +2,10 @@
 #include <vector>
 
 #include "convolution.h"
+#include "map_gradient.h"
 #include "phases.h"
+#include "pieces.h"
+#include "points.h"
 #include "threads.h"
 #include "tile.h"
 
@@ -18,7 +21,7 @@ public:
     Backward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const Gradient& layout,
              const Target& target, const std::vector<InputPhase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
         : b_(block), g_(gradients), t_(tile), layout_(layout), target_(target), phases_(phases), kernels_(kernels),
-          pooler_(block.pool, kernels, arena) {
+          gradient_(block, gradients, kernels, arena) {
         const long past = 2 * kernels.lanes;
         input_size_ = block.channels * tile.channel_step + past;
         map_size_ = block.filters * layout.filter_step + past;
@@ -31,18 +34,6 @@ public:
         const long grid = tile.phase_step + kernels.lanes;
         found_ = arena.take<T>(grid * most_channels);
         padded_ = arena.take<T>(gradients.in && target.lent() ? block.channels * target.volume() : 0);
-        const Axis(&p)[3] = block.pool.axis;
-        windows_ = p[0].out * p[1].out * p[2].out;
-        size_ = block.axis[0].out * block.axis[1].out * block.axis[2].out;
-        const bool pools = !block.pool.trivial();
-        const bool finds = pools && block.pool.max && !block.pooled_first;
-        slope_ = arena.take<T>(pools ? windows_ : 0);
-        places_ = arena.take<Spot<T>>(finds ? windows_ : 0);
-        dense_ = arena.take<T>(block.activation && !block.pooled_first ? size_ : 0);
-        if (block.activation) {
-            activation_.emplace_back(*block.activation, kernels, arena);
-            derivative_.emplace_back(*gradients.derivative, kernels, arena);
-        }
     }
 
     // Images of a group: their input's gradient, and what they add to the weight's and the bias's.
@@ -55,7 +46,7 @@ public:
             if (b_.by_plane()) ask_ahead(first, group, in);
             for (long i = 0; i < count; ++i) {
                 T* map = maps_ + i * map_size_ + layout_.margin;
-                for (long f = 0; f < b_.filters; ++f) map_gradient(first + i, group * b_.filters + f, map + f * layout_.filter_step);
+                for (long f = 0; f < b_.filters; ++f) gradient_.run(first + i, group * b_.filters + f, map + f * layout_.filter_step, t_.z_step, t_.y_step);
                 if (g_.in) input_gradient(first + i, group, share, map);
                 if (weight) bring(t_, b_, in, first + i, group, input_ + i * input_size_, kernels_);
             }
@@ -75,11 +66,9 @@ private:
     const Target& target_;
     const std::vector<InputPhase<T>>& phases_;
     const Kernels<T>& kernels_;
-    Pooler<T> pooler_;
-    long input_size_, map_size_, together_, windows_, size_;
-    T *input_, *maps_, *found_, *padded_, *slope_, *dense_;
-    Spot<T>* places_;
-    std::vector<PointwiseRun<T>> activation_, derivative_;
+    MapGradient<T> gradient_;
+    long input_size_, map_size_, together_;
+    T *input_, *maps_, *found_, *padded_;
 
     // By plane there is little to do for what each number costs that comes from memory: the next plane's are asked for before this
     // one's are worked on. They lie where the next ones do, or nothing is lost.
@@ -87,44 +76,7 @@ private:
         const long at = image * b_.groups + group + 1, inside = b_.axis[0].in * b_.axis[1].in * b_.axis[2].in;
         if (g_.weight) ask_for<0>(in.at(image, group) + in.channel, inside);
         if (g_.in) ask_for<1>(g_.in + at * inside, inside);
-        ask_for<0>(g_.out + at * windows_, windows_);
-        if (g_.kept.map) ask_for<0>(g_.kept.map + at * size_, size_);
-        if (g_.kept.largest) ask_for<0>(g_.kept.largest + at * windows_, windows_);
-        if (g_.kept.places) ask_for<0>(g_.kept.places + at * windows_, windows_);
-    }
-
-    template <int Written, class N>
-    static void ask_for(const N* first, long count) {
-        for (long i = 0; i < count; i += 64 / (long)sizeof(N)) __builtin_prefetch(first + i, Written);
-    }
-
-    // One filter's, into rows as the tile has them; what lies between them stays 0.
-    void map_gradient(long image, long filter, T* to) {
-        const long all = b_.groups * b_.filters, height = b_.axis[1].out, width = b_.axis[2].out, area = height * width;
-        const T* map = g_.kept.map ? g_.kept.map + (image * all + filter) * size_ : nullptr;
-        const T* out = g_.out + (image * all + filter) * windows_;
-        const bool pools = !b_.pool.trivial(), dense = b_.activation && !b_.pooled_first;      // first as the map lies
-        if (pools) pool_gradient(map, (image * all + filter) * windows_, out, dense ? dense_ : to, dense ? area : t_.z_step, dense ? width : t_.y_step);
-        if (dense) derivative_[0].run({map, pools ? dense_ : out}, {0, 0}, dense_, 0, 1, size_);
-        if (pools && !dense) return;
-        for (long z = 0; z < b_.axis[0].out; ++z)
-            kernels_.spatial.copy({(dense ? dense_ : out) + z * area, width, to + z * t_.z_step, t_.y_step, height, width});
-    }
-
-    // The gradient of what is pooled, from the results' and from what was kept: the map, or of maxima the windows' (at `at`).
-    void pool_gradient(const T* map, long at, const T* out, T* to, long z_step, long y_step) {
-        const Axis(&p)[3] = b_.pool.axis;
-        const Spot<T>* places = nullptr;
-        if (b_.pooled_first) {
-            places = g_.kept.places + at;
-            if (b_.activation) derivative_[0].run({g_.kept.largest + at, out}, {0, 0}, slope_, 0, 1, windows_), out = slope_;
-        } else if (b_.pool.max) {
-            activation_[0].run({map, nullptr}, {0, 0}, dense_, 0, 1, size_);
-            const Range all[3] = {{0, p[0].out}, {0, p[1].out}, {0, p[2].out}};
-            pooler_.run({dense_, p[1].in * p[2].in, p[2].in}, all, {slope_, p[1].out * p[2].out, p[2].out}, places_);
-            places = places_;
-        }
-        scatter_plane<T>(b_.pool, out, places, to, z_step, y_step, kernels_);
+        gradient_.ask_ahead(image, group + 1);
     }
 
     void input_gradient(long image, long group, ImageShare share, const T* map) {
@@ -227,10 +179,9 @@ private:
 template <class T>
 void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Isa& isa, int threads) {
     const Kernels<T>& kernels = isa.kernels<T>();
-    const long weights = block.groups * block.filters * block.taps(), filters = block.groups * block.filters;
-    if (gradients.weight) std::fill_n(gradients.weight, weights, T(0));
-    if (gradients.bias) std::fill_n(gradients.bias, filters, T(0));
-    if (block.batch == 0) return;
+    if (by_points(block, kernels) && backward_by_points(block, in, gradients, kernels, threads)) return;
+    const Pieces<T> pieces(block, gradients);
+    if (block.batch == 0) return pieces.give();
     Range windows[3], out[3];
     for (int a = 0; a < 3; ++a) windows[a] = {0, block.pool.axis[a].out}, out[a] = {0, block.axis[a].out};
     const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
@@ -238,15 +189,7 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     const Target target(block);
     if (gradients.in && !target.lent() && !target.met(tile)) std::fill_n(gradients.in, block.batch * block.groups * block.channels * target.volume(), T(0));
 
-    // Sums over images are added up in pieces that do not depend on the threads.
-    const long most_pieces = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(weights, 1));
-    const long pieces = std::min({block.batch, most_pieces, 16l});
-    Arena sums(true);       // not the memory that this thread keeps: its share of the work wants that
-    T* weight = sums.take<T>(gradients.weight ? pieces * weights : 0);
-    T* bias = sums.take<T>(gradients.bias ? pieces * filters : 0);
-    if (gradients.weight) std::fill_n(weight, pieces * weights, T(0));
-    if (gradients.bias) std::fill_n(bias, pieces * filters, T(0));
-    const long units = pieces * block.groups;
+    const long units = pieces.count() * block.groups;
     const int team = team_size(block.work() < least_work ? 1 : threads);
     const int shares = target.lent() ? 1 : (int)std::max<long>(team / units, 1);        // what is lent is given back by one
     const std::vector<InputPhase<T>> phases = gradients.in ? phases_of(block, target.axis, tile, layout, shares, kernels.lanes) : std::vector<InputPhase<T>>();
@@ -257,13 +200,12 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
         Backward<T> backward(block, gradients, tile, layout, target, phases, kernels, arena);
         const auto images = [&](long begin, long end, long unit, int share) {
             const long piece = unit / block.groups, group = unit % block.groups;
-            backward.images(begin, end, group, {share, shares}, in, gradients.weight ? weight + piece * weights + group * block.filters * block.taps() : nullptr,
-                            gradients.bias ? bias + piece * filters + group * block.filters : nullptr);
+            backward.images(begin, end, group, {share, shares}, in, pieces.weight(piece, group), pieces.bias(piece, group));
         };
         const long last = jobs * (index + 1) / of;
         for (long job = jobs * index / of; job < last;) {
             const long unit = job / shares, piece = unit / block.groups;
-            const long begin = block.batch * piece / pieces, end = block.batch * (piece + 1) / pieces;
+            const auto [begin, end] = pieces.images(piece);
             if (!block.by_plane() || shares > 1) {
                 images(begin, end, unit, (int)(job++ % shares));
                 continue;
@@ -276,12 +218,7 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
         }
     };
     if (!on_team(count, [&](int index) { work(index, count); })) work(0, 1);
-    for (long p = 0; p < pieces; ++p) {
-        if (gradients.weight)
-            for (long i = 0; i < weights; ++i) gradients.weight[i] += weight[p * weights + i];
-        if (gradients.bias)
-            for (long i = 0; i < filters; ++i) gradients.bias[i] += bias[p * filters + i];
-    }
+    pieces.give();
 }
 
 #define PELLUCID_FOR(T) \

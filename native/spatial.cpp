@@ -462,12 +462,14 @@ void build(Spatial<T>& s) {
 
 extern void add_depthwise(pellucid::Isa&);
 extern void add_halved(pellucid::Isa&);
+extern void add_minimal(pellucid::Isa&);
 extern void add_spatial(pellucid::Isa&);
 void add_spatial(pellucid::Isa& isa) {
     build(isa.single.spatial);
     build(isa.twice.spatial);
     add_depthwise(isa);
     add_halved(isa);
+    add_minimal(isa);
 }
 
 }  // namespace PELLUCID_ISA

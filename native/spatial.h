@@ -191,6 +191,37 @@ struct CopyCall {
     long to_step, rows, width;
 };
 
+// Tiles by minimal filtering (see points.h), line by line. Numbers are vectors of channels or filters: number (y, x) is at y * row +
+// x * lanes of `numbers`, the first tile's first one at 0, and the next tile's two beyond; point i of tile t is at i * point +
+// t * tile of `points`.
+template <class T>
+struct PointsCall {
+    T* numbers;
+    long row;
+    T* points;
+    long point, tile;
+    long lines, columns;                // of tiles
+};
+
+// The largest of each tile's results: one after the other.
+template <class T>
+struct LargestResultsCall {
+    const T* points;
+    long point, tile;
+    long lines, columns;
+    T* to;
+    Spot<T>* places;                    // in the map; only where they are asked for
+    Spot<T> spot, width;                // of the first result, and from a row of the map to the next
+};
+
+// Filters three by three: number k of filter i is at (9 * i + k) * lanes of `filters`, and point k at i * step + k * point of `points`.
+template <class T>
+struct FilterPointsCall {
+    T* filters;
+    T* points;
+    long step, point, count;
+};
+
 template <class T>
 struct Spatial {
     void (*taps[most_channels][most_pixels])(const TapsCall<T>&);
@@ -215,6 +246,12 @@ struct Spatial {
     void (*copy)(const CopyCall<T>&);
     void (*copy_second)(const CopyCall<T>&);        // every second number of `from`, side by side
     void (*copy_to_second)(const CopyCall<T>&);     // to every second place; those between stay as they are
+    void (*to_points)(const PointsCall<T>&);                // tiles of the input
+    void (*results_to_points)(const PointsCall<T>&);        // of results: the transpose of the next
+    bool (*from_points)(const PointsCall<T>&);              // results; whether all are finite
+    bool (*largest_from_points[2])(const LargestResultsCall<T>&);      // [whether places are asked for]; the same
+    void (*filters_to_points)(const FilterPointsCall<T>&);
+    void (*filters_from_points)(const FilterPointsCall<T>&);           // its transpose
     int channels[most_pixels];          // the most filters that registers hold, for 1, 2, ... vectors; 0: none
     int filters, taps_at_once;          // of `correlate`
 };

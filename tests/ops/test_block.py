@@ -39,9 +39,13 @@ def always() -> Iterator[None]:
 
 
 @st.composite
-def problems(draw: Any, depthwise: bool = False) -> dict[str, Any]:
-    """Blocks of odd sizes, and everything that they can have; depthwise: a filter for each channel, larger maps and kernels."""
-    dims = draw(st.integers(2, 3) if depthwise else st.integers(1, 3))
+def problems(draw: Any, depthwise: bool = False, minimal: bool = False) -> dict[str, Any]:
+    """Blocks of odd sizes, and everything that they can have.
+
+    Depthwise: a filter for each channel, larger maps and kernels. Minimal: what is computed by minimal filtering, three by three
+    with stride 1 and of many channels and filters.
+    """
+    dims = 2 if minimal else draw(st.integers(2, 3) if depthwise else st.integers(1, 3))
     groups = draw(st.sampled_from([1, 2, 3] if depthwise else [1, 1, 1, 2, 3]))
     most = {1: 40, 2: 40 if depthwise else 14, 3: 6}[dims]
 
@@ -55,7 +59,9 @@ def problems(draw: Any, depthwise: bool = False) -> dict[str, Any]:
             (square, square) if square else (draw(st.integers(1, 7)), draw(st.integers(1, 7)))
         )
         dilation, pool = (1,) * dims, draw(st.sampled_from([pool, (1,) * (dims - 2) + (2, 2)]))
-    stride, padding = axes(1, 3), tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(dims))
+    if minimal:
+        kernel, dilation = (3, 3), (1, 1)
+    stride, padding = (1, 1) if minimal else axes(1, 3), tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(dims))
     if depthwise:
         stride = draw(st.sampled_from([stride, (1,) * dims, (1,) * (dims - 2) + (2, 2)]))
     border = draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"]))
@@ -65,8 +71,8 @@ def problems(draw: Any, depthwise: bool = False) -> dict[str, Any]:
         padding = tuple((min(a, n - 1), min(b, n - 1)) for (a, b), n in zip(padding, size, strict=True))
     return {
         "batch": draw(st.integers(1, 3)),
-        "channels": groups * (1 if depthwise else draw(st.integers(1, 5))),
-        "filters": groups * (1 if depthwise else draw(st.integers(1, 14))),
+        "channels": groups * (1 if depthwise else draw(st.integers(16, 35) if minimal else st.integers(1, 5))),
+        "filters": groups * (1 if depthwise else draw(st.integers(16, 50) if minimal else st.integers(1, 14))),
         "groups": groups,
         "size": size,
         "kernel": kernel,
@@ -130,6 +136,14 @@ def test_a_block_is_its_steps(isa: str, p: dict[str, Any]) -> None:
 @pytest.mark.parametrize("isa", _native.instruction_sets())
 def test_a_depthwise_block_is_its_steps(isa: str, p: dict[str, Any]) -> None:
     """The same of a filter for each channel, whose kernels have their own programs for 3x3, 5x5 and any size."""
+    compare_with_steps(isa, p)
+
+
+@settings(max_examples=150, deadline=None)
+@given(p=problems(minimal=True))
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+def test_a_block_by_minimal_filtering_is_its_steps(isa: str, p: dict[str, Any]) -> None:
+    """The same of kernels three by three with many channels and filters, for which a tile takes fewer products."""
     compare_with_steps(isa, p)
 
 

@@ -1,0 +1,54 @@
+// Sums over images of the gradients of weights and biases, in pieces that do not depend on the threads.
+
+#pragma once
+
+#include <algorithm>
+
+#include "convolution.h"
+
+namespace pellucid {
+
+template <class T>
+class Pieces {
+public:
+    Pieces(const ConvolutionBlock<T>& b, const ConvolutionGradients<T>& gradients)
+        : b_(b), g_(gradients), memory_(true), weights_(b.groups * b.filters * b.taps()), filters_(b.groups * b.filters) {
+        const long most = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(weights_, 1));
+        count_ = std::min({b.batch, most, 16l});
+        weight_ = zeros(g_.weight ? count_ * weights_ : 0);
+        bias_ = zeros(g_.bias ? count_ * filters_ : 0);
+    }
+
+    long count() const { return count_; }
+    Range images(long piece) const { return {b_.batch * piece / count_, b_.batch * (piece + 1) / count_}; }
+
+    // A group's; null: not wanted.
+    T* weight(long piece, long group) const { return g_.weight ? weight_ + piece * weights_ + group * b_.filters * b_.taps() : nullptr; }
+    T* bias(long piece, long group) const { return g_.bias ? bias_ + piece * filters_ + group * b_.filters : nullptr; }
+
+    void give() const {
+        if (g_.weight) add_up(weight_, weights_, g_.weight);
+        if (g_.bias) add_up(bias_, filters_, g_.bias);
+    }
+
+private:
+    const ConvolutionBlock<T>& b_;
+    const ConvolutionGradients<T>& g_;
+    Arena memory_;      // not the memory that a thread keeps: its share of the work wants that
+    long weights_, filters_, count_;
+    T *weight_, *bias_;
+
+    T* zeros(long count) {
+        T* made = memory_.take<T>(count);
+        std::fill_n(made, count, T(0));
+        return made;
+    }
+
+    void add_up(const T* pieces, long size, T* to) const {
+        std::fill_n(to, size, T(0));
+        for (long p = 0; p < count_; ++p)
+            for (long i = 0; i < size; ++i) to[i] += pieces[p * size + i];
+    }
+};
+
+}  // namespace pellucid

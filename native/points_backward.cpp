@@ -1,0 +1,201 @@
+#include <atomic>
+#include <cmath>
+#include <optional>
+
+#include "map_gradient.h"
+#include "pieces.h"
+#include "phases.h"
+#include "points.h"
+#include "threads.h"
+
+namespace pellucid {
+namespace {
+
+// Bytes of what a strip of tiles becomes at the points.
+constexpr long strip_bytes = 256 * 1024;
+
+// Lines of tiles that are worked on at a time.
+long strip_of(PointGrid grid, long wide, long size) {
+    return std::clamp<long>(strip_bytes / (points * grid.columns * wide * size), 1, grid.lines);
+}
+
+// One thread's images, backward. The map's gradient is brought into vectors of filters once; from it come the input's gradient,
+// which is a convolution with the filters turned upside down, and the filters' at the points, products of what tiles of the map's
+// gradient become there with what the input does.
+template <class T>
+class PointsBackward {
+public:
+    PointsBackward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const PointPanels<T>* panels,
+                   const Kernels<T>& kernels, Arena& arena)
+        : b_(block), g_(gradients), t_(tile), kernels_(kernels), gradient_(block, gradients, kernels, arena), lanes_(kernels.lanes),
+          channels_(rounded_up(block.channels, kernels.lanes)), filters_(rounded_up(block.filters, kernels.lanes)),
+          panels_of_input_(kernels, channels_), in_(PointGrid::of(block.axis[1].in, block.axis[2].in)), out_(PointGrid::of(tile)),
+          in_strip_(strip_of(in_, filters_, sizeof(T))), out_strip_(strip_of(out_, std::max(channels_, filters_), sizeof(T))) {
+        const Axis &y = block.axis[1], &x = block.axis[2];
+        // The map's gradient with zeros around it, as the input's tiles see it.
+        const long height = std::max(2 * in_.lines, 2 * out_.lines - y.before) + 2, width = std::max(2 * in_.columns, 2 * out_.columns - x.before) + 2;
+        map_ = Pixels<T>::of(arena.take<T>(height * width * filters_), height, width, (int)lanes_);
+        std::fill_n(map_.data, height * width * filters_, T(0));
+        area_ = y.out * x.out;
+        plane_ = rounded_up(area_, lanes_) + lanes_;        // planes in different sets of the cache
+        planes_ = arena.take<T>(plane_ * lanes_);
+        if (panels) {
+            sums_.emplace(*panels, PointGrid{in_strip_, in_.columns}, kernels, arena);
+            found_ = arena.take<T>(4 * in_strip_ * in_.columns * lanes_);
+            width_ = rounded_up(2 * in_.columns, lanes_);
+            rows_ = arena.take<T>(2 * in_strip_ * width_ * lanes_);
+        }
+        if (!gradients.weight) return;
+        input_ = Pixels<T>::seen(arena.take<T>(4 * (out_.lines + 1) * (out_.columns + 1) * channels_), out_, (int)lanes_);
+        std::fill_n(input_.data, channels_ / lanes_ * input_.plane, block.border_value);
+        const long tiles = out_strip_ * out_.columns;
+        input_points_ = arena.take<T>(points * panels_of_input_.count * panels_of_input_.size(tiles));
+        map_points_ = arena.take<T>(points * tiles * filters_);
+        filter_points_ = arena.take<T>(points * block.filters * channels_);
+        turned_ = arena.take<T>(9 * channels_);
+    }
+
+    // Images of a group: their input's gradient, and the weight's and the bias's. False: a gradient of the input is not finite.
+    bool images(long begin, long end, long group, ImageShare share, const Maps<const T>& in, T* weight, T* bias) {
+        const Range vectors = share.part({0, filters_ / lanes_}), filters{vectors.begin * lanes_, std::min(vectors.end * lanes_, b_.filters)};
+        bool finite = true;
+        if (weight) std::fill_n(filter_points_, points * b_.filters * channels_, T(0));
+        for (long image = begin; image < end; ++image) {
+            for (long f = 0; f < b_.filters; f += lanes_) map_gradient(image, group, f, filters, bias);
+            if (g_.in) finite = input_gradient(image, group, share.part({0, in_.lines})) && finite;
+            if (!weight || filters.count() <= 0) continue;
+            bring(t_, b_, in, image, group, input_, kernels_);
+            for (long line = 0; line < out_.lines; line += out_strip_)
+                weight_gradient({line, std::min(line + out_strip_, out_.lines)}, filters);
+        }
+        if (weight) give_weight(filters, weight);
+        return finite;
+    }
+
+private:
+    const ConvolutionBlock<T>& b_;
+    const ConvolutionGradients<T>& g_;
+    const Tile& t_;
+    const Kernels<T>& kernels_;
+    MapGradient<T> gradient_;
+    const long lanes_, channels_, filters_;     // rounded up to vectors
+    const Panels<T> panels_of_input_;
+    const PointGrid in_, out_;
+    const long in_strip_, out_strip_;
+    std::optional<PointSums<T>> sums_;
+    Pixels<T> map_, input_;
+    long area_, plane_, width_ = 0;
+    T *planes_, *found_ = nullptr, *rows_ = nullptr, *input_points_ = nullptr, *map_points_ = nullptr, *filter_points_ = nullptr, *turned_ = nullptr;
+
+    // Where the map's gradient begins.
+    T* map_at(long y, long x) const { return map_.data + (y + 2 - b_.axis[1].before) * map_.row + (x + 2 - b_.axis[2].before) * lanes_; }
+
+    // A vector of filters from one on.
+    void map_gradient(long image, long group, long first, Range wanted, T* bias) {
+        const long height = b_.axis[1].out, width = b_.axis[2].out;
+        const int filters = (int)std::min(lanes_, b_.filters - first);
+        for (int i = 0; i < filters; ++i) {
+            gradient_.run(image, group * b_.filters + first + i, planes_ + i * plane_, area_, width);
+            if (bias && first + i >= wanted.begin && first + i < wanted.end) bias[first + i] += kernels_.sum(planes_ + i * plane_, area_);
+        }
+        for (long y = 0; y < height; ++y)
+            kernels_.turn({planes_ + y * width, plane_, filters, width, map_at(y, 0) + first / lanes_ * map_.plane, lanes_});
+    }
+
+    bool input_gradient(long image, long group, Range lines) {
+        bool finite = true;
+        const long height = b_.axis[1].in, width = b_.axis[2].in, row = 2 * in_.columns * lanes_;
+        T* to = g_.in + (image * b_.groups + group) * b_.channels * height * width;
+        const bool direct = width % lanes_ == 0;        // vectors fill rows
+        for (long line = lines.begin; line < lines.end; line += in_strip_) {
+            const long count = std::min(in_strip_, lines.end - line), first = 2 * line, rows = std::min(2 * count, height - first);
+            sums_->begin({count, in_.columns}, group, {map_.data + first * map_.row, map_.row, map_.plane});
+            for (long c = 0; c < b_.channels; c += lanes_) {
+                finite = sums_->results(c, found_, row) && finite;
+                const int channels = (int)std::min(lanes_, b_.channels - c);
+                T* place = to + c * height * width + first * width;
+                for (long y = 0; y < rows; ++y)
+                    for (long x = 0; x < width; x += lanes_) {
+                        const int pixels = (int)std::min(lanes_, width - x);
+                        const T* from = found_ + y * row + x * lanes_;
+                        if (direct) kernels_.turn({from, lanes_, pixels, channels, place + y * width + x, height * width});
+                        else kernels_.turn({from, lanes_, pixels, channels, rows_ + y * width_ + x, 2 * in_strip_ * width_});
+                    }
+                for (int i = 0; !direct && i < channels; ++i)
+                    kernels_.spatial.copy({rows_ + i * 2 * in_strip_ * width_, width_, place + i * height * width, width, rows, width});
+            }
+        }
+        return finite;
+    }
+
+    // What some lines of tiles add to the filters' gradient at the points.
+    void weight_gradient(Range lines, Range filters) {
+        const PointGrid grid{lines.count(), out_.columns};
+        const long tiles = grid.count(), panel = panels_of_input_.size(tiles), wide = panels_of_input_.wide, point = panels_of_input_.count * panel;
+        for (long c = 0; c < channels_; c += lanes_)
+            kernels_.spatial.to_points({input_.data + c / lanes_ * input_.plane + 2 * lines.begin * input_.row, input_.row,
+                                        input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
+        for (long f = filters.begin; f < filters.end; f += lanes_)
+            kernels_.spatial.results_to_points({map_at(2 * lines.begin, 0) + f / lanes_ * map_.plane, map_.row, map_points_ + f, tiles * filters_, filters_, grid.lines, grid.columns});
+        for (int p = 0; p < points; ++p) {
+            Gemm<T> g;
+            g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = true;
+            g.a = map_points_ + p * tiles * filters_ + filters.begin, g.a_row = 1, g.a_column = filters_;
+            g.c = filter_points_ + (p * b_.filters + filters.begin) * channels_, g.c_row = channels_;
+            multiply_share(g, {0, g.m, 0, panels_of_input_.count}, input_points_ + p * point, (T*)nullptr, (T*)nullptr, kernels_);
+        }
+    }
+
+    void give_weight(Range filters, T* weight) {
+        for (long f = filters.begin; f < filters.end; ++f) {
+            kernels_.spatial.filters_from_points({turned_, filter_points_ + f * channels_, lanes_, b_.filters * channels_, channels_ / lanes_});
+            T* to = weight + f * 9 * b_.channels;
+            for (long c = 0; c < b_.channels; ++c)
+                for (int k = 0; k < 9; ++k) *to++ = turned_[(9 * (c / lanes_) + k) * lanes_ + c % lanes_];
+        }
+    }
+};
+
+}  // namespace
+
+template <class T>
+bool backward_by_points(const ConvolutionBlock<T>& block, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Kernels<T>& kernels,
+                        int threads) {
+    const auto narrow = [](const Axis& a) { return a.before <= 2 && a.out + 2 - a.before <= a.in + 2; };
+    if (block.border != Border::value || !narrow(block.axis[1]) || !narrow(block.axis[2]) || block.batch == 0) return false;
+    Range windows[3], out[3];
+    for (int a = 0; a < 3; ++a) windows[a] = {0, block.pool.axis[a].out}, out[a] = {0, block.axis[a].out};
+    const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
+    Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
+    std::optional<PointPanels<T>> panels;
+    if (gradients.in) panels.emplace(FilterPoints<T>(block, kernels, shared), true, nullptr, kernels, shared);
+    const Pieces<T> pieces(block, gradients);
+    const long units = pieces.count() * block.groups;
+    const int team = team_size(block.work() < least_work ? 1 : threads);
+    const int shares = (int)std::max<long>(team / units, 1);
+    const long jobs = units * shares;
+    const int count = (int)std::min<long>(team, jobs);
+    std::atomic<bool> finite = true;
+    const auto work = [&](int index, int of) {
+        Arena arena;
+        PointsBackward<T> backward(block, gradients, tile, panels ? &*panels : nullptr, kernels, arena);
+        for (long job = jobs * index / of; job < jobs * (index + 1) / of; ++job) {
+            const long unit = job / shares, piece = unit / block.groups, group = unit % block.groups;
+            const auto [begin, end] = pieces.images(piece);
+            const ImageShare share{(int)(job % shares), shares};
+            if (!backward.images(begin, end, group, share, in, pieces.weight(piece, group), pieces.bias(piece, group))) finite = false;
+        }
+    };
+    if (!on_team(count, [&](int index) { work(index, count); })) work(0, 1);
+    pieces.give();
+    const long weights = block.groups * block.filters * block.taps();
+    return finite && (!gradients.weight || std::isfinite(kernels.sum(gradients.weight, weights)));
+}
+
+#define PELLUCID_FOR(T)             \
+    template bool backward_by_points<T>(const ConvolutionBlock<T>&, const Maps<const T>&, const ConvolutionGradients<T>&, const Kernels<T>&, int);
+PELLUCID_FOR(float)
+PELLUCID_FOR(double)
+#undef PELLUCID_FOR
+
+}  // namespace pellucid

@@ -1,0 +1,152 @@
+"""The promise: minimal filtering is as exact as adding up the products, gives the same bits however the work is cut, and keeps what
+is not finite where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid import _native
+from pellucid.ops import choice
+from pellucid.ops.convolution import convolution_block
+
+
+@pytest.fixture(autouse=True, scope="module")
+def always() -> Iterator[None]:
+    """The engine, also where torch's kernel is the faster one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "choose", lambda *_, **__: choice.Choice(True, ""))
+        yield
+
+
+def convolve(x: Tensor, w: Tensor, b: Tensor | None = None, pool: str | None = None) -> Tensor:
+    """Three by three with a border of zeros, on the engine."""
+    return convolution_block(x, w, b, dims=2, padding=1, activation=None, pool=pool)
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The same numbers at each call."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def rms(x: Tensor) -> float:
+    """The root of the mean square."""
+    return float(x.detach().double().pow(2).mean().sqrt())
+
+
+def one_by_one(x: Tensor, w: Tensor, fused: bool) -> Tensor:
+    """The products added up in float32 in the order of channels and taps; fused: without rounding a product first."""
+    columns = F.unfold(x, 3, padding=1)
+    out = torch.zeros(len(x), len(w), columns.shape[2])
+    for k, tap in enumerate(w.flatten(1).T):
+        pixels = columns[:, k, None]
+        out = torch.addcmul(out, tap[:, None], pixels) if fused else out + tap[:, None] * pixels
+    return out.unflatten(2, x.shape[2:])
+
+
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+@pytest.mark.parametrize("channels", [16, 32, 64])
+@pytest.mark.parametrize("positive", [False, True])
+def test_it_is_as_exact_as_adding_up_products(isa: str, channels: int, positive: bool) -> None:
+    """Transforms add roundings and amplify some; sums of a ninth of the terms save as many.
+
+    Errors are those of float32 against float64. Gradients are compared with torch's kernels, which add up in blocks: up to 2.2
+    times their errors were seen, and larger tiles, F(4 x 4, 3 x 3), have six times and more.
+    """
+    x, w = normal(2, channels, 16, 18, seed=1), normal(channels, channels, 3, 3, seed=2) / (9 * channels) ** 0.5
+    x = (x.relu() if positive else x).requires_grad_()
+    w, cotangent = w.requires_grad_(), normal(2, channels, 16, 18, seed=4)
+    exact = F.conv2d(x.double(), w.double(), padding=1)
+    exact_gradients = torch.autograd.grad(exact, (x, w), cotangent.double())
+    torchs_gradients = torch.autograd.grad(F.conv2d(x, w, padding=1), (x, w), cotangent)
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        found = convolve(x, w)
+        gradients = torch.autograd.grad(found, (x, w), cotangent)
+    finally:
+        _native.choose(chosen)
+    assert rms(found - exact) <= rms(one_by_one(x, w, fused=isa != "baseline") - exact)
+    for ours, theirs, right in zip(gradients, torchs_gradients, exact_gradients, strict=True):
+        assert rms(ours - right.double()) <= 3 * rms(theirs - right.double())
+
+
+@pytest.mark.parametrize("pool", ["max", "avg", None])
+@pytest.mark.parametrize("shape", [(1, 32, 100, 70), (5, 16, 33, 41), (2, 80, 20, 20)])
+def test_bits_do_not_depend_on_how_the_work_is_cut(shape: tuple[int, ...], pool: str | None) -> None:
+    """Neither on threads, of which one image may have several, nor on the images beside one, nor on whether gradients follow."""
+    x, w, b = normal(*shape).requires_grad_(), normal(40, shape[1], 3, 3).requires_grad_(), normal(40).requires_grad_()
+    cotangent = normal(*convolve(x, w, b, pool).shape)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            out = convolve(x, w, b, pool)
+            found.append((out.detach(), *torch.autograd.grad(out, (x, w, b), cotangent)))
+            with torch.no_grad():
+                assert torch.equal(convolve(x, w, b, pool), out)
+                assert torch.equal(convolve(x[:1], w, b, pool), out[:1])
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan, 3e38])
+@pytest.mark.parametrize("pool", ["max", None])
+def test_what_is_not_finite_reaches_no_other_number(isa: str, value: float, pool: str | None) -> None:
+    """A tile's points would mix it into neighbours that do not see it; also where finite numbers overflow at the points alone."""
+    x, w = normal(3, 16, 12, 22), normal(24, 16, 3, 3).abs() / 9
+    x[1, 5, 4, 7] = value
+    x[2, 3, :, -1] = value
+    x.requires_grad_(), w.requires_grad_()
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        out = convolve(x, w, pool=pool)
+        (found,) = torch.autograd.grad(out.sum(), w)
+    finally:
+        _native.choose(chosen)
+    maps = F.conv2d(x, w, padding=1)
+    expected = F.max_pool2d(maps, 2) if pool else maps
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
+    (right,) = torch.autograd.grad(expected.sum(), w)
+    seen = [3, 5]
+    others = [channel for channel in range(16) if channel not in seen]
+    torch.testing.assert_close(found[:, others], right[:, others], rtol=1e-4, atol=1e-3)
+    if value != 3e38:
+        assert not found[:, seen].isfinite().all()
+
+
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+def test_a_gradient_that_is_not_finite_reaches_no_other_number(isa: str) -> None:
+    """Of the input's: those that the infinite result does not see are numbers."""
+    x, w = normal(2, 16, 12, 12, dtype=torch.float64).requires_grad_(), normal(16, 16, 3, 3, dtype=torch.float64).requires_grad_()
+    cotangent = normal(2, 16, 12, 12, dtype=torch.float64)
+    cotangent[1, 3, 5, 6] = torch.inf
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        found = torch.autograd.grad(convolve(x, w), (x, w), cotangent)
+    finally:
+        _native.choose(chosen)
+    expected = torch.autograd.grad(F.conv2d(x, w, padding=1), (x, w), cotangent)
+    assert int((~expected[0].isfinite()).sum()) == 16 * 9
+    for ours, right in zip(found, expected, strict=True):
+        assert torch.equal(ours.isfinite(), right.isfinite())
+        torch.testing.assert_close(ours[right.isfinite()], right[right.isfinite()], rtol=1e-10, atol=1e-10)
+
+
+def test_of_no_images() -> None:
+    """Nothing comes of nothing, and the weights' gradient is 0."""
+    x, w = torch.randn(0, 16, 8, 8).requires_grad_(), torch.randn(16, 16, 3, 3).requires_grad_()
+    out = convolve(x, w, pool="max")
+    dx, dw = torch.autograd.grad(out.sum(), (x, w))
+    assert out.shape == (0, 16, 4, 4)
+    assert dx.shape == x.shape
+    assert not dw.any()
