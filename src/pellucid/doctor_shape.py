@@ -10,7 +10,7 @@ from pellucid.errors import ArgumentError
 from pellucid.geometry.layers import Conv, ConvTranspose, Pool
 from pellucid.geometry.notation import parse
 from pellucid.geometry.stack import written
-from pellucid.ops.choice import choose
+from pellucid.ops.choice import choose, minimal
 
 PLAIN = ("relu", "tanh", "sigmoid", "gelu")  # what a block's activation can be, in the notation of chains
 
@@ -61,7 +61,11 @@ def decide(text: str) -> list[Decision]:
                 break
         block = block if pooled else block[:1]
         sizes = (shape[1:], before[0] // layer.groups, layer.groups)
-        modes = [choose(*sizes, work=effect.macs, pooled=pooled, training=training) for training in (False, True)]
+        by_points = minimal(effect.windows, sizes[1], layer.filters // layer.groups)
+        modes = [
+            choose(*sizes, work=effect.macs, pooled=pooled, training=training, minimal=by_points)
+            for training in (False, True)
+        ]
         said = [("native engine" if mode.native else "torch's kernel", mode.why) for mode in modes]
         found.append(Decision(" | ".join(block), written(shape), *said[0], *said[1]))
     if not found:

@@ -102,8 +102,8 @@ def test_layers_alone_are_nodes_where_the_engine_is_the_faster_one(graphs: list[
 
 def test_what_torchs_kernel_does_faster_stays_torchs(graphs: list[str]) -> None:
     """So that a compiler can make one kernel of what follows it."""
-    block = nn.ConvBlock(64, 64, 3, pool=None).double()
-    compare(block, compiled(block, graphs), torch.randn(1, 64, 12, 12, dtype=torch.float64))
+    block = nn.ConvBlock(64, 64, 3, stride=2, pool=None).double()
+    compare(block, compiled(block, graphs), torch.randn(1, 64, 24, 24, dtype=torch.float64))
     assert not any("pellucid." in code for code in graphs)
 
 

@@ -61,7 +61,10 @@ def problems(draw: Any, depthwise: bool = False, minimal: bool = False) -> dict[
         dilation, pool = (1,) * dims, draw(st.sampled_from([pool, (1,) * (dims - 2) + (2, 2)]))
     if minimal:
         kernel, dilation = (3, 3), (1, 1)
-    stride, padding = (1, 1) if minimal else axes(1, 3), tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(dims))
+    stride, padding = (
+        (1, 1) if minimal else axes(1, 3),
+        tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(dims)),
+    )
     if depthwise:
         stride = draw(st.sampled_from([stride, (1,) * dims, (1,) * (dims - 2) + (2, 2)]))
     border = draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"]))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pellucid.geometry.axis import Window
 from pellucid.nn import Conv2d, ConvBlock
-from pellucid.ops.choice import choose
+from pellucid.ops.choice import choose, minimal
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,45 @@ def test_the_rule(
     chosen = choose(sizes, channels, groups, work=10**9, pooled=pooled, training=training)
     assert chosen.native is native
     assert words in chosen.why
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pooled", "training", "native"),
+    [
+        ((8, 8), False, True, True),
+        ((7, 9), False, False, False),
+        ((4, 4), True, False, True),
+        ((3, 5), True, False, False),
+        ((7, 7), True, True, True),
+        ((6, 8), True, True, False),
+    ],
+)
+def test_the_rule_of_minimal_filtering(sizes: tuple[int, ...], pooled: bool, training: bool, native: bool) -> None:
+    """Three by three of many channels and filters is the engine's but for the smallest maps."""
+    chosen = choose(sizes, 64, 1, work=10**9, pooled=pooled, training=training, minimal=True)
+    assert chosen.native is native
+    assert ("minimal filtering" in chosen.why) is native
+
+
+@pytest.mark.parametrize(
+    ("windows", "channels", "filters", "expected"),
+    [
+        ((Window(3), Window(3)), 16, 16, True),
+        ((Window(3, padding=(2, 0)), Window(3)), 64, 100, True),
+        ((Window(3), Window(3)), 15, 16, False),
+        ((Window(3), Window(3)), 16, 15, False),
+        ((Window(3), Window(3, stride=2)), 64, 64, False),
+        ((Window(3, dilation=2), Window(3)), 64, 64, False),
+        ((Window(3), Window(5)), 64, 64, False),
+        ((Window(3),), 64, 64, False),
+        ((Window(3),) * 3, 64, 64, False),
+    ],
+)
+def test_what_is_computed_by_minimal_filtering(
+    windows: tuple[Window, ...], channels: int, filters: int, expected: bool
+) -> None:
+    """Kernels three by three that move by one."""
+    assert minimal(windows, channels, filters) is expected
 
 
 @pytest.mark.parametrize(
@@ -78,7 +118,9 @@ def test_few_maps_of_a_channel_each_are_the_engines(training: bool) -> None:
         (Conv2d(3, 8, 3), 40, True, "_DifferentiableBackward"),
         (Conv2d(16, 8, 3), 40, True, "ConvolutionBackward0"),
         (ConvBlock(16, 8, 3, padding="same"), 40, True, "_DifferentiableBackward"),
-        (ConvBlock(64, 64, 3, padding="same"), 8, True, "_PooledBackward"),
+        (ConvBlock(64, 64, 5, padding="same"), 8, True, "_PooledBackward"),
+        (ConvBlock(64, 64, 3, padding="same"), 8, True, "_DifferentiableBackward"),
+        (Conv2d(16, 16, 3), 40, True, "_DifferentiableBackward"),
     ],
 )
 def test_what_is_chosen_runs(layer: torch.nn.Module, size: int, training: bool, node: str) -> None:

@@ -126,7 +126,10 @@ def test_what_is_not_finite_reaches_no_other_number(isa: str, value: float, pool
 @pytest.mark.parametrize("isa", _native.instruction_sets())
 def test_a_gradient_that_is_not_finite_reaches_no_other_number(isa: str) -> None:
     """Of the input's: those that the infinite result does not see are numbers."""
-    x, w = normal(2, 16, 12, 12, dtype=torch.float64).requires_grad_(), normal(16, 16, 3, 3, dtype=torch.float64).requires_grad_()
+    x, w = (
+        normal(2, 16, 12, 12, dtype=torch.float64).requires_grad_(),
+        normal(16, 16, 3, 3, dtype=torch.float64).requires_grad_(),
+    )
     cotangent = normal(2, 16, 12, 12, dtype=torch.float64)
     cotangent[1, 3, 5, 6] = torch.inf
     chosen = _native.instruction_set()

@@ -97,7 +97,8 @@ class Shape:
         """Whether the engine is the faster one for so many images; half: in bfloat16."""
         work, pooled = batch * self.products, self.pooling is not None
         sizes = (self.map, self.channels, self.groups)
-        return rule.choose(*sizes, work=work, pooled=pooled, training=training, half=half)
+        minimal = rule.minimal(self.windows, self.channels, self.filters // self.groups)
+        return rule.choose(*sizes, work=work, pooled=pooled, training=training, minimal=minimal, half=half)
 
     @cached_property
     def engine(self) -> Any:

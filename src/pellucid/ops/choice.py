@@ -3,16 +3,19 @@
 Both are right; the faster one is taken. What decides are the numbers of ``benchmarks/convolution.py``, tables "rule"
 (docs/speed-convolution.md): the engine takes an image at a time (of depthwise convolution a channel), and its vectors hold
 neighbouring pixels, so small maps leave lanes empty and pay for each; oneDNN is near the processor's peak once it has 16
-channels or so; and an activation and a pooling of their own read and write the whole map again, which the engine's sweep
-does not. Before any of that, oneDNN costs more to ask: a call of few multiply-adds is over on the engine before oneDNN has
+channels or so, but adds up all products, where the engine's minimal filtering of kernels three by three (native/points.h) has
+16 for each 36; and an activation and a pooling of their own read and write the whole map again, which the engine's sweep does
+not. Before any of that, oneDNN costs more to ask: a call of few multiply-adds is over on the engine before oneDNN has
 begun.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pellucid.geometry.axis import Window
 from pellucid.ops.remember import remembered
 
 
@@ -37,6 +40,18 @@ class Choice:
         return self.reason.format(map=size, pixels=math.prod(self.map_sizes))
 
 
+def minimal(windows: Sequence[Window], channels: int, filters: int) -> bool:
+    """Whether the engine computes such a convolution by minimal filtering, where vectors of channels and filters are full enough.
+
+    Args:
+        windows: of the kernel.
+        channels: of a group.
+        filters: of a group.
+    """
+    three = all(w.kernel == 3 and w.stride == 1 and w.dilation == 1 for w in windows)
+    return len(windows) == 2 and three and channels >= 16 and filters >= 16
+
+
 def choose(
     map_sizes: tuple[int, ...],
     channels: int,
@@ -45,6 +60,7 @@ def choose(
     work: int,
     pooled: bool,
     training: bool,
+    minimal: bool = False,
     half: bool = False,
 ) -> Choice:
     """Choose for one convolution, alone or with the pooling that follows it.
@@ -56,20 +72,35 @@ def choose(
         work: the multiply-adds of the whole batch's maps.
         pooled: whether a pooling follows in the same sweep.
         training: whether gradients will be asked for.
+        minimal: whether the engine computes it by minimal filtering, see :func:`minimal`.
         half: whether the numbers are bfloat16, which the engine widens to float32 and torch's kernel multiplies.
     """
-    return _choose(map_sizes, channels, groups, work, pooled, training, half)
+    return _choose(map_sizes, channels, groups, work, pooled, training, minimal, half)
 
 
 @remembered
 def _choose(
-    map_sizes: tuple[int, ...], channels: int, groups: int, work: int, pooled: bool, training: bool, half: bool
+    map_sizes: tuple[int, ...],
+    channels: int,
+    groups: int,
+    work: int,
+    pooled: bool,
+    training: bool,
+    minimal: bool,
+    half: bool,
 ) -> Choice:
-    return Choice(*_rule(map_sizes, channels, groups, work, pooled, training, half), map_sizes)
+    return Choice(*_rule(map_sizes, channels, groups, work, pooled, training, minimal, half), map_sizes)
 
 
 def _rule(
-    map_sizes: tuple[int, ...], channels: int, groups: int, work: int, pooled: bool, training: bool, half: bool
+    map_sizes: tuple[int, ...],
+    channels: int,
+    groups: int,
+    work: int,
+    pooled: bool,
+    training: bool,
+    minimal: bool,
+    half: bool,
 ) -> tuple[bool, str]:
     pixels = math.prod(map_sizes)
     mode = "with gradients" if training else "without gradients"
@@ -82,6 +113,8 @@ def _rule(
         return True, f"{groups} groups, which torch's kernel computes slowly"
     if len(map_sizes) == 1 and pixels >= 64:
         return True, "one axis of {pixels} numbers, along which the engine's vectors lie"
+    if minimal and pixels >= (_least_pooled(training) if pooled else 64):
+        return True, f"{{map}}, {mode}: a kernel three by three by minimal filtering, 16 products for each 36"
     small = _small(channels, pooled, training)
     if work <= small:
         return True, f"few multiply-adds, {mode}: up to {small:,} the engine is done before torch's kernel has begun"
@@ -97,6 +130,11 @@ def _rule(
     if training and channels > 8:
         return False, f"{channels} channels without pooling, {mode}: oneDNN is as near to the processor's peak"
     return True, f"{{map}}, {mode}, {channels} channel{'s' * (channels > 1)}"
+
+
+def _least_pooled(training: bool) -> int:
+    """The numbers of a map from which on minimal filtering and a pooling in one sweep pay."""
+    return 49 if training else 16
 
 
 def _depthwise_rule(pixels: int, work: int, pooled: bool) -> tuple[bool, str]:

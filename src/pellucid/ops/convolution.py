@@ -101,7 +101,9 @@ def path(input: Tensor, weight: Tensor, bias: Tensor | None, windows: Sequence[W
     sizes = tuple(window.output(size) for window, size in zip(windows, input.shape[2:], strict=True))
     training, half = trains(input, weight, bias), input.dtype == torch.bfloat16
     work = input.shape[0] * weight.numel() * math.prod(sizes)
-    chosen = choice.choose(sizes, weight.shape[1], groups, work=work, pooled=False, training=training, half=half)
+    minimal = choice.minimal(windows, weight.shape[1], weight.shape[0] // groups)
+    given = (sizes, weight.shape[1], groups)
+    chosen = choice.choose(*given, work=work, pooled=False, training=training, minimal=minimal, half=half)
     return native_convolution if chosen.native else torch_convolution
 
 
