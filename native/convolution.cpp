@@ -39,7 +39,8 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool points
     const auto windows_of = [&](int a, long tile) { return Range{tile * size[a], std::min((tile + 1) * size[a], b.pool.axis[a].out)}; };
     const auto out_of = [&](int a, long tile) {
         Range out = b.pool.sees(a, windows_of(a, tile));
-        if (points) out.begin -= out.begin % 2;     // so that the cut of the map into pairs does not depend on this one
+        // Pairs of results, so that those of the map are cut alike, and what one of them sees is there whole.
+        if (points) out.begin -= out.begin % 2, out.end = std::min(out.end + out.end % 2, b.axis[a].out);
         if (!whole) return out;
         const bool last = (tile + 1) * size[a] >= b.pool.axis[a].out;
         if (tile == 0) out.begin = 0;
@@ -58,7 +59,7 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool points
         if (points) {
             long tiles = 1;
             for (int a = 1; a < 3; ++a) tiles *= (std::min(b.axis[a].out, (size[a] - 1) * b.pool.axis[a].stride + b.pool.axis[a].span()) + 1) / 2;
-            return pellucid::points * tiles * rounded_up(b.channels, lanes) * (long)sizeof(T) <= point_bytes;
+            return pellucid::points * tiles * Cuts(b.axis[1], b.axis[2]).all() * rounded_up(b.channels, lanes) * (long)sizeof(T) <= point_bytes;
         }
         const long together = std::min<long>(b.filters, most_channels);
         return input * b.channels * (long)sizeof(T) <= input_bytes && map * together * (long)sizeof(T) <= map_bytes;
@@ -97,10 +98,10 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool points
 template <class T>
 class PointsOf {
 public:
-    PointsOf(const ConvolutionBlock<T>& block, const std::vector<Tile>& tiles, const PointPanels<T>& panels, const Kernels<T>& kernels, Arena& arena)
-        : block_(block), kernels_(kernels), sums_(panels, most(tiles), kernels, arena) {
+    PointsOf(const ConvolutionBlock<T>& block, const std::vector<Tile>& tiles, const PointFilters<T>& filters, const Kernels<T>& kernels, Arena& arena)
+        : block_(block), kernels_(kernels), filters_(filters), sums_(filters, most(tiles), kernels, arena) {
         const PointGrid grid = most(tiles);
-        numbers_ = arena.take<T>(rounded_up(block.channels, kernels.lanes) * (2 * grid.lines + 2) * (2 * grid.columns + 2));
+        numbers_ = arena.take<T>(rounded_up(block.channels, kernels.lanes) * grid.height(filters.cuts) * grid.width(filters.cuts));
         made_ = arena.take<T>(4 * grid.count() * kernels.lanes);
         places_ = arena.take<Spot<T>>(grid.count() * kernels.lanes);
         turned_ = arena.take<T>(rounded_up(grid.count(), kernels.lanes) * kernels.lanes);
@@ -108,7 +109,7 @@ public:
 
     void bring(const Tile& t, const Maps<const T>& in, long image, long group) {
         const PointGrid grid = PointGrid::of(t);
-        const Pixels<T> numbers = Pixels<T>::seen(numbers_, grid, kernels_.lanes);
+        const Pixels<T> numbers = Pixels<T>::of(numbers_, grid.height(filters_.cuts), grid.width(filters_.cuts), kernels_.lanes);
         if (framed_ != &t) std::fill_n(numbers_, rounded_up(block_.channels, kernels_.lanes) / kernels_.lanes * numbers.plane, block_.border_value);
         framed_ = &t;
         pellucid::bring(t, block_, in, image, group, numbers, kernels_);
@@ -138,6 +139,7 @@ public:
 private:
     const ConvolutionBlock<T>& block_;
     const Kernels<T>& kernels_;
+    const PointFilters<T>& filters_;
     PointSums<T> sums_;
     T *numbers_, *made_, *turned_;
     Spot<T>* places_;
@@ -164,8 +166,8 @@ private:
 template <class T>
 class Forward {
 public:
-    // `panels`: of minimal filtering; null: sums are made directly.
-    Forward(const ConvolutionBlock<T>& block, const std::vector<Tile>& tiles, const PointPanels<T>* panels, const Kernels<T>& kernels, Arena& arena)
+    // `filters`: of minimal filtering; null: sums are made directly.
+    Forward(const ConvolutionBlock<T>& block, const std::vector<Tile>& tiles, const PointFilters<T>* filters, const Kernels<T>& kernels, Arena& arena)
         : block_(block), kernels_(kernels), pooler_(block.pool, kernels, arena) {
         long input = 0, map = 0, windows = 0;
         for (const Tile& t : tiles) {
@@ -183,7 +185,7 @@ public:
         pooled_ = arena.take<T>(pools_ ? windows * together : 0);
         places_ = arena.take<Spot<T>>(pools_ && block.pool.max ? windows * together : 0);
         if (block.activation) activation_.emplace_back(*block.activation, kernels, arena);
-        if (panels) points_.emplace(block, tiles, *panels, kernels, arena);
+        if (filters) points_.emplace(block, tiles, *filters, kernels, arena);
     }
 
     void tile(const Tile& t, long image, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
@@ -427,13 +429,13 @@ void convolve(const ConvolutionBlock<T>& block, const Maps<const T>& in, const M
     const bool points = by_points(block, kernels);
     const std::vector<Tile> tiles = tiles_of(block, keep.map != nullptr, points, kernels.lanes, team);
     Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
-    std::optional<PointPanels<T>> panels;
-    if (points) panels.emplace(FilterPoints<T>(block, kernels, shared), false, block.bias, kernels, shared);
+    std::optional<PointFilters<T>> filters;
+    if (points) filters.emplace(block, false, kernels, shared);
     const long units = block.batch * (long)tiles.size();
     const int count = (int)std::min<long>(team, std::max<long>(units, 1));
     const auto work = [&](int index, int of) {
         Arena arena;
-        Forward<T> forward(block, tiles, panels ? &*panels : nullptr, kernels, arena);
+        Forward<T> forward(block, tiles, filters ? &*filters : nullptr, kernels, arena);
         for (long u = units * index / of; u < units * (index + 1) / of; ++u)
             forward.tile(tiles[u % tiles.size()], u / (long)tiles.size(), in, out, keep);
     };

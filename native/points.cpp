@@ -14,60 +14,65 @@ constexpr long sum_bytes = 256 * 1024;
 
 template <class T>
 bool by_points(const ConvolutionBlock<T>& b, const Kernels<T>& kernels) {
-    const auto fits = [](const Axis& a) { return a.kernel == 3 && a.stride == 1 && a.dilation == 1 && a.out >= 2; };
+    // Of one tap in the last cut, points would take in numbers beyond what the results see.
+    const auto fits = [](const Axis& a) { return a.kernel >= 3 && a.kernel % 3 != 1 && a.stride == 1 && a.dilation == 1 && a.out >= 2; };
     const auto &z = b.axis[0], &y = b.axis[1], &x = b.axis[2];
-    if (z.kernel != 1 || z.in != 1 || z.out != 1 || !fits(y) || !fits(x)) return false;
+    if (z.kernel != 1 || z.in != 1 || z.out != 1 || !fits(y) || !fits(x) || b.channels < 16 || b.filters < 16) return false;
     // Of what is computed only so much is wanted: vectors of channels and filters may be emptier, tiles lie beyond the map.
-    const long channels = rounded_up(b.channels, kernels.lanes), filters = rounded_up(b.filters, kernels.lanes);
-    const double direct = 9.0 * b.channels * b.filters * y.out * x.out;
-    const double tiles = 4.0 * (double)(rounded_up(y.out, 2) * rounded_up(x.out, 2));
-    const double transforms = 24.0 * (channels + filters) * tiles / 4;       // as multiply-adds
-    return b.channels >= 16 && b.filters >= 16 && 1.2 * (tiles * b.channels * filters + transforms) < direct;
+    const Cuts cuts(y, x);
+    const auto products = [](const Axis& a) { return a.kernel / 3 * 4.0 + (a.kernel % 3 ? 3 : 0); };
+    const double channels = (double)rounded_up(b.channels, kernels.lanes), filters = (double)rounded_up(b.filters, kernels.lanes);
+    const double depth = (double)(cuts.all() == 1 ? b.channels : rounded_up(b.channels, kernels.lanes));
+    const double tiles = (double)PointGrid::of(y.out, x.out).count(), transforms = 24 * (channels * cuts.all() + filters);
+    const double direct = (double)(y.kernel * x.kernel * b.channels * b.filters * y.out * x.out);
+    return 1.2 * tiles * (products(y) * products(x) * depth * filters + transforms) < direct;
 }
 
 template <class T>
-FilterPoints<T>::FilterPoints(const ConvolutionBlock<T>& b, const Kernels<T>& kernels, Arena& arena)
-    : channels(b.channels), filters(b.filters), wide(rounded_up(b.filters, kernels.lanes)), groups(b.groups) {
-    const long lanes = kernels.lanes, depth = 9 * channels;
-    values = arena.take<T>(groups * points * channels * wide);
-    T* turned = arena.take<T>(depth * lanes);
-    for (long g = 0; g < groups; ++g)
-        for (long f = 0; f < filters; f += lanes) {
-            const int rows = (int)std::min(lanes, filters - f);
-            kernels.turn({b.weight + (g * filters + f) * depth, depth, rows, depth, turned, lanes});
-            kernels.spatial.filters_to_points({turned, at(g, 0) + f, wide, channels * wide, channels});
-        }
-}
-
-template <class T>
-Gemm<T> FilterPoints<T>::forward(long group, int point) const {
-    Gemm<T> g;
-    g.n = wide, g.k = channels, g.b = at(group, point), g.b_row = wide, g.b_column = 1;
-    return g;
-}
-
-template <class T>
-Gemm<T> FilterPoints<T>::backward(long group, int point) const {
-    // Upside down a filter has its first and last points in each other's place.
-    constexpr int turned[] = {3, 1, 2, 0};
-    Gemm<T> g;
-    g.n = channels, g.k = filters, g.b = at(group, 4 * turned[point / 4] + turned[point % 4]), g.b_row = 1, g.b_column = wide;
-    return g;
-}
-
-template <class T>
-PointPanels<T>::PointPanels(const FilterPoints<T>& filters, bool backward, const T* given, const Kernels<T>& kernels, Arena& arena) {
-    const auto side = [&](long group, int point) { return backward ? filters.backward(group, point) : filters.forward(group, point); };
-    const Gemm<T> first = side(0, 0);
-    columns = rounded_up(first.n, kernels.lanes), depth = first.k, size = (long)panels_size(kernels, first);
-    values = arena.take<T>(filters.groups * points * size);
-    for (long g = 0; g < filters.groups; ++g)
-        for (int p = 0; p < points; ++p) pack_panels(side(g, p), values + (g * points + p) * size, kernels, 0, 1);
-    bias = given ? arena.take<T>(filters.groups * columns) : nullptr;
-    for (long g = 0; given && g < filters.groups; ++g) {
-        std::copy_n(given + g * filters.filters, filters.filters, bias + g * columns);
-        std::fill(bias + g * columns + filters.filters, bias + (g + 1) * columns, T(0));
+PointFilters<T>::PointFilters(const ConvolutionBlock<T>& b, bool backward, const Kernels<T>& kernels, Arena& arena)
+    : cuts(b.axis[1], b.axis[2]), inner(backward ? b.filters : b.channels), outer(backward ? b.channels : b.filters),
+      step(cuts.all() == 1 ? inner : rounded_up(inner, kernels.lanes)), wide(rounded_up(outer, kernels.lanes)) {
+    Gemm<T> side;
+    side.n = wide, side.b_row = wide, side.b_column = 1;
+    for (int p = 0; p < points; ++p) {
+        const long lines = cuts.at(0, p / 4), columns = cuts.at(1, p % 4), line = cuts.count[1] * step;
+        if (columns == cuts.count[1]) parts_[p].push_back({0, lines * line, 0});
+        else for (long a = 0; a < lines; ++a) parts_[p].push_back({a * line, columns * step, 0});
+        for (Part& part : parts_[p]) part.offset = size_, side.k = part.depth, size_ += (long)panels_size(kernels, side);
     }
+    values_ = arena.take<T>(b.groups * size_);
+
+    const long lanes = kernels.lanes, taps = cuts.kernel[0] * cuts.kernel[1], depth = cuts.all() * step;
+    T* at_points = arena.take<T>(points * depth * wide);        // [point][row][wide]
+    T* turned = arena.take<T>(inner * taps * lanes);            // [row][tap][lane]
+    T* cut = arena.take<T>(9 * lanes);
+    if (step > inner) std::fill_n(at_points, points * depth * wide, T(0));
+    for (long g = 0; g < b.groups; ++g) {
+        const T* weight = b.weight + g * b.filters * b.channels * taps;
+        for (long o = 0; o < outer; o += lanes) {
+            const int rows = (int)std::min(lanes, outer - o);
+            if (!backward) kernels.turn({weight + o * inner * taps, inner * taps, rows, inner * taps, turned, lanes});
+            for (long i = 0; backward && i < inner; ++i) kernels.turn({weight + (i * outer + o) * taps, taps, rows, taps, turned + i * taps * lanes, lanes});
+            for (long c = 0; c < cuts.all(); ++c)
+                for (long i = 0; i < inner; ++i) {
+                    for (long k = 0; k < 9; ++k) {
+                        const long y = c / cuts.count[1] * 3 + k / 3, x = c % cuts.count[1] * 3 + k % 3, tap = y * cuts.kernel[1] + x;
+                        if (y >= cuts.kernel[0] || x >= cuts.kernel[1]) std::fill_n(cut + k * lanes, lanes, T(0));
+                        else std::copy_n(turned + (i * taps + (backward ? taps - 1 - tap : tap)) * lanes, lanes, cut + k * lanes);
+                    }
+                    kernels.spatial.filters_to_points({cut, at_points + (c * step + i) * wide + o, 0, depth * wide, 1});
+                }
+        }
+        for (int p = 0; p < points; ++p)
+            for (const Part& part : parts_[p]) {
+                side.b = at_points + (p * depth + part.first) * wide, side.k = part.depth;
+                pack_panels(side, values_ + g * size_ + part.offset, kernels, 0, 1);
+            }
+    }
+    if (!b.bias || backward) return;
+    bias_ = arena.take<T>(b.groups * wide);
+    std::fill_n(bias_, b.groups * wide, T(0));
+    for (long g = 0; g < b.groups; ++g) std::copy_n(b.bias + g * b.filters, b.filters, bias_ + g * wide);
 }
 
 namespace {
@@ -108,11 +113,10 @@ void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in,
 }
 
 template <class T>
-PointSums<T>::PointSums(const PointPanels<T>& panels, PointGrid most, const Kernels<T>& kernels, Arena& arena)
-    : panels_(panels), kernels_(kernels) {
-    const Panels<T> cut(kernels, panels.columns);
+PointSums<T>::PointSums(const PointFilters<T>& filters, PointGrid most, const Kernels<T>& kernels, Arena& arena) : filters_(filters), kernels_(kernels) {
+    const Panels<T> cut(kernels, filters.wide);
     const long a_panel = points * most.count() * cut.wide;
-    depth_ = rounded_up(panels.depth, kernels.lanes);
+    depth_ = rounded_up(filters.cuts.all() * filters.step, kernels.lanes);
     wide_ = std::clamp<long>(sum_bytes / (long)sizeof(T) / a_panel, 1, cut.count) * cut.wide;
     tiles_ = arena.take<T>(points * most.count() * depth_);
     sums_ = arena.take<T>(points * most.count() * wide_);
@@ -121,24 +125,30 @@ PointSums<T>::PointSums(const PointPanels<T>& panels, PointGrid most, const Kern
 template <class T>
 void PointSums<T>::begin(PointGrid grid, long group, const Pixels<T>& numbers) {
     grid_ = grid, group_ = group, made_ = -1;
-    const long lanes = kernels_.lanes, vectors = depth_ / lanes;
-    for (long v = 0; v < vectors; ++v)
-        kernels_.spatial.to_points({numbers.data + v * numbers.plane, numbers.row, tiles_ + v * lanes, grid.count() * depth_, depth_, grid.lines, grid.columns});
+    const long lanes = kernels_.lanes, columns = filters_.cuts.count[1];
+    for (long c = 0; c < filters_.cuts.all(); ++c)
+        for (long i = 0; i < filters_.inner; i += lanes) {
+            T* from = numbers.data + i / lanes * numbers.plane + 3 * (c / columns * numbers.row + c % columns * lanes);
+            kernels_.spatial.to_points({from, numbers.row, tiles_ + c * filters_.step + i, grid.count() * depth_, depth_, grid.lines, grid.columns});
+        }
 }
 
 template <class T>
 T* PointSums<T>::sums(long filter) {
     if (made_ < 0 || filter < made_ || filter >= made_ + wide_) {
-        const Panels<T> cut(kernels_, panels_.columns);
+        const Panels<T> cut(kernels_, filters_.wide);
         made_ = filter / wide_ * wide_;
         const long first = made_ / cut.wide, last = std::min(cut.count, first + wide_ / cut.wide);
         for (int p = 0; p < points; ++p) {
             Gemm<T> g;
-            g.m = grid_.count(), g.n = panels_.columns, g.k = panels_.depth;
-            g.a = tiles_ + p * g.m * depth_, g.a_row = depth_, g.a_column = 1;
+            g.m = grid_.count(), g.n = filters_.wide, g.a_row = depth_, g.a_column = 1;
             g.c = sums_ + p * g.m * wide_ - made_, g.c_row = wide_;
-            if (p == middle && panels_.bias) g.bias = panels_.bias + group_ * panels_.columns;
-            multiply_share(g, {0, g.m, first, last}, panels_.at(group_, p), (T*)nullptr, (T*)nullptr, kernels_);
+            if (p == middle) g.bias = filters_.bias(group_);
+            for (const auto& part : filters_.parts(p)) {
+                g.k = part.depth, g.a = tiles_ + p * g.m * depth_ + part.first;
+                multiply_share(g, {0, g.m, first, last}, filters_.values(group_, part), (T*)nullptr, (T*)nullptr, kernels_);
+                g.add = true, g.bias = nullptr;
+            }
         }
     }
     return sums_ + (filter - made_);
@@ -157,8 +167,7 @@ bool PointSums<T>::largest(long filter, T* to, Spot<T>* places, Spot<T> spot, Sp
 
 #define PELLUCID_FOR(T)                                                                  \
     template bool by_points<T>(const ConvolutionBlock<T>&, const Kernels<T>&);           \
-    template struct FilterPoints<T>;                                                     \
-    template struct PointPanels<T>;                                                      \
+    template class PointFilters<T>;                                                      \
     template void bring<T>(const Tile&, const ConvolutionBlock<T>&, const Maps<const T>&, long, long, const Pixels<T>&, const Kernels<T>&);  \
     template class PointSums<T>;
 PELLUCID_FOR(float)

@@ -1,6 +1,6 @@
-// Convolution three by three with stride 1 by minimal filtering, F(2 x 2, 3 x 3): a tile of two by two results takes 16
-// multiplications for each channel instead of 36. See Winograd 1980, "Arithmetic complexity of computations"; Lavin and Gray
-// 2016, "Fast algorithms for convolutional neural networks". In one dimension, of the tile d, the filter g and the results y:
+// Convolution with stride 1 by minimal filtering, F(2 x 2, 3 x 3): a tile of two by two results takes 16 multiplications for each
+// channel instead of 36. See Winograd 1980, "Arithmetic complexity of computations"; Lavin and Gray 2016, "Fast algorithms for
+// convolutional neural networks". In one dimension, of the tile d, the filter g and the results y:
 //
 //     m0 = (d0 - d2) g0, m1 = (d1 + d2) (g0 + g1 + g2) / 2, m2 = (d2 - d1) (g0 - g1 + g2) / 2, m3 = (d1 - d3) g2
 //     y0 = m0 + m1 + m2, y1 = m1 - m2 - m3
@@ -10,8 +10,13 @@
 // filters. A vector holds neighbouring channels, or filters, of one tile: its size does not matter then. A sum over channels has
 // a ninth of the terms, so that the results are no less exact than in the direct way; but an infinity, or NaN, would reach all of
 // its tile, so where a result is not finite the direct way computes it again.
+//
+// A larger filter is cut into some of three by three, which see the input moved by multiples of three: as more channels. Where the
+// last of them has fewer taps along an axis, g2 is 0 there, and a fourth of its products falls away (5 x 5: 49 instead of 100).
 
 #pragma once
+
+#include <vector>
 
 #include "convolution.h"
 #include "multiply.h"
@@ -27,31 +32,41 @@ bool by_points(const ConvolutionBlock<T>& block, const Kernels<T>& kernels);
 
 inline long rounded_up(long count, long to) { return (count + to - 1) / to * to; }
 
-// The filters at the points: of each group and point a matrix channels x filters, with the filters rounded up to vectors.
-template <class T>
-struct FilterPoints {
-    long channels, filters, wide, groups;       // wide: the filters, rounded up
-    T* values;                                  // [group][point][channel][wide]
+// How filters are cut.
+struct Cuts {
+    long kernel[2], count[2];       // along y and x
 
-    FilterPoints(const ConvolutionBlock<T>& block, const Kernels<T>& kernels, Arena& arena);
-
-    T* at(long group, int point) const { return values + (group * points + point) * channels * wide; }
-
-    // As right-hand sides of products, of a tile's channels with filters; or of its filters with channels, for the gradient of the
-    // input: with the filters turned upside down.
-    Gemm<T> forward(long group, int point) const;
-    Gemm<T> backward(long group, int point) const;
+    Cuts(const Axis& y, const Axis& x) : kernel{y.kernel, x.kernel}, count{(y.kernel + 2) / 3, (x.kernel + 2) / 3} {}
+    long all() const { return count[0] * count[1]; }
+    // How many along an axis have values at a point of it.
+    long at(int axis, int point) const { return count[axis] - (point == 3 && kernel[axis] % 3 != 0); }
 };
 
-// Right-hand sides of all products as the kernel reads them.
+// The right-hand sides of the products, in the order in which the kernel reads them: of each group and point a matrix, of a tile's
+// channels in all cuts with filters. `backward`: of its filters with channels, for the gradient of the input, and with the filters
+// turned upside down.
 template <class T>
-struct PointPanels {
-    long columns, depth, size;          // of results, rounded up to vectors; of sums; numbers of a right-hand side
-    T* values;                          // [group][point]
-    T* bias;                            // [group][columns], added to each result; null: none
+class PointFilters {
+public:
+    PointFilters(const ConvolutionBlock<T>& block, bool backward, const Kernels<T>& kernels, Arena& arena);
 
-    PointPanels(const FilterPoints<T>& filters, bool backward, const T* bias, const Kernels<T>& kernels, Arena& arena);
-    const T* at(long group, int point) const { return values + (group * points + point) * size; }
+    // Rows that follow each other, from one on, and where they are; others are 0.
+    struct Part {
+        long first, depth, offset;
+    };
+
+    const Cuts cuts;
+    const long inner, outer;                    // channels, or filters, that are summed over, and those that come out: of a group
+    const long step;                            // from one cut's rows to the next's
+    const long wide;                            // outer, rounded up to vectors
+    const std::vector<Part>& parts(int point) const { return parts_[point]; }
+    const T* values(long group, const Part& part) const { return values_ + group * size_ + part.offset; }
+    const T* bias(long group) const { return bias_ ? bias_ + group * wide : nullptr; }      // null: none
+
+private:
+    std::vector<Part> parts_[points];
+    long size_ = 0;                             // of a group
+    T *values_, *bias_ = nullptr;
 };
 
 // How a tile of a map is cut into those of two by two results.
@@ -61,6 +76,9 @@ struct PointGrid {
     static PointGrid of(long height, long width) { return {(height + 1) / 2, (width + 1) / 2}; }
     static PointGrid of(const Tile& t) { return of(t.out(1).count(), t.out(2).count()); }
     long count() const { return lines * columns; }
+    // Of the numbers that they see.
+    long height(const Cuts& cuts) const { return 2 * lines + 3 * cuts.count[0] - 1; }
+    long width(const Cuts& cuts) const { return 2 * columns + 3 * cuts.count[1] - 1; }
 };
 
 // Numbers as vectors of channels: of vector v, number (y, x) is at v * plane + y * row + x * lanes.
@@ -69,8 +87,6 @@ struct Pixels {
     T* data = nullptr;
     long row = 0, plane = 0;
 
-    // What the results of a grid see.
-    static Pixels seen(T* data, PointGrid grid, int lanes) { return of(data, 2 * grid.lines + 2, 2 * grid.columns + 2, lanes); }
     static Pixels of(T* data, long height, long width, int lanes) { return {data, width * lanes, height * width * lanes}; }
 };
 
@@ -82,7 +98,7 @@ void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in,
 template <class T>
 class PointSums {
 public:
-    PointSums(const PointPanels<T>& panels, PointGrid most, const Kernels<T>& kernels, Arena& arena);
+    PointSums(const PointFilters<T>& filters, PointGrid most, const Kernels<T>& kernels, Arena& arena);
 
     // What they are the sums over.
     void begin(PointGrid grid, long group, const Pixels<T>& numbers);
@@ -93,10 +109,10 @@ public:
     bool largest(long filter, T* to, Spot<T>* places, Spot<T> spot, Spot<T> width);
 
 private:
-    const PointPanels<T>& panels_;
+    const PointFilters<T>& filters_;
     const Kernels<T>& kernels_;
     PointGrid grid_{};
-    long group_ = 0, depth_, wide_;         // wide: of sums that are made at a time
+    long group_ = 0, depth_, wide_;         // wide: sums that are made at a time
     long made_ = -1;                        // the filter from which on they are; -1: none yet
     T *tiles_, *sums_;
 

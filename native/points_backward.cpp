@@ -25,33 +25,34 @@ long strip_of(PointGrid grid, long wide, long size) {
 template <class T>
 class PointsBackward {
 public:
-    PointsBackward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const PointPanels<T>* panels,
+    PointsBackward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const PointFilters<T>* filters,
                    const Kernels<T>& kernels, Arena& arena)
-        : b_(block), g_(gradients), t_(tile), kernels_(kernels), gradient_(block, gradients, kernels, arena), lanes_(kernels.lanes),
+        : b_(block), g_(gradients), t_(tile), kernels_(kernels), cuts_(block.axis[1], block.axis[2]), gradient_(block, gradients, kernels, arena), lanes_(kernels.lanes),
           channels_(rounded_up(block.channels, kernels.lanes)), filters_(rounded_up(block.filters, kernels.lanes)),
           panels_of_input_(kernels, channels_), in_(PointGrid::of(block.axis[1].in, block.axis[2].in)), out_(PointGrid::of(tile)),
-          in_strip_(strip_of(in_, filters_, sizeof(T))), out_strip_(strip_of(out_, std::max(channels_, filters_), sizeof(T))) {
+          in_strip_(strip_of(in_, cuts_.all() * filters_, sizeof(T))), out_strip_(strip_of(out_, std::max(cuts_.all() * channels_, filters_), sizeof(T))) {
         const Axis &y = block.axis[1], &x = block.axis[2];
-        // The map's gradient with zeros around it, as the input's tiles see it.
-        const long height = std::max(2 * in_.lines, 2 * out_.lines - y.before) + 2, width = std::max(2 * in_.columns, 2 * out_.columns - x.before) + 2;
+        // The map's gradient with zeros around it, as the input's tiles see it, and with those of its own tiles.
+        const long height = std::max(in_.height(cuts_), 2 * out_.lines + y.kernel - 1 - y.before);
+        const long width = std::max(in_.width(cuts_), 2 * out_.columns + x.kernel - 1 - x.before);
         map_ = Pixels<T>::of(arena.take<T>(height * width * filters_), height, width, (int)lanes_);
         std::fill_n(map_.data, height * width * filters_, T(0));
         area_ = y.out * x.out;
         plane_ = rounded_up(area_, lanes_) + lanes_;        // planes in different sets of the cache
         planes_ = arena.take<T>(plane_ * lanes_);
-        if (panels) {
-            sums_.emplace(*panels, PointGrid{in_strip_, in_.columns}, kernels, arena);
+        if (filters) {
+            sums_.emplace(*filters, PointGrid{in_strip_, in_.columns}, kernels, arena);
             found_ = arena.take<T>(4 * in_strip_ * in_.columns * lanes_);
             width_ = rounded_up(2 * in_.columns, lanes_);
             rows_ = arena.take<T>(2 * in_strip_ * width_ * lanes_);
         }
         if (!gradients.weight) return;
-        input_ = Pixels<T>::seen(arena.take<T>(4 * (out_.lines + 1) * (out_.columns + 1) * channels_), out_, (int)lanes_);
+        input_ = Pixels<T>::of(arena.take<T>(channels_ * out_.height(cuts_) * out_.width(cuts_)), out_.height(cuts_), out_.width(cuts_), (int)lanes_);
         std::fill_n(input_.data, channels_ / lanes_ * input_.plane, block.border_value);
         const long tiles = out_strip_ * out_.columns;
         input_points_ = arena.take<T>(points * panels_of_input_.count * panels_of_input_.size(tiles));
         map_points_ = arena.take<T>(points * tiles * filters_);
-        filter_points_ = arena.take<T>(points * block.filters * channels_);
+        filter_points_ = arena.take<T>(points * block.filters * cuts_.all() * channels_);
         turned_ = arena.take<T>(9 * channels_);
     }
 
@@ -59,7 +60,7 @@ public:
     bool images(long begin, long end, long group, ImageShare share, const Maps<const T>& in, T* weight, T* bias) {
         const Range vectors = share.part({0, filters_ / lanes_}), filters{vectors.begin * lanes_, std::min(vectors.end * lanes_, b_.filters)};
         bool finite = true;
-        if (weight) std::fill_n(filter_points_, points * b_.filters * channels_, T(0));
+        if (weight) std::fill_n(filter_points_, points * b_.filters * cuts_.all() * channels_, T(0));
         for (long image = begin; image < end; ++image) {
             for (long f = 0; f < b_.filters; f += lanes_) map_gradient(image, group, f, filters, bias);
             if (g_.in) finite = input_gradient(image, group, share.part({0, in_.lines})) && finite;
@@ -77,6 +78,7 @@ private:
     const ConvolutionGradients<T>& g_;
     const Tile& t_;
     const Kernels<T>& kernels_;
+    const Cuts cuts_;
     MapGradient<T> gradient_;
     const long lanes_, channels_, filters_;     // rounded up to vectors
     const Panels<T> panels_of_input_;
@@ -88,7 +90,9 @@ private:
     T *planes_, *found_ = nullptr, *rows_ = nullptr, *input_points_ = nullptr, *map_points_ = nullptr, *filter_points_ = nullptr, *turned_ = nullptr;
 
     // Where the map's gradient begins.
-    T* map_at(long y, long x) const { return map_.data + (y + 2 - b_.axis[1].before) * map_.row + (x + 2 - b_.axis[2].before) * lanes_; }
+    T* map_at(long y, long x) const {
+        return map_.data + (y + cuts_.kernel[0] - 1 - b_.axis[1].before) * map_.row + (x + cuts_.kernel[1] - 1 - b_.axis[2].before) * lanes_;
+    }
 
     // A vector of filters from one on.
     void map_gradient(long image, long group, long first, Range wanted, T* bias) {
@@ -132,27 +136,41 @@ private:
     void weight_gradient(Range lines, Range filters) {
         const PointGrid grid{lines.count(), out_.columns};
         const long tiles = grid.count(), panel = panels_of_input_.size(tiles), wide = panels_of_input_.wide, point = panels_of_input_.count * panel;
-        for (long c = 0; c < channels_; c += lanes_)
-            kernels_.spatial.to_points({input_.data + c / lanes_ * input_.plane + 2 * lines.begin * input_.row, input_.row,
-                                        input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
         for (long f = filters.begin; f < filters.end; f += lanes_)
             kernels_.spatial.results_to_points({map_at(2 * lines.begin, 0) + f / lanes_ * map_.plane, map_.row, map_points_ + f, tiles * filters_, filters_, grid.lines, grid.columns});
-        for (int p = 0; p < points; ++p) {
-            Gemm<T> g;
-            g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = true;
-            g.a = map_points_ + p * tiles * filters_ + filters.begin, g.a_row = 1, g.a_column = filters_;
-            g.c = filter_points_ + (p * b_.filters + filters.begin) * channels_, g.c_row = channels_;
-            multiply_share(g, {0, g.m, 0, panels_of_input_.count}, input_points_ + p * point, (T*)nullptr, (T*)nullptr, kernels_);
+        for (long cut = 0; cut < cuts_.all(); ++cut) {
+            const long line = cut / cuts_.count[1], column = cut % cuts_.count[1];
+            const T* first = input_.data + (2 * lines.begin + 3 * line) * input_.row + 3 * column * lanes_;
+            for (long c = 0; c < channels_; c += lanes_)
+                kernels_.spatial.to_points({const_cast<T*>(first) + c / lanes_ * input_.plane, input_.row, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
+            for (int p = 0; p < points; ++p) {
+                if (line >= cuts_.at(0, p / 4) || column >= cuts_.at(1, p % 4)) continue;
+                Gemm<T> g;
+                g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = true;
+                g.a = map_points_ + p * tiles * filters_ + filters.begin, g.a_row = 1, g.a_column = filters_;
+                g.c = filter_points(p, filters.begin, cut), g.c_row = cuts_.all() * channels_;
+                multiply_share(g, {0, g.m, 0, panels_of_input_.count}, input_points_ + p * point, (T*)nullptr, (T*)nullptr, kernels_);
+            }
         }
     }
 
+    T* filter_points(int point, long filter, long cut) const {
+        return filter_points_ + ((point * b_.filters + filter) * cuts_.all() + cut) * channels_;
+    }
+
     void give_weight(Range filters, T* weight) {
-        for (long f = filters.begin; f < filters.end; ++f) {
-            kernels_.spatial.filters_from_points({turned_, filter_points_ + f * channels_, lanes_, b_.filters * channels_, channels_ / lanes_});
-            T* to = weight + f * 9 * b_.channels;
-            for (long c = 0; c < b_.channels; ++c)
-                for (int k = 0; k < 9; ++k) *to++ = turned_[(9 * (c / lanes_) + k) * lanes_ + c % lanes_];
-        }
+        const long taps = cuts_.kernel[0] * cuts_.kernel[1];
+        for (long f = filters.begin; f < filters.end; ++f)
+            for (long cut = 0; cut < cuts_.all(); ++cut) {
+                kernels_.spatial.filters_from_points({turned_, filter_points(0, f, cut), lanes_, b_.filters * cuts_.all() * channels_, channels_ / lanes_});
+                const long first[2] = {cut / cuts_.count[1] * 3, cut % cuts_.count[1] * 3};
+                for (long c = 0; c < b_.channels; ++c)
+                    for (long y = first[0]; y < std::min(first[0] + 3, cuts_.kernel[0]); ++y)
+                        for (long x = first[1]; x < std::min(first[1] + 3, cuts_.kernel[1]); ++x) {
+                            const long k = 3 * (y - first[0]) + x - first[1];
+                            weight[(f * b_.channels + c) * taps + y * cuts_.kernel[1] + x] = turned_[(9 * (c / lanes_) + k) * lanes_ + c % lanes_];
+                        }
+            }
     }
 };
 
@@ -161,14 +179,14 @@ private:
 template <class T>
 bool backward_by_points(const ConvolutionBlock<T>& block, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Kernels<T>& kernels,
                         int threads) {
-    const auto narrow = [](const Axis& a) { return a.before <= 2 && a.out + 2 - a.before <= a.in + 2; };
+    const auto narrow = [](const Axis& a) { return a.before < a.kernel && a.out <= a.in + a.before; };       // padding as wide as the kernel or less
     if (block.border != Border::value || !narrow(block.axis[1]) || !narrow(block.axis[2]) || block.batch == 0) return false;
     Range windows[3], out[3];
     for (int a = 0; a < 3; ++a) windows[a] = {0, block.pool.axis[a].out}, out[a] = {0, block.axis[a].out};
     const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
     Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
-    std::optional<PointPanels<T>> panels;
-    if (gradients.in) panels.emplace(FilterPoints<T>(block, kernels, shared), true, nullptr, kernels, shared);
+    std::optional<PointFilters<T>> filters;
+    if (gradients.in) filters.emplace(block, true, kernels, shared);
     const Pieces<T> pieces(block, gradients);
     const long units = pieces.count() * block.groups;
     const int team = team_size(block.work() < least_work ? 1 : threads);
@@ -178,7 +196,7 @@ bool backward_by_points(const ConvolutionBlock<T>& block, const Maps<const T>& i
     std::atomic<bool> finite = true;
     const auto work = [&](int index, int of) {
         Arena arena;
-        PointsBackward<T> backward(block, gradients, tile, panels ? &*panels : nullptr, kernels, arena);
+        PointsBackward<T> backward(block, gradients, tile, filters ? &*filters : nullptr, kernels, arena);
         for (long job = jobs * index / of; job < jobs * (index + 1) / of; ++job) {
             const long unit = job / shares, piece = unit / block.groups, group = unit % block.groups;
             const auto [begin, end] = pieces.images(piece);

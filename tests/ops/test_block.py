@@ -42,8 +42,8 @@ def always() -> Iterator[None]:
 def problems(draw: Any, depthwise: bool = False, minimal: bool = False) -> dict[str, Any]:
     """Blocks of odd sizes, and everything that they can have.
 
-    Depthwise: a filter for each channel, larger maps and kernels. Minimal: what is computed by minimal filtering, three by three
-    with stride 1 and of many channels and filters.
+    Depthwise: a filter for each channel, larger maps and kernels. Minimal: what is computed by minimal filtering, with stride 1 and
+    of many channels and filters.
     """
     dims = 2 if minimal else draw(st.integers(2, 3) if depthwise else st.integers(1, 3))
     groups = draw(st.sampled_from([1, 2, 3] if depthwise else [1, 1, 1, 2, 3]))
@@ -60,7 +60,7 @@ def problems(draw: Any, depthwise: bool = False, minimal: bool = False) -> dict[
         )
         dilation, pool = (1,) * dims, draw(st.sampled_from([pool, (1,) * (dims - 2) + (2, 2)]))
     if minimal:
-        kernel, dilation = (3, 3), (1, 1)
+        kernel, dilation = draw(st.sampled_from([(3, 3)] * 3 + [(5, 5), (3, 5), (6, 3), (5, 8)])), (1, 1)
     stride, padding = (
         (1, 1) if minimal else axes(1, 3),
         tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(dims)),
@@ -146,7 +146,7 @@ def test_a_depthwise_block_is_its_steps(isa: str, p: dict[str, Any]) -> None:
 @given(p=problems(minimal=True))
 @pytest.mark.parametrize("isa", _native.instruction_sets())
 def test_a_block_by_minimal_filtering_is_its_steps(isa: str, p: dict[str, Any]) -> None:
-    """The same of kernels three by three with many channels and filters, for which a tile takes fewer products."""
+    """The same of kernels with many channels and filters, for which a tile takes fewer products."""
     compare_with_steps(isa, p)
 
 

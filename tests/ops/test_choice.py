@@ -70,7 +70,12 @@ def test_the_rule_of_minimal_filtering(sizes: tuple[int, ...], pooled: bool, tra
         ((Window(3), Window(3)), 16, 15, False),
         ((Window(3), Window(3, stride=2)), 64, 64, False),
         ((Window(3, dilation=2), Window(3)), 64, 64, False),
-        ((Window(3), Window(5)), 64, 64, False),
+        ((Window(3), Window(5)), 64, 64, True),
+        ((Window(6), Window(5)), 64, 64, True),
+        ((Window(1), Window(3)), 64, 64, False),
+        ((Window(2), Window(3)), 64, 64, False),
+        ((Window(4), Window(3)), 64, 64, False),
+        ((Window(7), Window(7)), 64, 64, False),
         ((Window(3),), 64, 64, False),
         ((Window(3),) * 3, 64, 64, False),
     ],
@@ -78,7 +83,7 @@ def test_the_rule_of_minimal_filtering(sizes: tuple[int, ...], pooled: bool, tra
 def test_what_is_computed_by_minimal_filtering(
     windows: tuple[Window, ...], channels: int, filters: int, expected: bool
 ) -> None:
-    """Kernels three by three that move by one."""
+    """Kernels of three taps along an axis, or some times three and two more, that move by one."""
     assert minimal(windows, channels, filters) is expected
 
 
@@ -118,7 +123,7 @@ def test_few_maps_of_a_channel_each_are_the_engines(training: bool) -> None:
         (Conv2d(3, 8, 3), 40, True, "_DifferentiableBackward"),
         (Conv2d(16, 8, 3), 40, True, "ConvolutionBackward0"),
         (ConvBlock(16, 8, 3, padding="same"), 40, True, "_DifferentiableBackward"),
-        (ConvBlock(64, 64, 5, padding="same"), 8, True, "_PooledBackward"),
+        (ConvBlock(64, 64, 7, padding="same"), 8, True, "_PooledBackward"),
         (ConvBlock(64, 64, 3, padding="same"), 8, True, "_DifferentiableBackward"),
         (Conv2d(16, 16, 3), 40, True, "_DifferentiableBackward"),
     ],

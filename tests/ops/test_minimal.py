@@ -24,8 +24,8 @@ def always() -> Iterator[None]:
 
 
 def convolve(x: Tensor, w: Tensor, b: Tensor | None = None, pool: str | None = None) -> Tensor:
-    """Three by three with a border of zeros, on the engine."""
-    return convolution_block(x, w, b, dims=2, padding=1, activation=None, pool=pool)
+    """With a border of zeros that keeps the size, on the engine."""
+    return convolution_block(x, w, b, dims=2, padding="same", activation=None, pool=pool)
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -40,7 +40,7 @@ def rms(x: Tensor) -> float:
 
 def one_by_one(x: Tensor, w: Tensor, fused: bool) -> Tensor:
     """The products added up in float32 in the order of channels and taps; fused: without rounding a product first."""
-    columns = F.unfold(x, 3, padding=1)
+    columns = F.unfold(x, w.shape[2], padding=w.shape[2] // 2)
     out = torch.zeros(len(x), len(w), columns.shape[2])
     for k, tap in enumerate(w.flatten(1).T):
         pixels = columns[:, k, None]
@@ -49,20 +49,23 @@ def one_by_one(x: Tensor, w: Tensor, fused: bool) -> Tensor:
 
 
 @pytest.mark.parametrize("isa", _native.instruction_sets())
-@pytest.mark.parametrize("channels", [16, 32, 64])
+@pytest.mark.parametrize(("kernel", "channels"), [(3, 16), (3, 32), (3, 64), (5, 16), (5, 32)])
 @pytest.mark.parametrize("positive", [False, True])
-def test_it_is_as_exact_as_adding_up_products(isa: str, channels: int, positive: bool) -> None:
+def test_it_is_as_exact_as_adding_up_products(isa: str, kernel: int, channels: int, positive: bool) -> None:
     """Transforms add roundings and amplify some; sums of a ninth of the terms save as many.
 
     Errors are those of float32 against float64. Gradients are compared with torch's kernels, which add up in blocks: up to 2.2
     times their errors were seen, and larger tiles, F(4 x 4, 3 x 3), have six times and more.
     """
-    x, w = normal(2, channels, 16, 18, seed=1), normal(channels, channels, 3, 3, seed=2) / (9 * channels) ** 0.5
+    x, w = (
+        normal(2, channels, 16, 18, seed=1),
+        normal(channels, channels, kernel, kernel, seed=2) / (kernel**2 * channels) ** 0.5,
+    )
     x = (x.relu() if positive else x).requires_grad_()
     w, cotangent = w.requires_grad_(), normal(2, channels, 16, 18, seed=4)
-    exact = F.conv2d(x.double(), w.double(), padding=1)
+    exact = F.conv2d(x.double(), w.double(), padding="same")
     exact_gradients = torch.autograd.grad(exact, (x, w), cotangent.double())
-    torchs_gradients = torch.autograd.grad(F.conv2d(x, w, padding=1), (x, w), cotangent)
+    torchs_gradients = torch.autograd.grad(F.conv2d(x, w, padding="same"), (x, w), cotangent)
     chosen = _native.instruction_set()
     _native.choose(isa)
     try:
@@ -77,9 +80,14 @@ def test_it_is_as_exact_as_adding_up_products(isa: str, channels: int, positive:
 
 @pytest.mark.parametrize("pool", ["max", "avg", None])
 @pytest.mark.parametrize("shape", [(1, 32, 100, 70), (5, 16, 33, 41), (2, 80, 20, 20)])
-def test_bits_do_not_depend_on_how_the_work_is_cut(shape: tuple[int, ...], pool: str | None) -> None:
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_bits_do_not_depend_on_how_the_work_is_cut(shape: tuple[int, ...], pool: str | None, kernel: int) -> None:
     """Neither on threads, of which one image may have several, nor on the images beside one, nor on whether gradients follow."""
-    x, w, b = normal(*shape).requires_grad_(), normal(40, shape[1], 3, 3).requires_grad_(), normal(40).requires_grad_()
+    x, w, b = (
+        normal(*shape).requires_grad_(),
+        normal(40, shape[1], kernel, kernel).requires_grad_(),
+        normal(40).requires_grad_(),
+    )
     cotangent = normal(*convolve(x, w, b, pool).shape)
     threads, found = torch.get_num_threads(), []
     try:

@@ -48,8 +48,8 @@ def minimal(windows: Sequence[Window], channels: int, filters: int) -> bool:
         channels: of a group.
         filters: of a group.
     """
-    three = all(w.kernel == 3 and w.stride == 1 and w.dilation == 1 for w in windows)
-    return len(windows) == 2 and three and channels >= 16 and filters >= 16
+    cut = all(w.kernel >= 3 and w.kernel % 3 != 1 and w.stride == 1 and w.dilation == 1 for w in windows)
+    return len(windows) == 2 and cut and channels >= 16 and filters >= 16
 
 
 def choose(
@@ -114,7 +114,7 @@ def _rule(
     if len(map_sizes) == 1 and pixels >= 64:
         return True, "one axis of {pixels} numbers, along which the engine's vectors lie"
     if minimal and pixels >= (_least_pooled(training) if pooled else 64):
-        return True, f"{{map}}, {mode}: a kernel three by three by minimal filtering, 16 products for each 36"
+        return True, f"{{map}}, {mode}: minimal filtering, which takes less than half the products"
     small = _small(channels, pooled, training)
     if work <= small:
         return True, f"few multiply-adds, {mode}: up to {small:,} the engine is done before torch's kernel has begun"
