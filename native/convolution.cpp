@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "map_gradient.h"
 #include "points.h"
 #include "threads.h"
 #include "tile.h"
@@ -12,6 +13,8 @@ namespace {
 
 // Bytes of a tile's input and of some filters' maps of it: they are read again and again, from the second cache.
 constexpr long input_bytes = 384 * 1024, map_bytes = 64 * 1024;
+// Of a plane that is asked for ahead.
+constexpr long ahead_bytes = 128 * 1024;
 // And of what the input becomes at the points of minimal filtering.
 constexpr long point_bytes = 256 * 1024;
 
@@ -192,6 +195,7 @@ public:
         const ConvolutionBlock<T>& b = block_;
         const long at_once = points_ ? kernels_.lanes : b.filters;
         for (long g = 0; g < b.groups; ++g) {
+            if (by_plane_) ask_ahead(in, image, g);
             if (points_) points_->bring(t, in, image, g);
             bool brought = false;
             for (long f = 0; f < b.filters; f += at_once) {
@@ -214,6 +218,13 @@ private:
     const Tile* framed_ = nullptr;                  // whose frame is around the input
     std::vector<PointwiseRun<T>> activation_;       // none or one
     std::optional<PointsOf<T>> points_;
+
+    // By plane there is little to do for what each number costs that comes from memory: the next plane is asked for before this one is
+    // worked on. It lies where the next one does, or nothing is lost.
+    void ask_ahead(const Maps<const T>& in, long image, long group) const {
+        const long size = block_.axis[0].in * block_.axis[1].in * block_.axis[2].in;
+        if (size * (long)sizeof(T) <= ahead_bytes) ask_for<0>(in.at(image, group + 1), size);
+    }
 
     void bring_directly(const Tile& t, const Maps<const T>& in, long image, long group) {
         if (framed_ != &t) frame(t, block_, input_, kernels_), framed_ = &t;

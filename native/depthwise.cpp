@@ -179,8 +179,8 @@ inline void give_windows(const HalvedPlaneCall<T>& c, const Of& of, long line) {
         PELLUCID_UNROLL
         for (int i = 0; i < Lines; ++i, at += 2 * c.spot_step) {
             const auto &upper = sums[2 * i], &lower = sums[2 * i + 1];
-            LargestOfPairs<T, Places> largest(evens(upper[0], upper[right], all), odds(upper[0], upper[right], all), at);
-            largest.add_row(evens(lower[0], lower[right], all), odds(lower[0], lower[right], all), at + c.spot_step);
+            const LargestOfFour<T, Places> largest(evens(upper[0], upper[right], all), odds(upper[0], upper[right], all), evens(lower[0], lower[right], all),
+                                                   odds(lower[0], lower[right], all), at, at + c.spot_step);
             const long to = (line + i) * c.to_step + x, left = c.width - x;
             if (left >= lanes<T>) store(c.to + to, largest.best);
             else store(c.to + to, largest.best, (int)left);

@@ -37,8 +37,8 @@ void halved(const HalvedTapsCall<T>& c) {
     PELLUCID_UNROLL
     for (int r = 0; r < Filters; ++r) {
         const Vec<T> *left = sums[r], *right = sums[r] + 2 * (Halves - 1);
-        LargestOfPairs<T, Places> largest(evens(left[0], right[0], all), odds(left[0], right[0], all), at);
-        largest.add_row(evens(left[1], right[1], all), odds(left[1], right[1], all), at + c.width);
+        const LargestOfFour<T, Places> largest(evens(left[0], right[0], all), odds(left[0], right[0], all), evens(left[1], right[1], all),
+                                               odds(left[1], right[1], all), at, at + c.width);
         store_halves(largest.best, c.to, c.count, r * c.to_row);
         if constexpr (Places) store_halves(largest.place, c.place, c.count, r * c.to_row);
     }

@@ -68,18 +68,26 @@ inline Vec<T> sums_of(Vec<T>* v) {
 template <class T>
 inline Mask<T> is_larger(Vec<T> v, Vec<T> best) { return (v > best) | (v != v); }
 
-// The largest of neighbouring columns, row by row, and where it is.
+// The largest of neighbouring columns of two rows, and where it is.
 template <class T, bool Places>
-struct LargestOfPairs {
+struct LargestOfFour {
     Vec<T> best;
     Spots<T> place;
 
-    // The first row: columns that are even, and those beside them; `at`: the places of the even ones.
-    LargestOfPairs(Vec<T> even, Vec<T> odd, Spots<T> at) : best(even), place(at) { add(odd, at + 1); }
-
-    void add_row(Vec<T> even, Vec<T> odd, Spots<T> at) {
-        add(even, at);
-        add(odd, at + 1);
+    // Columns that are even, and those beside them; `upper` and `lower`: the places of the even ones.
+    LargestOfFour(Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d, Spots<T> upper, Spots<T> lower) : best(a), place(upper) {
+#if defined(__AVX512F__)
+        if constexpr (!Places && sizeof(T) == 4) {
+            // The processor's own maximum is the second of equal numbers, and forgets NaN.
+            const __mmask16 all = -1, nan = _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_UNORD_Q) | _mm512_cmp_ps_mask((__m512)c, (__m512)d, _CMP_UNORD_Q);
+            const __m512 first = _mm512_maskz_max_ps(all, (__m512)b, (__m512)a), second = _mm512_maskz_max_ps(all, (__m512)d, (__m512)c);
+            best = (Vec<T>)_mm512_mask_mov_ps(_mm512_maskz_max_ps(all, second, first), nan, _mm512_set1_ps(__builtin_nanf("")));
+            return;
+        }
+#endif
+        add(b, upper + 1);
+        add(c, lower);
+        add(d, lower + 1);
     }
 
 private:
