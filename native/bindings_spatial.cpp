@@ -91,6 +91,50 @@ Pool checked_pool(const PyPool& given) {
     return pool;
 }
 
+// A shape, without memory of its own: a call has a dozen of them, and its products may take no longer than a dozen allocations.
+class Sizes {
+public:
+    Sizes(std::initializer_list<long> first) {
+        for (long size : first) add(size);
+    }
+    void add(long size) { size_[count_++] = size; }
+    size_t count() const { return count_; }
+    long operator[](size_t axis) const { return size_[axis]; }
+
+private:
+    size_t count_ = 0;
+    long size_[Array::most_axes];
+};
+
+// A contiguous tensor of this shape.
+template <class T>
+T* whole(const Array& a, const Sizes& sizes, const char* what) {
+    require(a.holds<T>(), what, " has another number type than the rest");
+    require(a.ndim() == sizes.count(), what, " has a wrong number of axes");
+    for (size_t i = 0; i < sizes.count(); ++i) require(a.shape(i) == sizes[i], what, " has a wrong shape");
+    if (a.size() == 0) return static_cast<T*>(a.data());
+    long step = 1;
+    for (size_t i = sizes.count(); i-- > 0; step *= sizes[i]) require(sizes[i] == 1 || a.stride(i) == step, what, " is not contiguous");
+    require((uintptr_t)a.data() % alignof(T) == 0, what, " begins between two numbers of its type");
+    return static_cast<T*>(a.data());
+}
+
+// Whether no two numbers lie on each other: each axis' step is beyond all that those of smaller steps reach.
+bool lies_apart(const Array& a) {
+    std::pair<long, long> by_stride[Array::most_axes];
+    size_t count = 0;
+    for (size_t i = 0; i < a.ndim(); ++i)
+        if (a.shape(i) > 1) by_stride[count++] = {a.stride(i), a.shape(i)};
+    std::sort(by_stride, by_stride + count);
+    long reach = 1;
+    for (size_t i = 0; i < count; ++i) {
+        const auto [stride, size] = by_stride[i];
+        if (stride < reach) return false;
+        reach = stride * size;
+    }
+    return true;
+}
+
 // A tensor (batch, channels, sizes), of which no two numbers lie on each other if it is written.
 template <class T>
 Maps<T> checked_maps(const Array& a, long batch, long channels, const long (&sizes)[3], size_t axes, bool written, const char* what) {
@@ -101,17 +145,8 @@ Maps<T> checked_maps(const Array& a, long batch, long channels, const long (&siz
     for (size_t i = 0; i < axes; ++i) fits = fits && a.shape(2 + i) == sizes[3 - axes + i];
     require(fits, what, " has a wrong shape");
     require(empty || (uintptr_t)a.data() % alignof(T) == 0, what, " begins between two numbers of its type");
-    std::vector<std::pair<long, long>> by_stride;
-    for (size_t i = 0; i < a.ndim(); ++i) {
-        require(a.stride(i) >= 0, what, " has a negative stride");
-        if (a.shape(i) > 1) by_stride.emplace_back(a.stride(i), a.shape(i));
-    }
-    std::sort(by_stride.begin(), by_stride.end());
-    long reach = 1;
-    for (const auto& [stride, count] : by_stride) {
-        require(!written || stride >= reach, what, " has numbers that lie on each other");
-        reach = stride * count;
-    }
+    for (size_t i = 0; i < a.ndim(); ++i) require(a.stride(i) >= 0, what, " has a negative stride");
+    require(!written || lies_apart(a), what, " has numbers that lie on each other");
     Maps<T> m;
     m.data = static_cast<T*>(a.data());
     m.image = a.stride(0), m.channel = a.stride(1);
@@ -178,24 +213,15 @@ private:
     bool pooled_first_;
     Pool pool_;
 
-    template <class T>
-    T* whole(const Array& a, std::vector<long> shape, const char* what) const {
-        T* data = checked<T>(a, shape, what);
-        long step = 1;
-        for (size_t i = shape.size(); i-- > 0; step *= shape[i])
-            require(shape[i] <= 1 || a.stride(i) == step || a.size() == 0, what, " is not contiguous");
-        return data;
-    }
-
-    std::vector<long> shape(long batch, long channels, const Axis (&axis)[3], bool out) const {
-        std::vector<long> found{batch, channels};
-        for (size_t i = 3 - axes_; i < 3; ++i) found.push_back(out ? axis[i].out : axis[i].in);
+    Sizes shape(long batch, long channels, const Axis (&axis)[3], bool out) const {
+        Sizes found{batch, channels};
+        for (size_t i = 3 - axes_; i < 3; ++i) found.add(out ? axis[i].out : axis[i].in);
         return found;
     }
 
-    std::vector<long> weight_shape() const {
-        std::vector<long> found{groups_ * filters_, channels_};
-        for (size_t i = 3 - axes_; i < 3; ++i) found.push_back(axis_[i].kernel);
+    Sizes weight_shape() const {
+        Sizes found{groups_ * filters_, channels_};
+        for (size_t i = 3 - axes_; i < 3; ++i) found.add(axis_[i].kernel);
         return found;
     }
 
@@ -216,6 +242,15 @@ private:
         b.pool = pool_;
         in = checked_maps<const T>(x, b.batch, groups_ * channels_, {axis_[0].in, axis_[1].in, axis_[2].in}, axes_, false, "an input");
         return b;
+    }
+
+    // Whether a call is over in some microseconds: then other threads of Python may as well wait, as giving them the turn and asking
+    // for it back takes longer.
+    template <class T>
+    bool brief(const ConvolutionBlock<T>& b) const {
+        double windows = (double)b.batch * groups_ * filters_;
+        for (const Axis& a : pool_.axis) windows *= (double)a.out * a.kernel;
+        return b.work() < least_work && windows < least_work;
     }
 
     // What is kept for the backward pass, which may be nothing at all; if it is to be read, all that is needed.
@@ -249,7 +284,8 @@ private:
         const Maps<T> to = checked_maps<T>(out, b.batch, all, {pool_.axis[0].out, pool_.axis[1].out, pool_.axis[2].out}, axes_, true, "a result");
         const auto keep = kept<T, Kept<T, Spot<T>>>(b.batch, map, largest, places, false);
         require(threads >= 1, "at least one thread is needed");
-        nb::gil_scoped_release release;
+        std::optional<nb::gil_scoped_release> release;
+        if (!brief(b)) release.emplace();
         convolve<T>(b, in, to, keep, *chosen, std::min(threads, most_threads));
     }
 
@@ -267,7 +303,8 @@ private:
         if (dweight) g.weight = whole<T>(*dweight, weight_shape(), "a weight's gradient");
         if (dbias) g.bias = whole<T>(*dbias, {all}, "a bias's gradient");
         require(threads >= 1, "at least one thread is needed");
-        nb::gil_scoped_release release;
+        std::optional<nb::gil_scoped_release> release;
+        if (!brief(b)) release.emplace();
         convolve_backward<T>(b, in, g, *chosen, std::min(threads, most_threads));
     }
 };
@@ -295,14 +332,11 @@ private:
     template <class T>
     T* planes(const Array& a, bool out, long& count, const char* what) const {
         require(a.ndim() > axes_, what, " has a wrong number of axes");
-        const size_t before = a.ndim() - axes_;
-        std::vector<long> shape;
-        long found = 1, step = 1;
-        for (size_t i = 0; i < before; ++i) shape.push_back(a.shape(i)), found *= a.shape(i);
-        for (size_t i = 3 - axes_; i < 3; ++i) shape.push_back(out ? pool_.axis[i].out : pool_.axis[i].in);
-        T* data = checked<T>(a, shape, what);
-        for (size_t i = shape.size(); i-- > 0; step *= shape[i])
-            require(shape[i] <= 1 || a.stride(i) == step || a.size() == 0, what, " is not contiguous");
+        Sizes sizes{};
+        long found = 1;
+        for (size_t i = 0; i < a.ndim() - axes_; ++i) sizes.add(a.shape(i)), found *= a.shape(i);
+        for (size_t i = 3 - axes_; i < 3; ++i) sizes.add(out ? pool_.axis[i].out : pool_.axis[i].in);
+        T* data = whole<T>(a, sizes, what);
         require(count < 0 || count == found, what, " has a wrong number of planes");
         count = found;
         return data;

@@ -166,6 +166,7 @@ def _blocks() -> list[Case]:
             w = torch.randn(3 * groups, 2, *[2 + number % 2] * dims, dtype=dtype, requires_grad=True)
             b = torch.randn(3 * groups, dtype=dtype, requires_grad=True)
             shape = block.Shape(
+                batch=x.shape[0],
                 sizes=tuple(x.shape[2:]),
                 filters=w.shape[0],
                 channels=w.shape[1],

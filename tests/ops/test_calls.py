@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad as fwAD
 from torch.nn import functional as F
 from torch.nn.utils import parametrize, prune
+from torch.utils.flop_counter import FlopCounterMode
 
 from pellucid import nn
 from pellucid.errors import ArgumentTypeError, SizeError
@@ -95,6 +98,106 @@ def test_sizes_number_types_and_threads_may_alternate() -> None:
                 torch.testing.assert_close(twice(each.double()), by_torch(twice, each.double()))
     finally:
         torch.set_num_threads(threads)
+
+
+def _left_behind(x: Tensor) -> Tensor:
+    """What a transform's function has let out: a wrapper around x."""
+    found: list[Tensor] = []
+    torch.func.grad(lambda t: (found.append(t), t.sum())[1])(x)  # type: ignore[no-untyped-call]
+    return found[0]
+
+
+# Of the same sizes as what the call before was given: only the tensor itself tells that it is another.
+LIKENESSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "another": torch.clone,
+    "its negative": torch._neg_view,  # type: ignore[attr-defined]
+    "channels last": lambda x: x.to(memory_format=torch.channels_last),
+    "expanded": lambda x: x[:1].expand(x.shape),
+    "with gaps": lambda x: torch.stack([x, x], dim=-1)[..., 0],
+    "left behind by a transform": _left_behind,
+    "a subclass": lambda x: x.as_subclass(_Tagged),
+    "a leaf": lambda x: x.clone().requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("alike", LIKENESSES.values(), ids=LIKENESSES)
+@pytest.mark.parametrize("trains", [False, True])
+def test_a_call_like_the_last_one_computes_with_its_own_tensors(
+    alike: Callable[[Tensor], Tensor], trains: bool
+) -> None:
+    """Input and weight, each in a form of its own; the result has the type and memory format that a first call gives it."""
+    block, x = _block()
+    with torch.set_grad_enabled(trains):
+        block(x)
+        found, first = block(alike(x)), copy.deepcopy(block)(alike(x))
+        torch.testing.assert_close(found, by_torch(block, alike(x)), **CLOSE)
+        assert type(found) is type(first)
+        assert found.stride() == first.stride()
+        assert found.requires_grad == trains
+        weight = block.weight.detach()
+        del block.weight
+        block.weight = alike(weight)  # no parameter: layers under functional calls have such
+        torch.testing.assert_close(block(x), by_torch(block, x), **CLOSE)
+
+
+class _Noting(Tensor):
+    """A tensor that notes its operations."""
+
+    noted: ClassVar[list[str]] = []
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        cls.noted.append(getattr(func, "__name__", ""))
+        return super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
+
+
+def test_a_call_like_the_last_one_is_left_to_who_looks_at_operations() -> None:
+    """A tensor of another class, transforms, autocast and a count of operations see torch's operators after a call that ran the
+    engine, too.
+    """
+    block, x = _block()
+    expected = block(x).detach()
+    block(x.as_subclass(_Noting))
+    assert "conv2d" in _Noting.noted
+    block(x)
+    each = torch.func.vmap(block)(x[:, None])[:, 0]
+    torch.testing.assert_close(each, expected, **CLOSE)
+    block(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block(x).dtype == torch.bfloat16
+    block(x)
+    with FlopCounterMode(display=False) as counted:
+        block(x)
+    assert counted.get_total_flops() == 2 * expected.shape[0] * 8 * 32 * 32 * 27
+    block(x)
+    tangent = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    with fwAD.dual_level():
+        assert fwAD.unpack_dual(block(fwAD.make_dual(x, tangent))).tangent is not None
+
+
+def test_another_weight_after_right_calls_is_told_in_words() -> None:
+    """Of other sizes the layer's sentence, of another number type torch's."""
+    block, x = _block()
+    block(x)
+    block.weight = torch.nn.Parameter(torch.randn(8, 2, 3, 3))
+    with pytest.raises(SizeError, match=r"ConvBlock\(3, 8, .* channels"):
+        block(x)
+    block.weight = torch.nn.Parameter(torch.randn(8, 3, 3, 3).double())
+    with pytest.raises(RuntimeError, match="type"):
+        block(x)
+    block.weight = torch.nn.Parameter(torch.randn(8, 3, 3, 3))
+    block.bias = torch.nn.Parameter(torch.randn(7))
+    with pytest.raises(SizeError, match="bias of 8 numbers"):
+        block(x)
+
+
+def test_a_copy_after_a_call_computes_the_same() -> None:
+    """What a layer remembers of its last call is neither copied nor pickled."""
+    block, x = _block()
+    expected = block(x)
+    for twin in (copy.deepcopy(block), pickle.loads(pickle.dumps(block))):
+        assert torch.equal(twin(x), expected)
+        assert torch.equal(twin(x), expected)
 
 
 def test_a_mistake_after_right_calls_is_told_in_the_layers_own_words() -> None:

@@ -1,5 +1,7 @@
 """ConvBlock: convolution ► bias ► activation ► pooling as one layer."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -7,7 +9,8 @@ from pellucid.errors import ArgumentError
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode, parameter
 from pellucid.nn.conv_stream import ConvStream
 from pellucid.ops import observe
-from pellucid.ops.convolution import Options, check_memory, check_steps, compute_block, compute_maps
+from pellucid.ops.again import LastCall
+from pellucid.ops.convolution import check_memory, check_steps, compute_block, compute_maps
 from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
 
 _CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d] | type[Conv3d]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
@@ -54,6 +57,7 @@ class ConvBlock(torch.nn.Module):
     weight: Tensor
     bias: Tensor | None
     shown_names = ("map", "act", "pool")  # to a trace
+    _last = LastCall()  # also for a layer that was pickled without one
 
     def __init__(
         self,
@@ -114,10 +118,11 @@ class ConvBlock(torch.nn.Module):
             self.pool_size if pool_stride is None else per_axis("ConvBlock", "pool_stride", pool_stride, dims, least=1)
         )
         self.pool_padding, self.memory = pool_padding, memory
+        self._last = LastCall()
 
     def forward(self, input: Tensor) -> Tensor:
         """Compute ``(B, C, *sizes)`` or ``(C, *sizes)`` to ``(B, O, *outputs)`` or ``(O, *outputs)``."""
-        options = Options(
+        options = (  # in the order of Options, and cheaper
             self.stride,
             self.padding,
             self.dilation,
@@ -133,13 +138,13 @@ class ConvBlock(torch.nn.Module):
         weight, bias = parameter(self, "weight"), parameter(self, "bias")
         if observe.active(self):
             return self._shown(input, weight, bias, options)
-        return compute_block(input, weight, bias, options, self.dims, self, self.memory)
+        return compute_block(input, weight, bias, options, self.dims, self, self.memory, self._last)
 
-    def _shown(self, input: Tensor, weight: Tensor, bias: Tensor | None, options: Options) -> Tensor:
+    def _shown(self, input: Tensor, weight: Tensor, bias: Tensor | None, options: tuple[Any, ...]) -> Tensor:
         """The same for a trace, step by step only if it wants what lies between the steps."""
         given = (input, weight, bias, options, self.dims, self)
         if not (observe.wants(self, "map") or observe.wants(self, "act")):
-            out = compute_block(*given, self.memory)
+            out = compute_block(*given, self.memory, self._last)
             observe.seen(self, "pool", out, axis_letters(out, self.dims))
             return out
         maps = compute_maps(*given)

@@ -56,6 +56,7 @@ class ConvStream:
         self._outs = [layer.weight.new_empty((batch, layer.weight.shape[0], 1)).detach() for _ in range(2)]
         self._results = [out[:, :, 0] for out in self._outs]
         self._engine = Shape(
+            batch=batch,
             sizes=(window.span,),
             filters=layer.weight.shape[0],
             channels=layer.weight.shape[1],

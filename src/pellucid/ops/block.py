@@ -45,6 +45,7 @@ class Shape:
     """What is the same in every call with inputs of the same sizes.
 
     Attributes:
+        batch: of the input.
         sizes: of the input, without batch and channels.
         filters: of all groups.
         channels: of one group.
@@ -56,12 +57,14 @@ class Shape:
         pooling: or None.
         map: the sizes of the feature map.
         out: the sizes of what the block gives on.
+        result: the same with batch and filters.
         pooled_first: whether the maximum is taken before the activation, which gives the same where that never falls.
         seen_in_result: whether the backward pass finds in the result what it needs of the numbers before the activation.
         keeps: of what :class:`Kept` names, what the engine writes for the backward pass.
         products: the multiply-adds of one image's map.
     """
 
+    batch: int
     sizes: tuple[int, ...]
     filters: int
     channels: int
@@ -73,6 +76,7 @@ class Shape:
     pooling: Pooling | None
     map: tuple[int, ...] = field(init=False)
     out: tuple[int, ...] = field(init=False)
+    result: tuple[int, ...] = field(init=False)
     pooled_first: bool = field(init=False)
     seen_in_result: bool = field(init=False)
     keeps: tuple[bool, bool, bool] = field(init=False)
@@ -83,6 +87,7 @@ class Shape:
         self.map = self.out = _outputs(self.windows, self.sizes)
         if self.pooling is not None:
             self.out = _outputs(self.pooling.windows, self.map)
+        self.result = (self.batch, self.filters, *self.out)
         activation = None if self.activation is None else ACTIVATIONS[self.activation]
         rises = activation is None or activation.rises
         self.pooled_first = rises and self.pooling is not None and self.pooling.kind == "max"
@@ -93,9 +98,9 @@ class Shape:
         reads = activation is not None and not self.seen_in_result
         self.keeps = reads and not self.pooled_first, reads and self.pooled_first, self.pooled_first
 
-    def choice(self, batch: int, training: bool, half: bool) -> rule.Choice:
-        """Whether the engine is the faster one for so many images; half: in bfloat16."""
-        work, pooled = batch * self.products, self.pooling is not None
+    def choice(self, training: bool, half: bool) -> rule.Choice:
+        """Whether the engine is the faster one; half: in bfloat16."""
+        work, pooled = self.batch * self.products, self.pooling is not None
         sizes = (self.map, self.channels, self.groups)
         minimal = rule.minimal(self.windows, self.channels, self.filters // self.groups)
         return rule.choose(*sizes, work=work, pooled=pooled, training=training, minimal=minimal, half=half)
@@ -143,7 +148,7 @@ def run_block(
         recompute: keep nothing but the tensors given, and compute in the backward pass anew what it needs.
     """
     if trains(input, weight, bias):
-        found: Tensor = _Differentiable.apply(shape, by_torch, recompute, input, weight, bias)  # type: ignore[no-untyped-call]
+        found: Tensor = _differentiable((shape, by_torch, recompute), input, weight, bias)
         return found
     return forward(shape, input, weight, bias, keep=False)[0]
 
@@ -166,12 +171,21 @@ _NOTHING = Kept()
 
 def forward(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, keep: bool) -> tuple[Tensor, Kept]:
     """What the block gives on, and what is kept of it for :func:`backward`; below autograd."""
-    x, w = plain(input), plain(weight).contiguous()
-    b = None if bias is None else plain(bias).contiguous()
+    x, w, b = input, weight, bias
+    if x.dtype is torch.bfloat16:
+        x, w, b = x.float(), w.float(), None if b is None else b.float()
+    w, b = w.contiguous(), None if b is None else b.contiguous()
     out, kept = room(shape, x, keep)
-    shape.engine.run(x, w, b, out, *kept, torch.get_num_threads())
+    shape.engine.run(x, w, b, out, kept.map, kept.largest, kept.places, torch.get_num_threads())
     out = narrow(out, input.dtype)
     return out, kept_with_result(shape, out, kept.places) if keep and shape.seen_in_result else kept
+
+
+def infer(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same of tensors that the engine reads as they lie, keeping nothing; TypeError or ValueError where it does not."""
+    out = input.new_empty(*shape.result)
+    shape.engine.run(input, weight, bias, out, None, None, None, torch.get_num_threads())
+    return out
 
 
 def kept_with_result(shape: Shape, out: Tensor, places: Tensor | None) -> Kept:
@@ -181,15 +195,14 @@ def kept_with_result(shape: Shape, out: Tensor, places: Tensor | None) -> Kept:
 
 def room(shape: Shape, x: Tensor, keep: bool) -> tuple[Tensor, Kept]:
     """Memory for what the engine writes, of an input as it reads it."""
-    out = maps_like(x, shape.filters, shape.out)
+    out = maps_like(x, shape.result)
     if not keep:
         return out, _NOTHING
     map, largest, places = shape.keeps
-    lead = (x.shape[0], shape.filters)
     return out, Kept(
-        x.new_empty(*lead, *shape.map) if map else None,
-        x.new_empty(*lead, *shape.out) if largest else None,
-        x.new_empty(*lead, *shape.out, dtype=place_type(x)) if places else None,
+        x.new_empty(shape.batch, shape.filters, *shape.map) if map else None,
+        x.new_empty(*shape.result) if largest else None,
+        x.new_empty(*shape.result, dtype=place_type(x)) if places else None,
     )
 
 
@@ -197,34 +210,47 @@ def backward(
     shape: Shape, input: Tensor, weight: Tensor, kept: Kept, gradient: Tensor, wanted: Sequence[bool]
 ) -> list[Tensor | None]:
     """The gradients of input, weight and bias, those that are wanted; below autograd."""
-    x, w, slope = plain(input), plain(weight).contiguous(), plain(gradient).contiguous()
-    map, largest = (None if k is None else plain(k).contiguous() for k in (kept.map, kept.largest))
+    half = input.dtype is torch.bfloat16
+    x, w = (input.float(), weight.float()) if half else (input, weight)
+    w, slope = w.contiguous(), plain(gradient).contiguous()
+    map, largest = _dense(kept.map), _dense(kept.largest)
     dx = x.new_empty(*x.shape) if wanted[0] else None
-    dweight = w.new_empty(*w.shape) if wanted[1] else None
-    dbias = w.new_empty(w.shape[0]) if wanted[2] else None
+    dweight = torch.empty_like(w) if wanted[1] else None
+    dbias = w.new_empty(shape.filters) if wanted[2] else None
     threads = torch.get_num_threads()
     shape.engine.backward(x, w, map, largest, kept.places, slope, dx, dweight, dbias, threads)
-    return [narrow(d, input.dtype) for d in (dx, dweight, dbias)]
+    found = [dx, dweight, dbias]
+    return [narrow(d, input.dtype) for d in found] if half else found
+
+
+def _dense(kept: Tensor | None) -> Tensor | None:
+    """As the engine reads what was kept."""
+    return None if kept is None else plain(kept).contiguous()
 
 
 class _Differentiable(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, shape: Shape, by_torch: Torch, recompute: bool, input: Tensor, weight: Tensor, bias: Tensor | None
+        ctx: Any, block: tuple[Shape, Torch, bool], input: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
+        shape, _, recompute = ctx.block = block
         out, kept = forward(shape, input, weight, bias, keep=not recompute)
-        ctx.shape, ctx.by_torch, ctx.recompute = shape, by_torch, recompute
         ctx.save_for_backward(input, weight, bias, *kept)
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         input, weight, bias, *saved = ctx.saved_tensors
-        wanted, shape = ctx.needs_input_grad[3:], ctx.shape
+        _, *wanted = ctx.needs_input_grad
+        shape, by_torch, recompute = ctx.block
         if torch.is_grad_enabled():
-            return (None, None, None, *_by_torch(ctx.by_torch, shape, (input, weight, bias), wanted, gradient))
-        kept = forward(shape, input, weight, bias, keep=True)[1] if ctx.recompute else Kept(*saved)
-        return None, None, None, *backward(shape, input, weight, kept, gradient, wanted)
+            return None, *_by_torch(by_torch, shape, (input, weight, bias), wanted, gradient)
+        kept = forward(shape, input, weight, bias, keep=True)[1] if recompute else Kept(*saved)
+        return None, *backward(shape, input, weight, kept, gradient, wanted)
+
+
+# Past the search for wrappers that transforms left behind, which costs 2 microseconds: the engine is given none.
+_differentiable: Callable[..., Tensor] = super(torch.autograd.Function, _Differentiable).apply
 
 
 def _by_torch(

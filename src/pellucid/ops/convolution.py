@@ -19,7 +19,8 @@ from pellucid.errors import ArgumentError, SizeError
 from pellucid.geometry.axis import Window, channels_mismatch
 from pellucid.ops import choice, library_block
 from pellucid.ops.activations import ACTIVATIONS
-from pellucid.ops.block import Pooling, Shape, run_block
+from pellucid.ops.again import LastCall
+from pellucid.ops.block import Pooling, Shape, infer, run_block
 from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
 from pellucid.ops.remember import remembered, remembered_for_all
 from pellucid.ops.tensors import engine_takes, memory_format, trains
@@ -145,6 +146,7 @@ def _shape(
     pooling: Pooling | None = None,
 ) -> Shape:
     return Shape(
+        batch=input[0],
         sizes=tuple(input[2:]),
         filters=weight[0],
         channels=weight[1],
@@ -274,23 +276,46 @@ def convolution_block(
         ArgumentError: for a name that is not there.
         SizeError: and ArgumentTypeError, as the single operators do.
     """
-    return compute_block(input, weight, bias, Options(**options), dims, layer, memory)
+    return compute_block(input, weight, bias, Options(**options), dims, layer, memory, LastCall())
 
 
 def compute_block(
-    input: Tensor, weight: Tensor, bias: Tensor | None, options: Options, dims: int, layer: Layer, memory: str = "keep"
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    options: tuple[Any, ...],
+    dims: int,
+    layer: Layer,
+    memory: str,
+    last: LastCall,
 ) -> Tensor:
-    """As :func:`convolution_block`, which says what all is."""
+    """As :func:`convolution_block`, which says what all is.
+
+    Options are in the order of :class:`Options`; the last call is that of the layer.
+    """
+    training, recompute = isinstance(input, Tensor) and trains(input, weight, bias), memory == "recompute"
+    settling = (options, memory, training)
+    like = last.like(settling, input, weight, bias)
+    if like is not None:
+        try:
+            return (
+                run_block(like, input, weight, bias, _by_torch, recompute)
+                if training
+                else infer(like, input, weight, bias)
+            )
+        except (TypeError, ValueError):
+            pass  # the engine refuses them; what follows finds another way, or has words for it
     check_memory(layer, memory)
     if engine_takes(input, weight, bias):
         maps = batched(layer, input, dims)
         shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, *options)
         alone = shape.pooling is None and _channels_last(maps)
-        training, half = trains(input, weight, bias), input.dtype == torch.bfloat16
-        if not alone and shape.choice(maps.shape[0], training, half).native:
-            out = _on_engine(shape, maps, weight, bias, memory == "recompute")
+        if not alone and shape.choice(training, half=input.dtype == torch.bfloat16).native:
+            if maps is input:
+                last.keep(settling, shape, input, weight, bias)
+            out = _on_engine(shape, maps, weight, bias, recompute)
             return out if maps is input else out.squeeze(0)
-    if memory == "keep" or not trains(input, weight, bias):
+    if not (training and recompute):
         return compute_maps(input, weight, bias, options, dims, layer).pooled
 
     def by_steps(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -343,9 +368,9 @@ def block_maps(
 
 
 def compute_maps(
-    input: Tensor, weight: Tensor, bias: Tensor | None, options: Options, dims: int, layer: Layer
+    input: Tensor, weight: Tensor, bias: Tensor | None, options: tuple[Any, ...], dims: int, layer: Layer
 ) -> Block:
-    """As :func:`block_maps`, which says what all is."""
+    """As :func:`block_maps`, which says what all is; options are in the order of :class:`Options`."""
     stride, padding, dilation, groups, padding_mode, padding_value, activation, pool, *pooling = options
     check_steps(layer, activation, pool)
     maps = convolution(

@@ -94,6 +94,7 @@ def _shape(
     pool_windows: Sequence[int],
 ) -> Shape:
     return Shape(
+        batch=input[0],
         sizes=tuple(input[2:]),
         filters=weight[0],
         channels=weight[1],

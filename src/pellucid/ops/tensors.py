@@ -8,14 +8,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pellucid.ops.transforms import watched
+from pellucid.ops.transforms import watched, watched_in_graph
 
 MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
 
 NUMBERS = (torch.float32, torch.float64, torch.bfloat16)
 """The number types that the engine takes; bfloat16 is widened to float32 on the way in, and its results rounded once."""
 
-_KINDS = (Tensor, torch.nn.Parameter)  # what derives from a tensor has operations of its own
+KINDS = (Tensor, torch.nn.Parameter)
+"""The types that have torch's operations; what derives from a tensor has operations of its own."""
 
 
 def engine_takes(*tensors: Tensor | None) -> bool:
@@ -25,21 +26,35 @@ def engine_takes(*tensors: Tensor | None) -> bool:
     run (``make_fx``, a count of operations): the engine's are none.
     """
     first = tensors[0]
-    if not isinstance(first, Tensor) or first.dtype not in NUMBERS or first.numel() == 0 or watched():
+    if not isinstance(first, Tensor) or first.dtype not in NUMBERS or first.numel() == 0:
         return False
+    graph = torch.compiler.is_compiling()
+    if watched_in_graph() if graph else watched():
+        return False
+    dtype = first.dtype
     for t in tensors:
         if t is None:
             continue
-        if type(t) not in _KINDS or t.dtype is not first.dtype or not t.is_cpu or t.layout is not torch.strided:
+        if type(t) not in KINDS or t.dtype is not dtype or not t.is_cpu or t.layout is not torch.strided:
+            return False
+        if not graph and not in_memory(t):
             return False
     return True
+
+
+def in_memory(t: Tensor) -> bool:
+    """Whether a tensor's numbers are what lies in its memory: not their negatives, and not another tensor's.
+
+    The latter is what a transform leaves behind: a wrapper around a tensor.
+    """
+    return not t.is_neg() and not torch._C._functorch.is_functorch_wrapped_tensor(t)
 
 
 def trains(*tensors: Tensor | None) -> bool:
     """Whether autograd will ask for the gradient of any of them."""
     if not torch.is_grad_enabled():
         return False
-    return any(t is not None and t.requires_grad for t in tensors)
+    return any([t is not None and t.requires_grad for t in tensors])  # a list: a generator costs as much as its answers
 
 
 def plain(t: Tensor) -> Tensor:
@@ -69,11 +84,8 @@ def memory_format(input: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def maps_like(input: Tensor, channels: int, sizes: Sequence[int]) -> Tensor:
-    """Room for ``(B, channels, *sizes)``, of the input's number type and memory format."""
-    form = memory_format(input)
-    if form is torch.contiguous_format:
-        return input.new_empty(
-            input.shape[0], channels, *sizes
-        )  # spelled out: torch reads a tuple of sizes more slowly
-    return torch.empty((input.shape[0], channels, *sizes), dtype=input.dtype, device=input.device, memory_format=form)
+def maps_like(input: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Room for ``(B, O, *outputs)``, of the input's number type and memory format."""
+    if input.is_contiguous():
+        return input.new_empty(*sizes)  # spelled out: torch reads a tuple of sizes more slowly
+    return torch.empty(sizes, dtype=input.dtype, device=input.device, memory_format=memory_format(input))

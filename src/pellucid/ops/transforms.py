@@ -34,12 +34,22 @@ def watched() -> bool:
     """Whether anything but autograd looks at operations as they run, or gives them other number types.
 
     Transforms, forward mode, autocast, tracing, export, and dispatch modes (``make_fx``, a count of operations). Not
-    ``torch.compile``, whose graphs can hold an operator of Pellucid's.
+    ``torch.compile``, whose graphs can hold an operator of Pellucid's: see :func:`watched_in_graph`.
     """
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return True
-    if torch.is_autocast_enabled("cpu"):
-        return True
-    if torch.compiler.is_compiling():
-        return torch.compiler.is_exporting()
-    return torch._C._is_tracing() or torch._C._len_torch_dispatch_stack() > 0
+    return (
+        torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch.is_autocast_enabled("cpu")
+        or torch._C._is_tracing()
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
+def watched_in_graph() -> bool:
+    """The same while ``torch.compile`` or an export makes a graph."""
+    return (
+        torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch.is_autocast_enabled("cpu")
+        or torch.compiler.is_exporting()
+    )
