@@ -121,11 +121,15 @@ T* whole(const Array& a, const Sizes& sizes, const char* what) {
 
 // Whether no two numbers lie on each other: each axis' step is beyond all that those of smaller steps reach.
 bool lies_apart(const Array& a) {
-    std::pair<long, long> by_stride[Array::most_axes];
+    std::pair<long, long> by_stride[Array::most_axes];     // in order
     size_t count = 0;
-    for (size_t i = 0; i < a.ndim(); ++i)
-        if (a.shape(i) > 1) by_stride[count++] = {a.stride(i), a.shape(i)};
-    std::sort(by_stride, by_stride + count);
+    for (size_t i = 0; i < a.ndim(); ++i) {
+        if (a.shape(i) <= 1) continue;
+        const std::pair<long, long> axis{a.stride(i), a.shape(i)};
+        size_t at = count++;
+        for (; at > 0 && axis < by_stride[at - 1]; --at) by_stride[at] = by_stride[at - 1];
+        by_stride[at] = axis;
+    }
     long reach = 1;
     for (size_t i = 0; i < count; ++i) {
         const auto [stride, size] = by_stride[i];

@@ -135,7 +135,11 @@ def test_what_is_chosen_runs(layer: torch.nn.Module, size: int, training: bool, 
     assert out.grad_fn.name() == node
 
 
-def test_channels_last_maps_are_torchs_unless_they_are_pooled() -> None:
+def test_channels_last_maps_are_torchs_unless_they_are_pooled_or_minimally_filtered() -> None:
+    many = torch.randn(2, 16, 40, 40).to(memory_format=torch.channels_last)
+    out = Conv2d(16, 32, 3)(many)
+    assert out.grad_fn.name() == "_DifferentiableBackward"  # type: ignore[union-attr]
+    assert out.is_contiguous(memory_format=torch.channels_last)
     x = torch.randn(2, 3, 40, 40).to(memory_format=torch.channels_last)
     names = [
         layer(x).grad_fn.name()  # type: ignore[union-attr]

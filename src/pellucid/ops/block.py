@@ -13,7 +13,7 @@ from pellucid.geometry.axis import Window
 from pellucid.ops import choice as rule
 from pellucid.ops.activations import ACTIVATIONS, programs
 from pellucid.ops.native import _native
-from pellucid.ops.tensors import maps_like, narrow, place_type, plain, trains
+from pellucid.ops.tensors import maps_like, memory_format, narrow, place_type, plain, trains
 
 Torch = Callable[["Shape", Tensor, Tensor, Tensor | None], Tensor]
 """The same block by torch's operators, for derivatives of derivatives."""
@@ -98,12 +98,19 @@ class Shape:
         reads = activation is not None and not self.seen_in_result
         self.keeps = reads and not self.pooled_first, reads and self.pooled_first, self.pooled_first
 
-    def choice(self, training: bool, half: bool) -> rule.Choice:
-        """Whether the engine is the faster one; half: in bfloat16."""
-        work, pooled = self.batch * self.products, self.pooling is not None
-        sizes = (self.map, self.channels, self.groups)
-        minimal = rule.minimal(self.windows, self.channels, self.filters // self.groups)
-        return rule.choose(*sizes, work=work, pooled=pooled, training=training, minimal=minimal, half=half)
+    def choice(self, input: Tensor, training: bool) -> rule.Choice:
+        """Whether the engine is the faster one."""
+        return rule.choose(
+            self.map,
+            self.channels,
+            self.groups,
+            work=self.batch * self.products,
+            pooled=self.pooling is not None,
+            training=training,
+            minimal=rule.minimal(self.windows, self.channels, self.filters // self.groups),
+            channels_last=memory_format(input) is not torch.contiguous_format,
+            half=input.dtype == torch.bfloat16,
+        )
 
     @cached_property
     def engine(self) -> Any:

@@ -61,6 +61,7 @@ def choose(
     pooled: bool,
     training: bool,
     minimal: bool = False,
+    channels_last: bool = False,
     half: bool = False,
 ) -> Choice:
     """Choose for one convolution, alone or with the pooling that follows it.
@@ -73,9 +74,10 @@ def choose(
         pooled: whether a pooling follows in the same sweep.
         training: whether gradients will be asked for.
         minimal: whether the engine computes it by minimal filtering, see :func:`minimal`.
+        channels_last: whether the channels of a pixel lie side by side.
         half: whether the numbers are bfloat16, which the engine widens to float32 and torch's kernel multiplies.
     """
-    return _choose(map_sizes, channels, groups, work, pooled, training, minimal, half)
+    return _choose(map_sizes, channels, groups, work, pooled, training, minimal, channels_last, half)
 
 
 @remembered
@@ -87,9 +89,10 @@ def _choose(
     pooled: bool,
     training: bool,
     minimal: bool,
+    channels_last: bool,
     half: bool,
 ) -> Choice:
-    return Choice(*_rule(map_sizes, channels, groups, work, pooled, training, minimal, half), map_sizes)
+    return Choice(*_rule(map_sizes, channels, groups, work, pooled, training, minimal, channels_last, half), map_sizes)
 
 
 def _rule(
@@ -100,10 +103,13 @@ def _rule(
     pooled: bool,
     training: bool,
     minimal: bool,
+    channels_last: bool,
     half: bool,
 ) -> tuple[bool, str]:
     pixels = math.prod(map_sizes)
     mode = "with gradients" if training else "without gradients"
+    if channels_last and not pooled and not minimal:
+        return False, "channels last without pooling: the engine would turn the maps around at both ends"
     if half and (not pooled or channels >= 8):
         what = f"{channels} channels" if channels >= 8 else "no pooling"
         return False, f"bfloat16 with {what}: torch's kernel multiplies it, the engine widens it to float32"

@@ -97,20 +97,21 @@ def path(input: Tensor, weight: Tensor, bias: Tensor | None, windows: Sequence[W
     The readable :func:`pellucid.ops.reference.convolution.convolution` can stand in the place of both and is what
     tests compare them with.
     """
-    if not engine_takes(input, weight, bias) or _channels_last(input):
+    if not engine_takes(input, weight, bias):
         return torch_convolution
     sizes = tuple(window.output(size) for window, size in zip(windows, input.shape[2:], strict=True))
-    training, half = trains(input, weight, bias), input.dtype == torch.bfloat16
-    work = input.shape[0] * weight.numel() * math.prod(sizes)
-    minimal = choice.minimal(windows, weight.shape[1], weight.shape[0] // groups)
-    given = (sizes, weight.shape[1], groups)
-    chosen = choice.choose(*given, work=work, pooled=False, training=training, minimal=minimal, half=half)
+    chosen = choice.choose(
+        sizes,
+        weight.shape[1],
+        groups,
+        work=input.shape[0] * weight.numel() * math.prod(sizes),
+        pooled=False,
+        training=trains(input, weight, bias),
+        minimal=choice.minimal(windows, weight.shape[1], weight.shape[0] // groups),
+        channels_last=memory_format(input) is not torch.contiguous_format,
+        half=input.dtype == torch.bfloat16,
+    )
     return native_convolution if chosen.native else torch_convolution
-
-
-def _channels_last(input: Tensor) -> bool:
-    # The engine turns them around at both ends, which a pooling repays and a convolution alone does not.
-    return memory_format(input) is not torch.contiguous_format
 
 
 def native_convolution(
@@ -309,8 +310,7 @@ def compute_block(
     if engine_takes(input, weight, bias):
         maps = batched(layer, input, dims)
         shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, *options)
-        alone = shape.pooling is None and _channels_last(maps)
-        if not alone and shape.choice(training, half=input.dtype == torch.bfloat16).native:
+        if shape.choice(maps, training).native:
             if maps is input:
                 last.keep(settling, shape, input, weight, bias)
             out = _on_engine(shape, maps, weight, bias, recompute)
