@@ -164,7 +164,7 @@ void blocks(const Isa& isa, long before) {
     for (long stride : {1, 2})
         for (long width : {6, 17, 40})
             for (bool max : {false, true})
-                for (const std::pair<long, long>& size_of : {std::pair<long, long>{3, 1}, {3, 5}, {3, 14}, {1, 1}}) {
+                for (const std::pair<long, long>& size_of : {std::pair<long, long>{3, 1}, {3, 5}, {3, 14}, {1, 1}, {17, 16}}) {
                     const long batch = 2, channels = size_of.first, filters = size_of.second, height = 7, kernel = 3, size = channels * kernel * kernel;
                     Pointwise relu, slope;
                     relu.registers = 2, relu.result = 1, relu.steps = {{op_named("relu"), 1, {0}}};
