@@ -94,6 +94,22 @@ def test_gradient_of_a_feature_map() -> None:
     assert found.abs().sum() > 0
 
 
+def test_gradients_are_forgotten_before_another_backward_pass() -> None:
+    """Along a graph that was kept, what the next pass does not reach has no gradient; what it reaches has that pass's alone."""
+    model = Model()
+    with pellucid.trace(model) as seen:
+        model(torch.randn(2, 1, 9, 9)).sum().backward(retain_graph=True)
+    assert all(seen[name].grad is not None for name in ("conv.out", "lstm.l0.f", "head.out"))
+    seen.forget_gradients()
+    assert all(one.grad is None for one in seen.values())
+    seen["lstm.l0.h"].values[2].sum().backward()
+    forget = seen["lstm.l0.f"].grad
+    assert forget is not None
+    assert forget[1].any()
+    assert not forget[3:].any()
+    assert seen["head.out"].grad is None
+
+
 def test_padding_is_not_shown() -> None:
     lstm = LSTM(3, 4, bidirectional=True)
     with pellucid.trace(lstm) as seen:

@@ -113,7 +113,7 @@ def stages_of(opened: Opened, network: str, item: int) -> list[Stage]:
     Raises:
         ArgumentError: there is no such network or item, or it has no convolution or pooling over one or two axes.
     """
-    done = opened.graph(network, item)
+    done = opened.seen(network, item)
     if "stages" not in done.derived:
         done.derived["stages"] = _stages(done, opened.network(network).model)
     found: list[Stage] = done.derived["stages"]

@@ -27,7 +27,7 @@ class Stages(Question):
     def answer(self, opened: Opened) -> Answer:
         """Each stage with its sizes, its formula, what it costs, what it sees; and the scores that the network ends in."""
         stages = stages_of(opened, self.network, self.item)
-        output = opened.graph(self.network, self.item).output
+        output = opened.seen(self.network, self.item).output
         described = [_described(stage, stages) for stage in stages]
         if not _is(stages[0].tensor.detach()[0], opened.item(self.item).x):
             described[0]["does"] = "given"  # an embedding, or differences: what the model itself makes of its input

@@ -57,7 +57,7 @@ def _extremes(opened: Opened, network: str, run: Run, count: int) -> tuple[Tenso
     """(2, items, H) the highest and the lowest value of every unit in every item, and the steps where it has them."""
     found = []
     for number in range(count):
-        done = opened.seen(network, number, keep=False)
+        done = opened.seen_anew(network, number)
         own = replace(run, done=done).values(run.memory[0])
         found.append((own.max(0), own.min(0)))
     values, steps = ([[extreme[k] for extreme in pair] for pair in found] for k in (0, 1))

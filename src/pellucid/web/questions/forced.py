@@ -42,7 +42,7 @@ class Forced(OfLayer):
             units=None if self.unit is None else [self.unit],
         )
         with opened.alone(), held:
-            done = opened.seen(self.network, self.item, keep=False)
+            done = opened.seen_anew(self.network, self.item)
         after = done.seen[f"{free.name}.{memory}"].values[: free.steps, 0]
         return {
             "name": name,

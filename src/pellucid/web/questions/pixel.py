@@ -129,7 +129,8 @@ class Leaning(Position):
         value = stages[number].tensor[at]
         gradient = None
         if value.requires_grad and first.requires_grad:
-            (gradient,) = torch.autograd.grad(value, first, retain_graph=True, allow_unused=True)
+            with opened.alone():
+                (gradient,) = torch.autograd.grad(value, first, retain_graph=True, allow_unused=True)
         if gradient is None:
             raise ArgumentError(f"no gradient leads from {self.stage} to the input; the model cuts it off on the way")
         shown = as_image(gradient[0])[:MOST_CHANNELS]
