@@ -29,7 +29,7 @@ class Item:
 
     Attributes:
         name: what the page calls it.
-        x: the input without a batch's axis: an image (C, H, W), a sequence (T, I), tokens (T,).
+        x: the input without a batch's axis: an image (C, H, W), a volume (C, D, H, W), a sequence (T, I), tokens (T,).
         args: what the model is called with: the input as a batch of one, and lengths where it takes them.
         tokens: of a text, what each step's token says; empty elsewhere.
         answer: the right answer in words, where it is known.
@@ -59,6 +59,11 @@ class Item:
         offset, factor = (s[:, None, None] if self.x.ndim == 3 else s for s in self.scale)
         own: Tensor = self.x * factor + offset
         return own
+
+
+def flat(image: Tensor) -> Tensor:
+    """(C, H, W) of an image; of a volume (C, D, H, W) its middle slice."""
+    return image if image.ndim == 3 else image[:, image.shape[1] // 2]
 
 
 @dataclass(frozen=True)
