@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -13,7 +15,9 @@ from torch import Tensor, nn
 from pellucid import device
 from pellucid.errors import ArgumentError
 from pellucid.nn import Recurrent
+from pellucid.nn.rnn_cells import OneStep
 from pellucid.trace import Trace, trace
+from pellucid.web.loops import laid_along_time
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -31,13 +35,19 @@ class Ran:
     layer: nn.Module
     given: Given
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What it was called with, by name."""
+        args, named = self.given
+        return signature(self.layer.forward).bind(*args, **named).arguments
+
 
 @dataclass(frozen=True)
 class Pass:
     """One forward pass.
 
     Attributes:
-        seen: by name, as in :class:`pellucid.trace`, of a batch of one, where the model is.
+        seen: by name, as in :class:`pellucid.trace`, of a batch of one, where the model is; the calls of a cell along time.
         output: of the model; the first where it has several, as a recurrent layer has.
         ran: the layers in the order in which they ran.
         starts: where torch's graph begins, of a pass that keeps it.
@@ -51,9 +61,15 @@ class Pass:
     derived: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def given(self) -> Mapping[str, Given]:
-        """By the path of each recurrent layer, what it was called with; of the last call where there are several."""
-        return {one.path: one.given for one in self.ran if isinstance(one.layer, Recurrent)}
+    def recurrent(self) -> dict[str, list[Ran]]:
+        """By the path of each recurrent layer its last call, and of a cell that the model calls step by step all calls."""
+        found: dict[str, list[Ran]] = {}
+        for one in self.ran:
+            if isinstance(one.layer, Recurrent):
+                found[one.path] = [one]
+            elif isinstance(one.layer, OneStep):
+                found.setdefault(one.path, []).append(one)
+        return found
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,8 @@ class Gradients:
 
     Attributes:
         values: by the name of each value seen that it reached.
-        given: by the path of each recurrent layer that it went through, with respect to the input that the layer was called with.
+        given: by the path of each recurrent layer, with respect to the input that it was called with; of a cell's calls
+            (T, B, I) or (T, I).
     """
 
     values: Mapping[str, Tensor]
@@ -86,7 +103,7 @@ def run(model: nn.Module, args: Sequence[Tensor | None], *, graph: bool = True) 
         ran = around.enter_context(_listening(model))
         around.enter_context(_out_of_place(model))
         output = first(model(x if starts is None else starts.at(x), *rest))
-    return Pass(seen, output, ran, () if starts is None else starts.all)
+    return Pass(laid_along_time(seen), output, ran, () if starts is None else starts.all)
 
 
 def gradients(done: Pass, number: Tensor) -> Gradients:
@@ -97,22 +114,28 @@ def gradients(done: Pass, number: Tensor) -> Gradients:
     """
     if not number.requires_grad:
         raise ArgumentError("no gradient leads back from this number; the model cuts it off on the way")
-    fed = {path: args[0] for path, (args, _) in done.given.items() if args and _has_graph(args[0])}
+    fed = {path: _inputs(calls) for path, calls in done.recurrent.items()}
     done.seen.forget_gradients()
     with device.working(number.device):
-        found = torch.autograd.grad(number, [*fed.values(), *done.starts], retain_graph=True, allow_unused=True)
+        inputs = [*itertools.chain(*fed.values()), *done.starts]
+        found = iter(torch.autograd.grad(number, inputs, retain_graph=True, allow_unused=True))
+    values = {name: one.grad for name, one in done.seen.items()}
     return Gradients(
-        _there(zip(done.seen, (one.grad for one in done.seen.values()), strict=True)),
-        _there(zip(fed, found, strict=False)),
+        {name: gradient for name, gradient in values.items() if gradient is not None},
+        {path: _joined(inputs, list(itertools.islice(found, len(inputs)))) for path, inputs in fed.items() if inputs},
     )
 
 
-def _has_graph(given: object) -> bool:
-    return isinstance(given, Tensor) and given.requires_grad
+def _inputs(calls: Sequence[Ran]) -> list[Tensor]:
+    """What was fed in each; none where a gradient cannot be asked for, as of packed sequences."""
+    given = [one.arguments["input"] for one in calls]
+    return given if all(isinstance(x, Tensor) and x.requires_grad for x in given) else []
 
 
-def _there(found: Iterable[tuple[str, Tensor | None]]) -> dict[str, Tensor]:
-    return {name: gradient for name, gradient in found if gradient is not None}
+def _joined(inputs: Sequence[Tensor], found: Sequence[Tensor | None]) -> Tensor:
+    """The gradient of a layer's input, or of those of a cell's calls side by side; zeros where none came."""
+    whole = [torch.zeros_like(x) if gradient is None else gradient for x, gradient in zip(inputs, found, strict=True)]
+    return whole[0] if len(whole) == 1 and whole[0].dim() == 3 else torch.stack(whole)
 
 
 def first(output: Any) -> Tensor:

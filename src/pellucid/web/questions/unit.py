@@ -154,13 +154,14 @@ class Attribution(OfLayer):
         run = self.run(opened)
         run.check_step(self.step)
         run.check_unit(self.unit)
-        x, _ = run.called
-        if not isinstance(x, Tensor):
+        given = [one.arguments["input"] for one in run.calls]
+        if not all(isinstance(x, Tensor) for x in given):
             raise ArgumentError(f"{run.name} is fed packed sequences, of which no input can be named")
+        x = given[0].detach() if given[0].dim() == 3 else torch.stack(given).detach()
         if not 0 <= self.first < x.shape[-1]:
             raise ArgumentError(f"feature {self.first} does not exist; {run.name} is fed {x.shape[-1]}, counted from 0")
         gradient = of_state(self, opened, run, self.step, self.unit).given[run.path]
-        share = (gradient * x.detach()).reshape(-1, x.shape[-1])[: run.steps]  # the batch is one item
+        share = (gradient * x).reshape(-1, x.shape[-1])[: run.steps]  # the batch is one item
         most = float(share.abs().max()) or 1.0
         return {
             "value": float(run.values(next(iter(run.layer.cell.states)))[self.step, self.unit]),
