@@ -118,7 +118,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
 
     Recurrent layers show every name of their cell's equations and every state, of every step (``"lstm.l0.f"``, axes
     T B H); LSTMCell and its kin the same of every call (``"cell.f"``, axes B H; :meth:`Trace.calls` has all calls); convolution and pooling their feature maps (``"conv1.out"``; of a ConvBlock ``"map"``, ``"act"`` and
-    ``"pool"``); any other layer without layers inside its output (``"out"``). After ``backward()`` each has the gradient that
+    ``"pool"``), max pooling also where each maximum lies (``"argmax"``, positions as of ``return_indices``); any other layer without layers inside its output (``"out"``). After ``backward()`` each has the gradient that
     reached it. Nothing is computed twice, and nothing stays behind when the block ends. What training would not keep is kept
     for it: gradients inside recurrent layers, and maps between convolution and pooling; ``layers`` and ``grad`` choose.
 
