@@ -24,10 +24,13 @@ check: $(VENV)/ready
 page: web/node_modules/ready
 	@cd web && npm run --silent check && npm run --silent build -- --logLevel warn
 
-# That what is kept is what its sources give.
-check-page: web/node_modules/ready
+# That what is kept is what its sources give, and that a wheel has it (one without the engine, which takes no compiler).
+check-page: web/node_modules/ready $(VENV)/ready
 	@cd web && npm run --silent check && npm run --silent build -- --logLevel warn --outDir ../build/page
 	@diff -r build/page src/pellucid/web/page && echo "The page is what its sources give."
+	@rm -rf build/wheel && $(BIN)/pip wheel --quiet --no-deps --config-settings wheel.cmake=false --wheel-dir build/wheel .
+	@$(BIN)/python -m zipfile -e build/wheel/*.whl build/wheel
+	@diff -r build/wheel/pellucid/web/page src/pellucid/web/page && echo "The wheel has the page."
 
 # The guide as a folder to open from a disk or to put on a site: every figure's answers, computed once and stored.
 guide: $(VENV)/ready

@@ -2,10 +2,10 @@
 
     python -m benchmarks.page [--repeats 5]
 
-A question that takes a forward or a backward pass takes it once for an input, and what is asked of the same input afterwards
-is read off what the pass left. So each question is asked of an input that nobody has asked about (*first*), at once again
-(*again*), and, on an input whose passes are there already, with other parameters where it has any (*moved*: what a click
-costs). Answers are counted as the JSON that is sent.
+An input takes one forward pass, and what is asked of it is read off what the pass left, or found by going back along its graph.
+So each question is asked of an input that nobody has asked about (*new*: what it costs to choose another input), at once again
+(*again*), and with other parameters where it has any (*moved*: what a click costs once the input is shown). Answers are counted
+as the JSON that is sent.
 """
 
 from __future__ import annotations
@@ -77,31 +77,31 @@ def main() -> None:
         print(
             f"\n{title}, {count:,} parameters, {torch.get_num_threads()} threads; milliseconds, median of {repeats}\n"
         )
-        print(f"{'question':<24}{'first':>9}{'again':>9}{'moved':>9}{'kB':>9}")
+        print(f"{'question':<24}{'new':>9}{'again':>9}{'moved':>9}{'kB':>9}")
         for name in (name for name in QUESTIONS if name not in FIGURES):  # the guide has no network
             print(_row(opened, name, repeats))
 
 
 def _row(opened: Opened, name: str, repeats: int) -> str:
     """A question's times."""
-    first, again, moved, size = [], [], [], 0
+    new, again, moved, size = [], [], [], 0
     for number in range(repeats):
         given = _parameters(opened, name, number, 0)
         if given is None:
             return f"{name:<24}{'not of this network':>36}"
-        opened._passes.clear()
-        opened._known.clear()
+        for shelf in (opened._passes, opened._gradients, opened._known):
+            shelf.clear()
         try:
             took, answer = _timed(lambda given=given: ask(opened, name, given))  # type: ignore[misc]
         except PellucidError as error:
             return f"{name:<24}{str(error)[:100]}"
-        first.append(took)
+        new.append(took)
         again.append(_timed(lambda given=given: ask(opened, name, given))[0])  # type: ignore[misc]
         other = _parameters(opened, name, number, 1)
         if other is not None and other != given:
             moved.append(_timed(lambda other=other: ask(opened, name, other))[0])  # type: ignore[misc]
         size = len(json.dumps(answer))
-    return f"{name:<24}{median(first):9.1f}{median(again):9.1f}{median(moved) if moved else 0:9.1f}{size / 1000:9.1f}"
+    return f"{name:<24}{median(new):9.1f}{median(again):9.1f}{median(moved) if moved else 0:9.1f}{size / 1000:9.1f}"
 
 
 def _timed(work: Callable[[], Mapping[str, Any]]) -> tuple[float, Mapping[str, Any]]:
@@ -140,7 +140,7 @@ def _parameters(opened: Opened, name: str, item: int, variant: int) -> dict[str,
     needed = [key for key, field in fields.items() if field.is_required()]
     if any(key not in known for key in needed):
         return None
-    own = {"pixel": (), "variant": ("kernel",), "reach": ("step",)}.get(name, ())
+    own = {"variant": ("kernel",), "reach": ("step",), "gradient": ("step",), "forced": ("unit",)}.get(name, ())
     return {key: known[key] for key in (*needed, *own)}
 
 

@@ -94,6 +94,43 @@ def test_gradient_of_a_feature_map() -> None:
     assert found.abs().sum() > 0
 
 
+def test_gradients_are_forgotten_before_another_backward_pass() -> None:
+    """Along a graph that was kept, what the next pass does not reach has no gradient; what it reaches has that pass's alone."""
+    model = Model()
+    with pellucid.trace(model) as seen:
+        model(torch.randn(2, 1, 9, 9)).sum().backward(retain_graph=True)
+    assert all(seen[name].grad is not None for name in ("conv.out", "lstm.l0.f", "head.out"))
+    seen.forget_gradients()
+    assert all(one.grad is None for one in seen.values())
+    seen["lstm.l0.h"].values[2].sum().backward()
+    forget = seen["lstm.l0.f"].grad
+    assert forget is not None
+    assert forget[1].any()
+    assert not forget[3:].any()
+    assert seen["head.out"].grad is None
+
+
+def test_where_max_pooling_found_its_maxima() -> None:
+    """A trace has torch's positions, of a layer that does not return them and of a block; outputs and gradients are the same."""
+    torch.manual_seed(1)
+    pool, block = nn_of_ours.MaxPool2d(3, 2), ConvBlock(2, 3, 3, pool="max", pool_size=2)
+    model = nn.Sequential(pool, block)
+    x = torch.randn(2, 2, 13, 13, requires_grad=True)
+    plain = model(x)
+    (expected,) = torch.autograd.grad(plain.square().sum(), x)
+    with pellucid.trace(model) as seen:
+        out = model(x)
+    assert torch.equal(seen["0.argmax"].values, nn.functional.max_pool2d(x, 3, 2, return_indices=True)[1])
+    _, positions = nn.functional.max_pool2d(seen["1.act"].values, 2, return_indices=True)
+    assert torch.equal(seen["1.argmax"].values, positions)
+    assert (seen["1.argmax"].axes, seen["1.pool"].values.shape) == ("B C H W", positions.shape)
+    torch.testing.assert_close(out, plain)
+    torch.testing.assert_close(torch.autograd.grad(out.square().sum(), x), (expected,))
+    with pellucid.trace(model, ["1.argmax"]) as alone:
+        model(x)
+    assert list(alone) == ["1.argmax"]
+
+
 def test_padding_is_not_shown() -> None:
     lstm = LSTM(3, 4, bidirectional=True)
     with pellucid.trace(lstm) as seen:
@@ -110,7 +147,7 @@ def test_only_the_layers_that_were_asked_for_are_collected() -> None:
     with pellucid.trace(model) as whole:
         model(x)
     wanted: list[tuple[str | nn.Module, set[str]]] = [
-        ("block", {"block.map", "block.act", "block.pool"}),
+        ("block", {"block.map", "block.act", "block.pool", "block.argmax"}),
         ("block.pool", {"block.pool"}),
         (model.head, {"head.out"}),
         ("lstm.l0.f", {"lstm.l0.f"}),

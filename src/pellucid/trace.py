@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,13 +32,13 @@ class Seen:
 
     values: Tensor
     axes: str
-    _gradient: Callable[[], Tensor | None] = field(repr=False)
+    _gradient: observe.Gradient = field(repr=False)
     layer: nn.Module | None = field(default=None, repr=False)
 
     @property
     def grad(self) -> Tensor | None:
         """The gradient of what ``backward()`` was called on with respect to the values; None before it reached them."""
-        return self._gradient()
+        return self._gradient.came()
 
 
 class Trace(Mapping[str, Seen]):
@@ -65,6 +65,12 @@ class Trace(Mapping[str, Seen]):
         """Every run of a layer, in order."""
         self[name]
         return list(self._calls[name])
+
+    def forget_gradients(self) -> None:
+        """Before another backward pass along the same graph (``retain_graph=True``): what it does not reach then has none."""
+        for calls in self._calls.values():
+            for seen in calls:
+                seen._gradient.forget()
 
     def plot(self, name: str, item: int = 0, *, grad: bool = False, ax: Axes | None = None) -> Axes:
         """Draw one item's value: units against time as a heat map, a single unit as a line, feature maps side by side.
@@ -112,7 +118,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
 
     Recurrent layers show every name of their cell's equations and every state, of every step (``"lstm.l0.f"``, axes
     T B H); LSTMCell and its kin the same of every call (``"cell.f"``, axes B H; :meth:`Trace.calls` has all calls); convolution and pooling their feature maps (``"conv1.out"``; of a ConvBlock ``"map"``, ``"act"`` and
-    ``"pool"``); any other layer without layers inside its output (``"out"``). After ``backward()`` each has the gradient that
+    ``"pool"``), max pooling also where each maximum lies (``"argmax"``, positions as of ``return_indices``); any other layer without layers inside its output (``"out"``). After ``backward()`` each has the gradient that
     reached it. Nothing is computed twice, and nothing stays behind when the block ends. What training would not keep is kept
     for it: gradients inside recurrent layers, and maps between convolution and pooling; ``layers`` and ``grad`` choose.
 
@@ -150,7 +156,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
         def tell(module: nn.Module, name: str, value: Tensor, axes: str, gradient: observe.Gradient | None) -> None:
             spoke.add(module)
             if not wants_gradient(module, name):
-                gradient = _none
+                gradient = _NONE
             path = _joined(paths[module], name)
             self.seen._add(path, Seen(value, axes, gradient or _hooked(value), module))
 
@@ -240,11 +246,10 @@ def _axes(module: nn.Module, output: Tensor) -> str:
     return ""
 
 
-def _none() -> None:
-    """The gradient where none was asked for."""
+_NONE = observe.Gradient(lambda: None, lambda: None)  # where none was asked for
 
 
-def _hooked(value: Tensor) -> Callable[[], Tensor | None]:
+def _hooked(value: Tensor) -> observe.Gradient:
     """The gradient of a tensor that is part of torch's graph, once a hook has told it."""
     found: list[Tensor] = []
     if value.requires_grad:
@@ -253,4 +258,4 @@ def _hooked(value: Tensor) -> Callable[[], Tensor | None]:
             found[:] = [gradient.detach()]
 
         value.register_hook(note)  # type: ignore[no-untyped-call]
-    return lambda: found[0] if found else None
+    return observe.Gradient(lambda: found[0] if found else None, found.clear)

@@ -117,32 +117,33 @@ def test_a_pass_sees_what_the_processor_sees(name: str) -> None:
     layer = getattr(nn, name)(5, 7, 2, bidirectional=True)
     x = torch.randn(9, 1, 5)
 
-    def loss(done: passes.Pass) -> Tensor:
-        return done.output[-1].square().sum()
+    def gradients(done: passes.Pass, step: int) -> passes.Gradients:
+        return passes.gradients(done, done.output[step].square().sum())
 
-    here = passes.run(layer, (x,), loss=loss)
-    seen = {n: (v.values.detach().clone(), v.grad) for n, v in here.seen.items()}
-    there = passes.run(layer.to("cuda"), (x,), loss=loss)
+    here = passes.run(layer, (x,))
+    seen = {n: v.values.detach().clone() for n, v in here.seen.items()}
+    expected = [gradients(here, step) for step in (-1, 4)]  # one after the other along one graph
+    there = passes.run(layer.to("cuda"), (x,))
+    found = [gradients(there, step) for step in (-1, 4)]
     assert there.seen.keys() == seen.keys()
-    for n, (values, gradient) in seen.items():
-        found = there.seen[n]
-        assert found.values.is_cuda
-        assert torch.allclose(found.values.cpu(), values, atol=1e-5), n
-        assert gradient is not None
-        assert found.grad is not None
-        assert torch.allclose(found.grad.cpu(), gradient, atol=1e-5), n
+    for n, values in seen.items():
+        assert there.seen[n].values.is_cuda
+        assert torch.allclose(there.seen[n].values.cpu(), values, atol=1e-5), n
+        for mine, theirs in zip(found, expected, strict=True):
+            assert torch.allclose(mine.values[n].cpu(), theirs.values[n], atol=1e-5), n
+    for mine, theirs in zip(found, expected, strict=True):
+        assert torch.allclose(mine.given[""].cpu(), theirs.given[""], atol=1e-5)
 
 
 def test_a_pass_keeps_the_graph_of_feature_maps() -> None:
     torch.manual_seed(0)
     model = torch.nn.Sequential(nn.ConvBlock(1, 4, 3, padding="same", pool="max"), nn.Conv2d(4, 2, 3))
     x = torch.randn(1, 1, 12, 12)
-    here, there = passes.run(model, (x,), graph=True), None
+    here, there = passes.run(model, (x,)), None
     gradients = []
     for place in ("cpu", "cuda"):
-        there = passes.run(model.to(place), (x,), graph=True)
-        assert there.leaf is not None
-        (gradient,) = torch.autograd.grad(there.output[0, 1, 2, 2], there.leaf, retain_graph=True)
+        there = passes.run(model.to(place), (x,))
+        (gradient,) = torch.autograd.grad(there.output[0, 1, 2, 2], there.starts[0], retain_graph=True)
         gradients.append(gradient.cpu())
     assert there is not None
     assert torch.allclose(there.output.cpu(), here.output, atol=1e-4)

@@ -341,13 +341,13 @@ def test_leaning_of_what_has_no_gradient_is_a_sentence() -> None:
     class Cut(torch_nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv = nn.Conv2d(1, 1, 3)
+            self.first, self.second = nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.conv(x.detach())
+            return self.second(self.first(x).detach())
 
     with pytest.raises(ArgumentError, match="no gradient"):
-        asked(opened(Cut(), 1, 5, 5), "leaning", stage="conv.out", filter=0, row=0, column=0)
+        asked(opened(Cut(), 1, 6, 6), "leaning", stage="second.out", filter=0, row=0, column=0)
 
 
 VARIANTS: list[dict[str, Any]] = [

@@ -20,9 +20,6 @@ from pellucid.web.run import of_run
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there, and need not be pretended")
 
-# Not asked: the gradient of a state (``reach`` of a unit, ``attribution``). Where there are no kernels for a GPU, the recurrence's
-# twin hands over states outside torch's graph.
-
 
 def asked(opened: Opened) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every question on the networks, with some of its parameters."""
@@ -39,6 +36,7 @@ def asked(opened: Opened) -> Iterator[tuple[str, dict[str, Any]]]:
             )
             yield from (("sequence", of | {"name": "x"}), ("line", of | {"unit": 0}), ("telling", of), ("reach", of))
             yield from (("gradient", of | {"name": place["memory"]}), ("unit", of | {"unit": 0}))
+            yield from (("reach", of | {"of": "unit", "unit": 0}), ("attribution", of | {"unit": 0, "step": 1}))
             yield from (("drivers", of | {"unit": 0, "items": 3}), ("forced", of), ("sofar", of | {"step": 1}))
 
 

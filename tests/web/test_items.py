@@ -127,6 +127,38 @@ def test_a_picture_is_drawn(visit: Open) -> None:
     expect(page.locator("[role=option][aria-label='drawn.png']")).to_have_attribute("aria-selected", "true")
 
 
+def test_a_picture_is_drawn_by_keys(visit: Open) -> None:
+    """Arrows move a pen, space sets it down and lifts it; where it is and what is there is told as text."""
+    opened = run_of("images")
+    page = visit(opened, "view=convolution&network=cnn")
+    before = len(opened.items)
+    page.get_by_role("button", name="Draw a picture").press("Enter")
+    page.keyboard.press("Tab")
+    board = page.get_by_role("application", name="Draw here")
+    expect(board).to_be_focused()
+    expect(board).to_have_accessible_description(re.compile("arrows move the pen"))
+    told = page.get_by_role("status")
+    expect(told).to_have_text("Pen at row 5 of 8, column 5 of 8, lifted; nothing here")
+    for _ in range(9):  # no further than the first column
+        page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("button", name="Show it to the networks")).to_be_disabled()
+    page.keyboard.press("Space")
+    expect(told).to_have_text("Pen at row 5 of 8, column 1 of 8, drawing; drawn here")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(told).to_have_text("Pen at row 3 of 8, column 3 of 8, lifted; nothing here")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Show it to the networks")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("combobox", name="Input")).to_have_value(str(before))
+    seen = opened.items[before].own[0]
+    assert seen[2:5, 0].mean() > 0.8
+    assert max(seen[:, 2:].max(), seen[6:].max()) < 0.01
+
+
 def test_a_file_is_given_by_a_button_or_dropped(visit: Open) -> None:
     """What cannot be read is a sentence, and what was open stays."""
     run = finished.run("images")

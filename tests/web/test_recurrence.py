@@ -14,7 +14,6 @@ from torch import nn as torch_nn
 
 from pellucid import nn, trace
 from pellucid.trace import Trace
-from pellucid.web.model import of_models
 from pellucid.web.opened import Item, Opened, Opening
 
 
@@ -331,26 +330,3 @@ def test_a_phones_width_in_korean(visit: Open, dark: bool) -> None:
     expect(page.get_by_text(re.compile("망각 게이트: 기억의 .*%를 남깁니다"))).to_be_visible()
     expect(page.get_by_text(f"{RESET}단계에서 0번 유닛이 잊습니다.")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-def test_a_loop_over_a_cell_is_told_what_would_be_seen(visit: Open) -> None:
-    """Its view is no empty one, and beside it a layer is shown as ever; side by side stands what is seen."""
-
-    class Loop(torch_nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.cell = nn.LSTMCell(2, 3)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            h, c = self.cell(x[:, 0])
-            for step in x[:, 1:].unbind(1):
-                h, c = self.cell(step, (h, c))
-            return h
-
-    models = {"loop": Loop(), "rnn": nn.RNN(2, 3, batch_first=True)}
-    page = visit(of_models(models, torch.randn(1, 6, 2)), "view=recurrence")
-    expect(page.get_by_text("This network calls its cell one step at a time")).to_be_visible()
-    expect(page.get_by_role("button", name="Side by side")).to_have_count(0)
-    page.get_by_role("button", name="rnn").click()
-    expect(at(page)).to_be_visible()
-    expect(page.get_by_text("This network calls its cell one step at a time")).to_have_count(0)

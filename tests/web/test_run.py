@@ -147,7 +147,7 @@ def test_numbers_and_labels_are_told_as_they_are() -> None:
     found, run = opened("number")
     (offset,), (factor,) = run.task.scale
     told = ask(found, "answer", {"network": "gru", "item": 0})
-    output = found.seen("gru", 0).output
+    output = found.seen("gru", 0).output.detach()
     assert told["value"] == pytest.approx(float(output.double()) * factor + offset)
     assert told["truth"] == pytest.approx(run.task.raw(run.task.test.y[0], 0)[0], rel=1e-5)
     for kind in ("labels", "events"):

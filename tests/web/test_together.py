@@ -77,7 +77,7 @@ def test_one_cursor_moves_time_in_all(four: Opened, visit: Open) -> None:
         assert x is not None
         value = float(four.network(name).model(x[:, :6]).max().detach())
         expect(side.locator("li").first).to_contain_text(f"{value:.2f}".replace("-", "−"))
-        h = four.seen(name, 0).seen["layer.l0.h"].values[5, 0]
+        h = four.seen(name, 0).seen["layer.l0.h"].values[5, 0].detach()
         drawing = side.get_by_role("group", name=re.compile("One time step of the"))
         expect(drawing.get_by_role("button", name=output(float(h.abs().mean()))).first).to_be_visible()
 

@@ -125,7 +125,7 @@ def test_attribution_is_gradient_times_input(four: Opened, network: str) -> None
     value.backward()
     share = (x.grad * x)[0].detach()
     found = about(four, "attribution", network, unit=2, step=13)
-    assert found["value"] == pytest.approx(float(value), rel=1e-5)
+    assert found["value"] == pytest.approx(float(value.detach()), rel=1e-5)
     torch.testing.assert_close(torch.tensor(found["steps"]), share.sum(1), rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(picture(found["tile"]), share.T, rtol=0, atol=float(2 * share.abs().max()) * BYTE)
     assert found["steps"][14:] == [0.0] * 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
+from pellucid.cells import Cell
 from pellucid.cells.graph import Node, ancestors
 from pellucid.cells.sequence import Variant
 from pellucid.cells.tracing import Graph
@@ -20,17 +21,19 @@ from pellucid.inside.given import Lengths, ends_of
 from pellucid.nn import Recurrent
 from pellucid.nn import batch as batches
 from pellucid.nn.recurrent import States
+from pellucid.nn.rnn_cells import OneStep
 from pellucid.ops.reference.program import evaluate
 from pellucid.trace import Trace
 
 
 @dataclass(frozen=True)
 class Along:
-    """What a direction of a layer runs with. It reaches into the layer, as the layer's stream does, to get the very same.
+    """What a direction of a layer runs with, or a cell that is called again and again.
 
     Attributes:
-        layer: of Pellucid.
-        place: the direction, ``"l0"``, ``"l1_reverse"``.
+        cell: whose equations; hidden: its size H.
+        parameters: by declared name; projection: W and b of the input.
+        reverse: whether it runs from the end to the beginning.
         variant: what surrounds the cell's equations, but for lengths and resets: ``before`` has done with them.
         inputs: (T, B, I), before the projection.
         before: by state, (T, B, size): the states before each step, in the input's own order of time.
@@ -39,8 +42,11 @@ class Along:
         ends: (B,) the steps that exist.
     """
 
-    layer: Recurrent
-    place: str
+    cell: Cell
+    hidden: int
+    parameters: Mapping[str, Tensor]
+    projection: tuple[Tensor, Tensor | None]
+    reverse: bool
     variant: Variant
     inputs: Tensor
     before: Mapping[str, Tensor]
@@ -49,14 +55,9 @@ class Along:
     ends: Tensor
 
     @property
-    def reverse(self) -> bool:
-        """Whether it runs from the end to the beginning."""
-        return self.place.endswith("_reverse")
-
-    @property
     def graph(self) -> Graph:
         """The cell's equations as they run here."""
-        return self.layer.cell.graph(self.variant)
+        return self.cell.graph(self.variant)
 
     def values(self, step: int, sequence: int = 0) -> dict[Node, Tensor]:
         """Everything that the equations compute at one step of one sequence: every value that has a name, and every other.
@@ -65,18 +66,18 @@ class Along:
             By node of :attr:`graph`, (size,) tensors; of what does not vary too.
         """
         order = ancestors(self.graph.after.values())
-        projected = F.linear(self.inputs[step, sequence], *self.layer._projection(self.place))
+        projected = F.linear(self.inputs[step, sequence], *self.projection)
         leaves = {node: self._leaf(node, projected, step, sequence) for node in order if node.is_leaf}
         with torch.no_grad():
             return {node: value.detach() for node, value in evaluate(order, leaves).items()}
 
     def _leaf(self, node: Node, projected: Tensor, step: int, sequence: int) -> Tensor:
-        cell = self.layer.cell
+        cell = self.cell
         match node.op:
             case "number":
                 return projected.new_tensor(node.key)
             case "reciprocal_size":
-                return projected.new_tensor(1 / cell.size(node.key, self.layer.hidden_size))
+                return projected.new_tensor(1 / cell.size(node.key, self.hidden))
             case "projection":
                 return _part(projected, cell.input[1].parts, node.key)
             case "state":
@@ -85,8 +86,7 @@ class Along:
                 return self.step_inputs[node.key][step, sequence]
             case "parameter" | "constant":
                 name, part = node.key
-                parameter = self.layer._parameters_of(self.place)[name]
-                return _part(parameter, cell.declarations[name].parts, part)
+                return _part(self.parameters[name], cell.declarations[name].parts, part)
             case _:
                 raise AssertionError(f"{node.op} is no leaf of a cell's own equations in evaluation mode")
 
@@ -103,7 +103,7 @@ def along(
     resets: Tensor | None = None,
     step_inputs: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Along:
-    """What a direction of a layer ran with in a trace.
+    """What a direction of a layer ran with in a trace. It reaches into the layer, as the layer's stream does, to get the very same.
 
     Args:
         layer: as it ran, in evaluation mode.
@@ -143,7 +143,50 @@ def along(
         before = {n: torch.where(anew[..., None], fresh[f"initial.{n}"].detach(), v) for n, v in before.items()}
     own = {n: in_order(v[index] if layer._places > 1 else v) for n, v in step_inputs.items()}
     variant = layer._variant(step_inputs, resets=False, ragged=False, training=False)
-    return Along(layer, place, variant, inputs, before, start, own, ends)
+    return Along(
+        cell,
+        layer.hidden_size,
+        layer._parameters_of(place),
+        layer._projection(place),
+        reverse,
+        variant,
+        inputs,
+        before,
+        start,
+        own,
+        ends,
+    )
+
+
+def along_calls(cell: OneStep, calls: Sequence[tuple[Tensor, States | None]]) -> Along:
+    """What a cell ran with that was called again and again, as one recurrence whose steps are the calls.
+
+    The states before a step are those that the call was given, whatever the model did between the calls.
+
+    Args:
+        cell: the module.
+        calls: of each the input, (B, I) or (I,), and the states that it was given.
+    """
+    inputs = torch.stack([x if x.dim() == 2 else x[None] for x, _ in calls]).detach()
+    nothing = inputs.new_zeros(inputs.shape[1], cell.hidden_size)
+    given = [(hx,) if isinstance(hx, Tensor) else hx or (nothing,) * len(cell.cell.states) for _, hx in calls]
+    before = {
+        name: torch.stack([states[k].detach().reshape(nothing.shape) for states in given])
+        for k, name in enumerate(cell.cell.states)
+    }
+    return Along(
+        cell.cell,
+        cell.hidden_size,
+        cell.declared,
+        (cell.weight_ih, cell.bias_ih),
+        False,
+        Variant(bias=cell.bias),
+        inputs,
+        before,
+        {name: states[0] for name, states in before.items()},
+        {},
+        torch.full((inputs.shape[1],), len(inputs), device=inputs.device),
+    )
 
 
 def _lengths(batch: batches.Batch) -> Tensor | None:

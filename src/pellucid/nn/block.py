@@ -10,8 +10,9 @@ from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode, parame
 from pellucid.nn.conv_stream import ConvStream
 from pellucid.ops import observe
 from pellucid.ops.again import LastCall
-from pellucid.ops.convolution import check_memory, check_steps, compute_block, compute_maps
-from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
+from pellucid.ops.convolution import Options, check_memory, check_steps, compute_block, compute_maps
+from pellucid.ops.pooling import max_pool
+from pellucid.ops.windows import Padding, Pooled, Size, axis_letters, check_padding_name, padding_pairs, per_axis
 
 _CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d] | type[Conv3d]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 
@@ -56,7 +57,7 @@ class ConvBlock(torch.nn.Module):
 
     weight: Tensor
     bias: Tensor | None
-    shown_names = ("map", "act", "pool")  # to a trace
+    shown_names = ("map", "act", "pool", "argmax")  # to a trace; the last of max pooling
     _last = LastCall()  # also for a layer that was pickled without one
 
     def __init__(
@@ -142,17 +143,25 @@ class ConvBlock(torch.nn.Module):
 
     def _shown(self, input: Tensor, weight: Tensor, bias: Tensor | None, options: tuple[Any, ...]) -> Tensor:
         """The same for a trace, step by step only if it wants what lies between the steps."""
-        given = (input, weight, bias, options, self.dims, self)
-        if not (observe.wants(self, "map") or observe.wants(self, "act")):
-            out = compute_block(*given, self.memory, self._last)
+        positions = self.pool == "max" and observe.wants(self, "argmax")
+        if not (observe.wants(self, "map") or observe.wants(self, "act") or positions):
+            out = compute_block(input, weight, bias, options, self.dims, self, self.memory, self._last)
             observe.seen(self, "pool", out, axis_letters(out, self.dims))
             return out
-        maps = compute_maps(*given)
+        steps = Options(*options)._replace(pool=None) if positions else options
+        maps = compute_maps(input, weight, bias, steps, self.dims, self)
         axes = axis_letters(maps.map, self.dims)
         observe.seen(self, "map", maps.map, axes)
         observe.seen(self, "act", maps.activated, axes)
-        observe.seen(self, "pool", maps.pooled, axes)
-        return maps.pooled
+        out = maps.pooled
+        if positions:
+            whose = Pooled(self, tuple(maps.map.shape[-self.dims :]))
+            size, stride, padding = self.pool_size, self.pool_stride, self.pool_padding
+            pooled = max_pool(maps.activated, size, stride, padding, return_indices=True, dims=self.dims, layer=whose)
+            out, argmax = pooled
+            observe.seen(self, "argmax", argmax, axes)
+        observe.seen(self, "pool", out, axes)
+        return out
 
     def stream(self, batch: int = 1) -> ConvStream:
         """The block one time step at a time: of one axis, with ``padding="causal"`` and no pooling.

@@ -29,7 +29,7 @@ class MaxPool1d(torch.nn.MaxPool1d):
     """
 
     padding_value: float | None = None  # also for a layer that was pickled without one
-    shown_names = ("out", "argmax")  # to a trace; the second with return_indices
+    shown_names = ("out", "argmax")  # to a trace
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class MaxPool2d(torch.nn.MaxPool2d):
     """
 
     padding_value: float | None = None  # also for a layer that was pickled without one
-    shown_names = ("out", "argmax")  # to a trace; the second with return_indices
+    shown_names = ("out", "argmax")  # to a trace
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class MaxPool3d(torch.nn.MaxPool3d):
     """
 
     padding_value: float | None = None  # also for a layer that was pickled without one
-    shown_names = ("out", "argmax")  # to a trace; the second with return_indices
+    shown_names = ("out", "argmax")  # to a trace
 
     def __init__(
         self,
@@ -288,6 +288,7 @@ def _check_padding(name: str, dims: int, padding: Padding) -> None:
 
 
 def _max_pool(layer: MaxPool, dims: int, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    shows = observe.active(layer) and observe.wants(layer, "argmax")
     pooled = max_pool(
         input,
         layer.kernel_size,
@@ -295,18 +296,19 @@ def _max_pool(layer: MaxPool, dims: int, input: Tensor) -> Tensor | tuple[Tensor
         layer.padding,
         layer.dilation,
         layer.ceil_mode,
-        layer.return_indices,
+        layer.return_indices or shows,
         dims=dims,
         padding_value=layer.padding_value,
         layer=layer,
     )
-    if observe.active(layer):
-        out, *argmax = (pooled,) if isinstance(pooled, Tensor) else pooled
-        axes = axis_letters(out, dims)
-        observe.seen(layer, "out", out, axes)
-        for positions in argmax:
-            observe.seen(layer, "argmax", positions, axes)
-    return pooled
+    if not observe.active(layer):
+        return pooled
+    out, *argmax = (pooled,) if isinstance(pooled, Tensor) else pooled
+    axes = axis_letters(out, dims)
+    observe.seen(layer, "out", out, axes)
+    for positions in argmax:
+        observe.seen(layer, "argmax", positions, axes)
+    return pooled if layer.return_indices else out
 
 
 def _average_pool(layer: AvgPool, dims: int, input: Tensor, divisor_override: int | None) -> Tensor:

@@ -17,7 +17,7 @@ from pellucid.ops import library
 from pellucid.ops.recurrence import recurrence
 
 
-class _OneStep(nn.Module):
+class OneStep(nn.Module):
     """A cell's parameters under torch's names, and one step of it."""
 
     weight_ih: Tensor
@@ -71,8 +71,7 @@ class _OneStep(nn.Module):
                     f"{name}: the state has shape {tuple(state.shape)}, and for {x.shape[0]} sequences it needs "
                     f"({x.shape[0]}, {self.hidden_size})"
                 )
-        parameters = {"U": self.weight_hh} | ({"b": self.bias_hh} if self.bias_hh is not None else {})
-        parameters |= {f"initial.{n}": x.new_zeros(self.hidden_size) for n in self.cell.states}
+        parameters = self.declared | {f"initial.{n}": x.new_zeros(self.hidden_size) for n in self.cell.states}
         sight = shown.sight(self, self.cell)
         after = recurrence(
             self.cell,
@@ -93,6 +92,11 @@ class _OneStep(nn.Module):
         return tuple(form(v) for v in after.values())
 
     @property
+    def declared(self) -> dict[str, Tensor]:
+        """The parameters by the names that the equations have for them."""
+        return {"U": self.weight_hh} | ({"b": self.bias_hh} if self.bias_hh is not None else {})
+
+    @property
     def shown_names(self) -> tuple[str, ...]:
         """What a trace may show of one step: the names of the equations."""
         return tuple(shown.names(self.cell))
@@ -102,7 +106,7 @@ class _OneStep(nn.Module):
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
-class RNNCell(_OneStep):
+class RNNCell(OneStep):
     """Drop-in for ``torch.nn.RNNCell``; raises as torch's does, with sentences."""
 
     def __init__(
@@ -127,7 +131,7 @@ class RNNCell(_OneStep):
         return self.step(input, None if hx is None else (hx,))[0]
 
 
-class GRUCell(_OneStep):
+class GRUCell(OneStep):
     """Drop-in for ``torch.nn.GRUCell``; raises as torch's does, with sentences."""
 
     def __init__(
@@ -140,7 +144,7 @@ class GRUCell(_OneStep):
         return self.step(input, None if hx is None else (hx,))[0]
 
 
-class LSTMCell(_OneStep):
+class LSTMCell(OneStep):
     """Drop-in for ``torch.nn.LSTMCell``; raises as torch's does, with sentences."""
 
     def __init__(

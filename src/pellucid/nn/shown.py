@@ -33,7 +33,7 @@ def show(module: nn.Module, place: str, seen: Sight, form: Callable[[Tensor], Te
             found = seen.gradients.get(name)
             return None if found is None else form(found)
 
-        observe.seen(module, _full(place, name), form(value), axes, gradient)
+        observe.seen(module, _full(place, name), form(value), axes, observe.Gradient(gradient, seen.gradients.clear))
 
 
 def _full(place: str, name: str) -> str:

@@ -15,7 +15,20 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-Gradient: TypeAlias = Callable[[], Tensor | None]
+
+@dataclass(frozen=True)
+class Gradient:
+    """The gradient that reaches a value in a backward pass.
+
+    Attributes:
+        came: gives it; None before it came.
+        forget: as if it had not come.
+    """
+
+    came: Callable[[], Tensor | None]
+    forget: Callable[[], object]
+
+
 Observer: TypeAlias = Callable[[nn.Module, str, Tensor, str, Gradient | None], None]
 
 
@@ -79,8 +92,7 @@ def seen(module: nn.Module, name: str, value: Tensor, axes: str, gradient: Gradi
         name: the value's name inside it.
         value: the tensor.
         axes: what its axes are, such as ``"B C H W"``.
-        gradient: gives the gradient that reached the value, once there is one; None where the tensor itself is part
-            of torch's graph and a hook on it will tell.
+        gradient: that will reach the value; None where the tensor itself is part of torch's graph and a hook on it will tell.
     """
     watch = _watch.get()
     if watch is not None and watch.wants(module, name):

@@ -36,7 +36,7 @@ def of_models(models: Mapping[str, nn.Module], batch: Tensor, *rest: Tensor) -> 
             ) from None
     batch, rest = batch.cpu(), tuple(given.cpu() for given in rest)
     axis = 1 if any(getattr(model, "batch_first", None) is False for model in models.values()) else 0
-    form: Form = "tokens" if not batch.is_floating_point() else "image" if batch.ndim == 4 else "sequence"
+    form: Form = "tokens" if not batch.is_floating_point() else "image" if batch.ndim in (4, 5) else "sequence"
     count = min(batch.shape[axis], MOST_ITEMS)
     items = []
     for number in range(count):

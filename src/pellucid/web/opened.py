@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
 from pellucid.web import passes
-from pellucid.web.passes import Pass
+from pellucid.web.passes import Gradients, Pass
 from pellucid.web.reading import Numbers, Reading
 
 Form = Literal["image", "sequence", "tokens"]
 T = TypeVar("T")
-REMEMBERED = 8  # passes kept, the least recently asked for dropped first
+REMEMBERED = 8  # of each kind of pass, the least recently asked for dropped first
 MOST_ITEMS = 512  # that are open at a time
 LARGEST = 32 * 2**20  # bytes of a file that a person gives
 
@@ -29,7 +29,7 @@ class Item:
 
     Attributes:
         name: what the page calls it.
-        x: the input without a batch's axis: an image (C, H, W), a sequence (T, I), tokens (T,).
+        x: the input without a batch's axis: an image (C, H, W), a volume (C, D, H, W), a sequence (T, I), tokens (T,).
         args: what the model is called with: the input as a batch of one, and lengths where it takes them.
         tokens: of a text, what each step's token says; empty elsewhere.
         answer: the right answer in words, where it is known.
@@ -59,6 +59,11 @@ class Item:
         offset, factor = (s[:, None, None] if self.x.ndim == 3 else s for s in self.scale)
         own: Tensor = self.x * factor + offset
         return own
+
+
+def flat(image: Tensor) -> Tensor:
+    """(C, H, W) of an image; of a volume (C, D, H, W) its middle slice."""
+    return image if image.ndim == 3 else image[:, image.shape[1] // 2]
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,7 @@ class Opened:
     reading: Reading = field(default_factory=Numbers)
     takes: Taking | None = None
     _passes: OrderedDict[tuple[object, ...], Pass] = field(default_factory=OrderedDict)
+    _gradients: OrderedDict[tuple[object, ...], Gradients] = field(default_factory=OrderedDict)
     _known: OrderedDict[tuple[object, ...], object] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -168,7 +174,7 @@ class Opened:
             return len(self.items) - len(items)
 
     def alone(self) -> AbstractContextManager[object]:
-        """While the block runs, no other question runs a model: for those that run one in a way of their own."""
+        """While the block runs, no other question runs a model or goes back along its graph: for those that do so on their own."""
         return self._lock
 
     def once(self, about: tuple[object, ...], compute: Callable[[], T]) -> T:
@@ -184,45 +190,43 @@ class Opened:
                 self._known.popitem(last=False)
         return found
 
-    def seen(self, name: str, number: int, *, keep: bool = True) -> Pass:
-        """What a network computes on an item, without gradients; computed once and kept for the next questions.
+    def seen(self, name: str, number: int) -> Pass:
+        """What a network computes on an item, with its graph; computed once and kept for the next questions."""
+        return self._kept(self._passes, (name, number), lambda: self._run(name, number, graph=True))
 
-        Args:
-            name: of the network.
-            number: of the item.
-            keep: if not, it is computed as the model is now.
-        """
-        if not keep:
-            return self._run(name, number)
-        return self._kept(("values", name, number), lambda: self._run(name, number))
+    def seen_anew(self, name: str, number: int) -> Pass:
+        """The same as the model is now, or of an item that nobody will ask about again: without a graph, and not kept."""
+        return self._run(name, number, graph=False)
 
-    def gradients(self, name: str, number: int, key: str, loss: Callable[[Pass], Tensor]) -> Pass:
-        """The same pass, with the gradient of a number in every value's ``grad``.
+    def gradients(self, name: str, number: int, key: str, of: Callable[[Pass], Tensor]) -> Gradients:
+        """The gradient of a number of the pass with respect to all that was seen in it; computed once, and kept.
 
         Args:
             name: of the network.
             number: of the item.
             key: says which number it is: the same key is computed once.
-            loss: from the pass to the number; it may take any value seen, or the output.
+            of: from the pass to the number; it may take any value seen, or the output.
+
+        Raises:
+            ArgumentError: no gradient leads back from it.
         """
-        return self._kept(("gradients", name, number, key), lambda: self._run(name, number, loss))
 
-    def graph(self, name: str, number: int) -> Pass:
-        """The same pass, whose values keep torch's graph: ask ``torch.autograd.grad`` of any of them, with ``retain_graph``."""
-        return self._kept(("graph", name, number), lambda: self._run(name, number, graph=True))
+        def compute() -> Gradients:
+            done = self.seen(name, number)
+            return passes.gradients(done, of(done))
 
-    def _kept(self, key: tuple[object, ...], compute: Callable[[], Pass]) -> Pass:
+        return self._kept(self._gradients, (name, number, key), compute)
+
+    def _kept(self, shelf: OrderedDict[tuple[object, ...], T], key: tuple[object, ...], compute: Callable[[], T]) -> T:
         with self._lock:
-            if key not in self._passes:
-                self._passes[key] = compute()
-                while len(self._passes) > REMEMBERED:
-                    self._passes.popitem(last=False)
-            self._passes.move_to_end(key)
-            return self._passes[key]
+            if key not in shelf:
+                shelf[key] = compute()
+                while len(shelf) > REMEMBERED:
+                    shelf.popitem(last=False)
+            shelf.move_to_end(key)
+            return shelf[key]
 
-    def _run(
-        self, name: str, number: int, loss: Callable[[Pass], Tensor] | None = None, *, graph: bool = False
-    ) -> Pass:
+    def _run(self, name: str, number: int, *, graph: bool) -> Pass:
         item, model = self.item(number), self.network(name).model
         with self._lock:
-            return passes.run(model, item.args, loss=loss, graph=graph)
+            return passes.run(model, item.args, graph=graph)

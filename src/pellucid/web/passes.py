@@ -1,18 +1,23 @@
-"""One forward pass of a model on an item, with all that questions ask of it."""
+"""One forward pass of a model on an item, with all that questions ask of it, and backward passes along its graph."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from pellucid import device
+from pellucid.errors import ArgumentError
 from pellucid.nn import Recurrent
+from pellucid.nn.rnn_cells import OneStep
 from pellucid.trace import Trace, trace
+from pellucid.web.loops import laid_along_time
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -30,61 +35,107 @@ class Ran:
     layer: nn.Module
     given: Given
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What it was called with, by name."""
+        args, named = self.given
+        return signature(self.layer.forward).bind(*args, **named).arguments
+
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass, and where it was asked for, with the gradient of a number.
+    """One forward pass.
 
     Attributes:
-        seen: by name, as in :class:`pellucid.trace`, of a batch of one, where the model is.
+        seen: by name, as in :class:`pellucid.trace`, of a batch of one, where the model is; the calls of a cell along time.
         output: of the model; the first where it has several, as a recurrent layer has.
         ran: the layers in the order in which they ran.
-        leaf: the model's input, where it has numbers and the pass keeps its graph.
+        starts: where torch's graph begins, of a pass that keeps it.
         derived: what questions made of the pass and will need again, by names of their own; it goes with the pass.
     """
 
     seen: Trace
     output: Tensor
     ran: Sequence[Ran]
-    leaf: Tensor | None = None
+    starts: tuple[Tensor, ...] = ()
     derived: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def given(self) -> Mapping[str, Given]:
-        """By the path of each recurrent layer, what it was called with; of the last call where there are several."""
-        return {one.path: one.given for one in self.ran if isinstance(one.layer, Recurrent)}
+    def recurrent(self) -> dict[str, list[Ran]]:
+        """By the path of each recurrent layer its last call, and of a cell that the model calls step by step all calls."""
+        found: dict[str, list[Ran]] = {}
+        for one in self.ran:
+            if isinstance(one.layer, Recurrent):
+                found[one.path] = [one]
+            elif isinstance(one.layer, OneStep):
+                found.setdefault(one.path, []).append(one)
+        return found
 
 
-def run(
-    model: nn.Module,
-    args: Sequence[Tensor | None],
-    *,
-    loss: Callable[[Pass], Tensor] | None = None,
-    graph: bool = False,
-) -> Pass:
+@dataclass(frozen=True)
+class Gradients:
+    """The gradient of one number.
+
+    Attributes:
+        values: by the name of each value seen that it reached.
+        given: by the path of each recurrent layer, with respect to the input that it was called with; of a cell's calls
+            (T, B, I) or (T, I).
+    """
+
+    values: Mapping[str, Tensor]
+    given: Mapping[str, Tensor]
+
+
+def run(model: nn.Module, args: Sequence[Tensor | None], *, graph: bool = True) -> Pass:
     """A pass.
 
     Args:
         model: what runs, wherever it is; args: what it is called with, a batch of one.
-        loss: where gradients are wanted, from the pass to the number whose gradients they are.
         graph: whether values keep torch's graph, down to the input.
     """
     there = device.of(model)
     x, *rest = (device.moved(arg, there) for arg in args)
-    leaf = x.detach().requires_grad_() if graph and x is not None and x.is_floating_point() else None
-    grad = () if graph else loss is not None
-    with (
-        device.working(there),
-        torch.enable_grad(),
-        trace(model, grad=grad) as seen,
-        _listening(model) as ran,
-        _out_of_place(model),
-    ):
-        done = Pass(seen, first(model(x if leaf is None else leaf, *rest)), ran, leaf)
-        if loss is not None:
-            loss(done).backward()  # type: ignore[no-untyped-call]
-            model.zero_grad(set_to_none=True)
-    return done
+    with ExitStack() as around:
+        around.enter_context(device.working(there))
+        around.enter_context(torch.enable_grad())
+        starts = around.enter_context(_graph(model)) if graph else None
+        seen = around.enter_context(trace(model, grad=graph))
+        ran = around.enter_context(_listening(model))
+        around.enter_context(_out_of_place(model))
+        output = first(model(x if starts is None else starts.at(x), *rest))
+    return Pass(laid_along_time(seen), output, ran, () if starts is None else starts.all)
+
+
+def gradients(done: Pass, number: Tensor) -> Gradients:
+    """A backward pass from a number of a pass, or of what follows from it; the graph stays for the next one.
+
+    Raises:
+        ArgumentError: the number does not hang on the graph.
+    """
+    if not number.requires_grad:
+        raise ArgumentError("no gradient leads back from this number; the model cuts it off on the way")
+    fed = {path: _inputs(calls) for path, calls in done.recurrent.items()}
+    done.seen.forget_gradients()
+    with device.working(number.device):
+        inputs = [*itertools.chain(*fed.values()), *done.starts]
+        found = iter(torch.autograd.grad(number, inputs, retain_graph=True, allow_unused=True))
+    values = {name: one.grad for name, one in done.seen.items()}
+    return Gradients(
+        {name: gradient for name, gradient in values.items() if gradient is not None},
+        {path: _joined(inputs, list(itertools.islice(found, len(inputs)))) for path, inputs in fed.items() if inputs},
+    )
+
+
+def _inputs(calls: Sequence[Ran]) -> list[Tensor]:
+    """What was fed in each; none where a gradient cannot be asked for, as of packed sequences."""
+    given = [one.arguments["input"] for one in calls]
+    return given if all(isinstance(x, Tensor) and x.requires_grad for x in given) else []
+
+
+def _joined(inputs: Sequence[Tensor], found: Sequence[Tensor | None]) -> Tensor:
+    """The gradient of a layer's input, or of those of a cell's calls side by side; zeros where none came."""
+    whole = [torch.zeros_like(x) if gradient is None else gradient for x, gradient in zip(inputs, found, strict=True)]
+    return whole[0] if len(whole) == 1 and whole[0].dim() == 3 else torch.stack(whole)
 
 
 def first(output: Any) -> Tensor:
@@ -106,6 +157,51 @@ def _listening(model: nn.Module) -> Iterator[list[Ran]]:
         for path, layer in model.named_modules():
             undo.callback(layer.register_forward_pre_hook(note(path), with_kwargs=True).remove)
         yield found
+
+
+class _Starts:
+    """Where torch's graph begins."""
+
+    def __init__(self) -> None:
+        self._begun: dict[
+            int, tuple[Tensor, Tensor]
+        ] = {}  # with the tensor itself, whose number would else become another's
+
+    @property
+    def all(self) -> tuple[Tensor, ...]:
+        return tuple(start for _, start in self._begun.values())
+
+    def at(self, value: Any) -> Any:
+        """The same numbers, from which a graph begins; what has one, or no numbers, as it is."""
+        if not isinstance(value, Tensor) or not value.is_floating_point() or value.requires_grad:
+            return value
+        if id(value) not in self._begun:
+            # A clone, since the model may write over what it is given.
+            self._begun[id(value)] = value, value.detach().requires_grad_().clone()
+        return self._begun[id(value)][1]
+
+
+@contextmanager
+def _graph(model: nn.Module) -> Iterator[_Starts]:
+    """Inside the block torch's graph leads back to inputs alone: parameters' gradients would be a third of a backward pass.
+
+    It begins wherever a layer is given or hands on numbers that no graph leads to: embeddings of tokens, one-hot rows.
+    """
+    starts = _Starts()
+
+    def before(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Given:
+        return tuple(map(starts.at, args)), {name: starts.at(value) for name, value in named.items()}
+
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with ExitStack() as undo:
+        for layer in model.modules():
+            if not any(True for _ in layer.children()):
+                undo.callback(layer.register_forward_pre_hook(before, with_kwargs=True).remove)
+                undo.callback(layer.register_forward_hook(lambda _, __, output: starts.at(output)).remove)
+        for parameter in learned:
+            undo.callback(parameter.requires_grad_)
+            parameter.requires_grad_(False)
+        yield starts
 
 
 @contextmanager

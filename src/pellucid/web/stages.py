@@ -27,10 +27,17 @@ from pellucid.web.passes import Pass
 
 Kind = Literal["input", "between", "convolution", "activation", "normalisation", "pooling"]
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
-_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)
-_ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
-_NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)  # in evaluation a factor and a shift for each channel
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+_ADAPTIVE = (
+    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
+)  # fmt: skip
+_NORMALISATIONS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+)  # in evaluation a factor and a shift for each channel
 _ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh,
     nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.LogSigmoid, nn.Threshold,
@@ -52,7 +59,7 @@ class Stage:
         name: as in the trace; ``"input"`` of the first, and ``"path.given"`` of what no layer made.
         kind: what made it.
         path, layer: of what made it, or of the layer that it is given to.
-        tensor: (1, C, L) or (1, C, H, W), with its graph.
+        tensor: (1, C, L), (1, C, H, W) or (1, C, D, H, W), with its graph.
         sources: the numbers of the stages that it follows from, in each of whose maps positions are known; None where nobody
             knows, and empty of the first.
         effect: of a window that slides over its only source.
@@ -72,8 +79,8 @@ class Stage:
 
     @property
     def values(self) -> Tensor:
-        """(C, H, W), without a graph; of a sequence H is 1."""
-        return as_image(self.tensor.detach()[0])
+        """(C, D, H, W), without a graph; of an image D is 1, of a sequence H, too."""
+        return as_volume(self.tensor.detach()[0])
 
     @cached_property
     def span(self) -> tuple[float, float]:
@@ -82,14 +89,14 @@ class Stage:
 
     def span_of(self, maps: Tensor) -> tuple[float, float]:
         """The range of colours of some of its maps: :func:`span`, or of a picture that is the input its darkest and brightest."""
-        if self.kind == "input" and len(self.sizes) == 2:
+        if self.kind == "input" and len(self.sizes) > 1:
             low, high = (float(end) for end in torch.aminmax(maps.detach()))
             return (low, high) if low < high else span(maps)
         return span(maps)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """(L,) or (H, W)."""
+        """(L,), (H, W) or (D, H, W)."""
         return tuple(self.tensor.shape[2:])
 
 
@@ -102,23 +109,23 @@ def span(values: Tensor) -> tuple[float, float]:
     return (-most, most) if low < 0 else (0.0, high or 1.0)
 
 
-def as_image(maps: Tensor) -> Tensor:
-    """(C, L) as (C, 1, L); (C, H, W) as it is."""
-    return maps[:, None] if maps.dim() == 2 else maps
+def as_volume(maps: Tensor) -> Tensor:
+    """(C, D, H, W) of (C, L), (C, H, W) or (C, D, H, W): axes that are not there are 1."""
+    return maps.reshape(len(maps), *(1,) * (4 - maps.dim()), *maps.shape[1:])
 
 
 def stages_of(opened: Opened, network: str, item: int) -> list[Stage]:
     """The stages of a network on an item.
 
     Raises:
-        ArgumentError: there is no such network or item, or it has no convolution or pooling over one or two axes.
+        ArgumentError: there is no such network or item, or it has no convolution or pooling.
     """
-    done = opened.graph(network, item)
+    done = opened.seen(network, item)
     if "stages" not in done.derived:
         done.derived["stages"] = _stages(done, opened.network(network).model)
     found: list[Stage] = done.derived["stages"]
     if not found:
-        raise ArgumentError(f"{network} has no convolution or pooling over one or two axes that could be shown")
+        raise ArgumentError(f"{network} has no convolution or pooling that could be shown")
     return found
 
 
@@ -134,7 +141,7 @@ def _stages(done: Pass, model: nn.Module) -> list[Stage]:
         for value, kind in _values(layer):
             name = f"{paths[layer]}.{value}" if paths[layer] else value
             calls = done.seen.calls(name) if name in done.seen else []
-            if ran[layer] > len(calls) or calls[ran[layer] - 1].values.dim() not in (3, 4):
+            if ran[layer] > len(calls) or calls[ran[layer] - 1].values.dim() not in (3, 4, 5):
                 break
             tensor, run = calls[ran[layer] - 1].values, "" if len(calls) == 1 else f" ({ran[layer]})"
             inside = value in ("act", "pool")  # a block's own maps follow each other
@@ -163,7 +170,7 @@ def geometry_of(layer: nn.Module, kind: Kind, shape: tuple[int, ...], **changes:
     Args:
         layer: a convolution, a pooling, or a block.
         kind: of a block, whether its convolution or its pooling.
-        shape: (C, L) or (C, H, W), what it is given.
+        shape: (C, L), (C, H, W) or (C, D, H, W), what it is given.
         **changes: kernel, stride, dilation or padding that it has not, as the layer's own class takes them.
 
     Returns:
@@ -174,7 +181,7 @@ def geometry_of(layer: nn.Module, kind: Kind, shape: tuple[int, ...], **changes:
     """
     axes = len(shape) - 1
     if kind == "convolution":
-        assert isinstance(layer, layers.ConvBlock | nn.Conv1d | nn.Conv2d)
+        assert isinstance(layer, layers.ConvBlock | nn.Conv1d | nn.Conv2d | nn.Conv3d)
         own: dict[str, Any] = {
             "kernel": layer.kernel_size,
             "stride": layer.stride,
@@ -205,7 +212,7 @@ class Pooling:
 
 
 def pooling_of(layer: nn.Module, shape: tuple[int, ...]) -> Pooling | None:
-    """The pooling of a layer or a block on (C, L) or (C, H, W); None where its windows are not all of one size."""
+    """The pooling of a layer or a block on maps of such a shape; None where its windows are not all of one size."""
     kind: Literal["max", "avg"] = "max" if "Max" in type(layer).__name__ else "avg"
     if isinstance(layer, layers.ConvBlock):
         kind = "max" if layer.pool == "max" else "avg"
@@ -242,8 +249,6 @@ def _read(given: dict[str, Any], axes: int) -> dict[str, Any]:
 def _values(layer: nn.Module) -> list[tuple[str, Kind]]:
     """The feature maps that a layer hands over; none of another kind of layer."""
     if isinstance(layer, layers.ConvBlock):
-        if layer.dims > 2:
-            return []
         steps: list[tuple[str, Kind, bool]] = [
             ("map", "convolution", True),
             ("act", "activation", layer.activation is not None),
@@ -276,7 +281,7 @@ def _source(found: list[Stage], path: str, layer: nn.Module, kind: Kind, given: 
             given.grad_fn is not None and found[number].tensor.grad_fn is given.grad_fn
         ):
             return number
-    if given.dim() not in (3, 4) or len(given) != 1 or (not found and kind in ("activation", "normalisation")):
+    if given.dim() not in (3, 4, 5) or len(given) != 1 or (not found and kind in ("activation", "normalisation")):
         return None
     if not found:
         found.append(Stage("input", "input", path, layer, given))
@@ -306,16 +311,16 @@ def _function(name: str, path: str, tensor: Tensor, found: list[Stage]) -> Stage
 def _called(node: Any) -> nn.Module | None:
     """The layer that a function of torch's graph is; None of those that are no pooling."""
     name = node.name() if node is not None else ""
-    if name.startswith("MaxPool2DWithIndicesBackward"):
-        return nn.MaxPool2d(
+    if name.startswith(("MaxPool2DWithIndicesBackward", "MaxPool3DWithIndicesBackward")):
+        return (nn.MaxPool2d if "2D" in name else nn.MaxPool3d)(
             node._saved_kernel_size,
             node._saved_stride or None,
             node._saved_padding,
             node._saved_dilation,
             ceil_mode=node._saved_ceil_mode,
         )
-    if name.startswith("AvgPool2DBackward"):
-        return nn.AvgPool2d(
+    if name.startswith(("AvgPool2DBackward", "AvgPool3DBackward")):
+        return (nn.AvgPool2d if "2D" in name else nn.AvgPool3d)(
             node._saved_kernel_size,
             node._saved_stride or None,
             node._saved_padding,

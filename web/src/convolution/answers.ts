@@ -10,12 +10,14 @@ export interface Stage {
   kind: 'input' | 'between' | 'convolution' | 'activation' | 'normalisation' | 'pooling';
   path: string;
   does: string; // the activation's name, 'max' or 'avg', the layer's class; 'given' of a first stage that is not the input itself
-  axes: 1 | 2;
+  axes: 1 | 2 | 3;
+  depth: number; // 1 of all but volumes
   shape: [channels: number, rows: number, columns: number];
   low: number;
   high: number;
   sources: number[] | null; // null where nobody knows
   sees: Record<string, [rows: Sight, columns: Sight]>;
+  deep: Record<string, Sight>; // the same along the depth
   parameters: number;
   macs: number;
   formula?: string;
@@ -36,6 +38,9 @@ export interface Maps {
   ranges: [low: number, high: number][];
 }
 
+/** Rows of numbers; of a volume one such grid for each depth. */
+export type Window<T> = T[][] | T[][][];
+
 export interface Pixel {
   kind: Stage['kind'];
   does: string;
@@ -43,17 +48,17 @@ export interface Pixel {
   before?: { stage: string; value: number }[];
   after: { stage: string; does: string; value: number }[];
   // of a convolution and a pooling
-  window?: number[][];
-  padding?: boolean[][];
+  window?: Window<number>;
+  padding?: Window<boolean>;
   // of a convolution
   first?: number; // the first channel that the filter reads
-  weights?: number[][];
-  products?: number[][];
+  weights?: Window<number>;
+  products?: Window<number>;
   sums?: number[];
   bias?: number | null;
   total?: number;
   // of a pooling
-  winner?: [number, number] | null;
+  winner?: number[] | null; // row and column; of a volume the depth first
   sum?: number;
   divisor?: number;
 }
@@ -62,11 +67,13 @@ export interface Leaning {
   channels: number;
   tiles: Tile[];
   positions: number;
+  at: number; // the depth of the slices
 }
 
 export interface Variant {
   sentence?: string; // why it cannot be
   formula: string;
+  depth: number;
   shape: [number, number, number];
   dropped: number[];
   parameters: number;
@@ -79,6 +86,7 @@ export interface Variant {
 export interface Spot {
   stage: string;
   filter: number;
+  depth: number;
   row: number;
   column: number;
 }

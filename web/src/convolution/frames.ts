@@ -5,13 +5,28 @@ import type { Mark, Spot, Stage } from './answers';
 
 /** Grey for a picture that is the input; else around zero where there is something below it. */
 export function scaleOf(stage: Stage): Scale {
-  if (stage.kind === 'input' && stage.axes === 2) return 'grey';
+  if (stage.kind === 'input' && stage.axes > 1) return 'grey';
   return stage.low < 0 ? 'around' : 'sequence';
 }
 
-/** The frame of what a spot sees of a stage, or of the spot itself; null where the stage has no part in it. */
-export function frame(stages: Stage[], stage: Stage, spot: Spot | null): Mark | null {
+/** The depths of a stage that a spot sees, or its own: the first, and how many; null where the stage has no part in it. */
+export function depths(stages: Stage[], stage: Stage, spot: Spot | null): [first: number, count: number] | null {
+  if (spot?.stage === stage.name) return [spot.depth, 1];
+  const deep = stages.find((s) => s.name === spot?.stage)?.deep[stage.name];
+  return spot && deep ? [deep[2] + deep[1] * spot.depth, deep[0]] : null;
+}
+
+/** The slice of a stage to show for a spot: the middle of what it sees. */
+export function sliceFor(stages: Stage[], stage: Stage, spot: Spot | null): number {
+  const [first, count] = depths(stages, stage, spot) ?? [0, stage.depth];
+  return Math.min(stage.depth - 1, Math.max(0, first + Math.floor(count / 2)));
+}
+
+/** The frame on a slice of what a spot sees of a stage, or of the spot itself; null where the slice has no part in it. */
+export function frame(stages: Stage[], stage: Stage, spot: Spot | null, slice: number): Mark | null {
   if (!spot) return null;
+  const deep = depths(stages, stage, spot);
+  if (deep && (slice < deep[0] || slice >= deep[0] + deep[1])) return null;
   if (stage.name === spot.stage) return { kind: 'at', row: spot.row, column: spot.column, rows: 1, columns: 1 };
   const own = stages.find((s) => s.name === spot.stage);
   const sees = own?.sees[stage.name];

@@ -1,7 +1,7 @@
 // The texts of the convolution view, in both languages.
 
 import { say, type Words } from '../words.svelte';
-import type { Stage } from './answers';
+import type { Spot, Stage } from './answers';
 import { sizes } from './form';
 
 export const words = {
@@ -39,6 +39,10 @@ export const words = {
   scoresSaid: { en: 'What the network ends in; the highest is its answer.', ko: '신경망의 마지막 출력이며, 가장 높은 것이 답입니다.' },
   heading: { en: '{stage}: map {map}, {place}', ko: '{stage}: 맵 {map}, {place}' },
   at: { en: 'row {row}, column {column}', ko: '{row}행 {column}열' },
+  atDepth: { en: 'depth {depth}, row {row}, column {column}', ko: '깊이 {depth}, {row}행 {column}열' },
+  slice: { en: 'depth {slice} of {depth}', ko: '깊이 {depth} 중 {slice}' },
+  sliceOf: { en: 'Depth that is shown: {label}', ko: '보이는 깊이: {label}' },
+  windowAt: { en: '{name}, depth {depth}', ko: '{name}, 깊이 {depth}' },
   atStep: { en: 'step {column}', ko: '{column}번째 단계' },
   close: { en: 'Back to the network', ko: '신경망으로 돌아가기' },
   sourceMap: { en: 'What it is given', ko: '주어진 맵' },
@@ -77,6 +81,7 @@ export const words = {
   field: { en: 'Receptive field', ko: '수용 영역' },
   fieldSaid: { en: 'This position sees {size} of the input: {rows}.', ko: '이 위치가 보는 입력의 크기는 {size}입니다: {rows}.' },
   fieldRows: { en: 'rows {r0} to {r1}, columns {c0} to {c1}', ko: '{r0}–{r1}행, {c0}–{c1}열' },
+  fieldDepths: { en: 'depths {d0} to {d1}, {rows}', ko: '깊이 {d0}–{d1}, {rows}' },
   fieldSteps: { en: 'steps {c0} to {c1}', ko: '{c0}–{c1}단계' },
   fieldBeyond: { en: 'What lies outside the input is padding.', ko: '입력 바깥은 패딩입니다.' },
   fieldUnknown: { en: 'What this position sees of the input cannot be followed back.', ko: '이 위치가 입력에서 무엇을 보는지는 거슬러 갈 수 없습니다.' },
@@ -85,6 +90,7 @@ export const words = {
     en: 'The gradient of this number with respect to the input: orange pixels raise it, blue ones lower it. It leans on {count} positions.',
     ko: '이 값의 입력에 대한 기울기입니다. 주황색 픽셀은 값을 높이고 파란색은 낮춥니다. {count}곳에 의존합니다.',
   },
+  leanAt: { en: 'The slices below are those of depth {depth}, where it is largest.', ko: '아래 그림은 기울기가 가장 큰 깊이 {depth}의 단면입니다.' },
   leanLabel: { en: 'gradient with respect to channel {channel} of the input', ko: '입력 채널 {channel}에 대한 기울기' },
   tryIt: { en: 'Try another window', ko: '윈도우 바꿔 보기' },
   trySaid: {
@@ -124,6 +130,7 @@ export function title(stage: Stage): string {
 }
 
 /** A position as people count: from 1. */
-export function place(stage: Stage, row: number, column: number): string {
-  return say(words, stage.axes === 1 ? 'atStep' : 'at', { row: row + 1, column: column + 1 });
+export function place(stage: Stage, { depth, row, column }: Spot): string {
+  const name = stage.axes === 1 ? 'atStep' : stage.axes === 2 ? 'at' : 'atDepth';
+  return say(words, name, { depth: depth + 1, row: row + 1, column: column + 1 });
 }

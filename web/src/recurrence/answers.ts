@@ -8,6 +8,7 @@ export interface Place {
   layer: string; // what questions call it: "lstm.l0", "l1_reverse"
   number: number;
   reverse: boolean;
+  loop: boolean; // the network calls the cell itself: a step is a call
   cell: string;
   units: number;
   steps: number;

@@ -4,8 +4,12 @@ import type { Words } from '../words.svelte';
 
 export const words = {
   cells: {
-    en: 'This network calls its cell one step at a time: pellucid.trace shows what happens in every call, this page does not yet. The same cell as a layer, nn.LSTM for nn.LSTMCell or nn.Recurrent for any cell, is shown step by step.',
-    ko: '이 신경망은 셀을 한 단계씩 직접 부릅니다. 호출마다 일어나는 일은 pellucid.trace가 보여 주고, 이 화면에는 아직 나오지 않습니다. 같은 셀을 층으로 쓰면(nn.LSTMCell은 nn.LSTM으로, 어떤 셀이든 nn.Recurrent로) 단계마다 볼 수 있습니다.',
+    en: 'This network calls its cell itself, with different numbers of sequences from call to call, so that the calls cannot be laid side by side as the steps of one recurrence. pellucid.trace shows each of them.',
+    ko: '이 신경망은 셀을 직접 부르는데 호출마다 시퀀스의 수가 달라서 호출들을 한 순환의 단계로 나란히 놓을 수 없습니다. 호출마다 일어나는 일은 pellucid.trace가 보여 줍니다.',
+  },
+  loop: {
+    en: 'The network calls this cell itself, one step at a time: a step here is a call, in the order of the calls.',
+    ko: '이 신경망은 이 셀을 한 단계씩 직접 부릅니다. 여기의 한 단계는 호출 한 번이며, 부른 순서대로입니다.',
   },
   diagram: { en: 'One time step of the {cell}', ko: '{cell}의 한 시간 단계' },
   drawing: { en: 'Drawing the cell', ko: '셀을 그리는 중' },

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid.errors import ArgumentError
 from pellucid.geometry import Field
 from pellucid.web.opened import Opened
 from pellucid.web.questions.question import Answer, Question
@@ -27,7 +28,7 @@ class Stages(Question):
     def answer(self, opened: Opened) -> Answer:
         """Each stage with its sizes, its formula, what it costs, what it sees; and the scores that the network ends in."""
         stages = stages_of(opened, self.network, self.item)
-        output = opened.graph(self.network, self.item).output
+        output = opened.seen(self.network, self.item).output
         described = [_described(stage, stages) for stage in stages]
         if not _is(stages[0].tensor.detach()[0], opened.item(self.item).x):
             described[0]["does"] = "given"  # an embedding, or differences: what the model itself makes of its input
@@ -38,13 +39,14 @@ class Stages(Question):
 
 
 class Maps(Question):
-    """Some of a stage's maps as pictures."""
+    """Some of a stage's maps as pictures; of volumes one slice each."""
 
     network: str
     item: int
     stage: str
     first: int
     count: int = MOST_MAPS
+    depth: int = 0
     each: bool = False  # whether each map has its own range of colours, and not all of the layer one
 
     def answer(self, opened: Opened) -> Answer:
@@ -54,7 +56,11 @@ class Maps(Question):
         """
         stages = stages_of(opened, self.network, self.item)
         stage = stages[named(stages, self.stage)]
-        values = stage.values
+        if not 0 <= self.depth < stage.values.shape[1]:
+            raise ArgumentError(
+                f"{self.stage} is {stage.values.shape[1]} deep; there is no depth {self.depth}, counted from 0"
+            )
+        values = stage.values[:, self.depth]
         count = max(1, min(self.count, MOST_MAPS, MOST_NUMBERS // max(1, values[0].numel())))
         shown = values[max(0, self.first) :][:count]
         ranges = [stage.span_of(one) for one in shown] if self.each else [stage.span] * len(shown)
@@ -75,11 +81,13 @@ def _described(stage: Stage, stages: list[Stage]) -> dict[str, Any]:
         "path": stage.path,
         "does": does(stage),
         "axes": len(stage.sizes),
-        "shape": list(values.shape),
+        "depth": values.shape[1],
+        "shape": [values.shape[0], *values.shape[2:]],
         "low": low,
         "high": high,
         "sources": None if stage.sources is None else list(stage.sources),
-        "sees": {stages[number].name: _places(fields) for number, fields in stage.sees.items()},
+        "sees": {stages[number].name: _places(fields)[1:] for number, fields in stage.sees.items()},
+        "deep": {stages[number].name: _places(fields)[0] for number, fields in stage.sees.items()},
         "parameters": 0,
         "macs": 0,
     }
@@ -102,7 +110,7 @@ def _described(stage: Stage, stages: list[Stage]) -> dict[str, Any]:
 
 
 def _is(maps: Tensor, x: Tensor) -> bool:
-    """Whether maps (C, L) or (C, H, W) are an item's numbers, perhaps with its axes in another order."""
+    """Whether maps (C, ...) are an item's numbers, perhaps with its axes in another order."""
     maps = maps.cpu()
     ways = [way for one in (maps, maps.squeeze(0)) for way in (one, one.mT)]
     return any(way.shape == x.shape and torch.equal(way, x) for way in ways)
@@ -120,9 +128,9 @@ def does(stage: Stage) -> str:
 
 
 def _places(fields: tuple[Field, ...]) -> list[list[int]]:
-    """For rows and columns: how many are seen, how many from one position to the next, and the first that position 0 sees."""
+    """For depth, rows and columns: how many are seen, how many from one position to the next, and the first that position 0 sees."""
     places = [[field.size, field.jump, round(field.start - (field.size - 1) / 2)] for field in fields]
-    return [[1, 1, 0], *places] if len(places) == 1 else places
+    return [[1, 1, 0]] * (3 - len(places)) + places
 
 
 def _scores(output: Tensor, labels: tuple[str, ...]) -> list[dict[str, Any]]:

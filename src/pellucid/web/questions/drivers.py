@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pellucid.errors import ArgumentError
 from pellucid.web.korean import said
-from pellucid.web.opened import Item, Opened
+from pellucid.web.opened import Item, Opened, flat
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run
 from pellucid.web.questions.tiles import numbers, tile
@@ -57,7 +57,7 @@ def _extremes(opened: Opened, network: str, run: Run, count: int) -> tuple[Tenso
     """(2, items, H) the highest and the lowest value of every unit in every item, and the steps where it has them."""
     found = []
     for number in range(count):
-        done = opened.seen(network, number, keep=False)
+        done = opened.seen_anew(network, number)
         own = replace(run, done=done).values(run.memory[0])
         found.append((own.max(0), own.min(0)))
     values, steps = ([[extreme[k] for extreme in pair] for pair in found] for k in (0, 1))
@@ -67,7 +67,7 @@ def _extremes(opened: Opened, network: str, run: Run, count: int) -> tuple[Tenso
 def _around(opened: Opened, item: Item, step: int) -> Answer:
     """Tokens or numbers of the steps near by; of an image all of it."""
     if opened.form == "image":
-        return {"image": tile(item.x), "rows": item.x.shape[1]}
+        return {"image": tile(flat(item.x)), "rows": item.x.shape[1]}
     start = max(0, step - BEFORE)
     window = slice(start, step + AFTER + 1)
     if opened.form == "tokens":

@@ -6,6 +6,8 @@ from pydantic import FiniteFloat
 from torch import Tensor
 
 from pellucid import inside
+from pellucid.errors import ArgumentError
+from pellucid.nn.rnn_cells import OneStep
 from pellucid.web.opened import Opened
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, kind_of
@@ -28,6 +30,11 @@ class Forced(OfLayer):
         """The memory before and after as tiles on one range, and their difference; the answers before and after, too."""
         free, item = self.run(opened), opened.item(self.item)
         names = {name: kind_of(name, node, free) for name, node in free.names.items()}
+        if isinstance(free.layer, OneStep):
+            raise ArgumentError(
+                f"forced: {free.name} is a cell that the network calls itself, and a value is held in a layer; use nn.LSTM for "
+                "nn.LSTMCell, or nn.Recurrent for any cell"
+            )
         memory, keeper = free.memory
         name = self.name or keeper or next(iter(names))
         free.check_step(self.since)
@@ -42,7 +49,7 @@ class Forced(OfLayer):
             units=None if self.unit is None else [self.unit],
         )
         with opened.alone(), held:
-            done = opened.seen(self.network, self.item, keep=False)
+            done = opened.seen_anew(self.network, self.item)
         after = done.seen[f"{free.name}.{memory}"].values[: free.steps, 0]
         return {
             "name": name,

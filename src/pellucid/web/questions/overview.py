@@ -11,7 +11,7 @@ import pellucid.nn as layers
 from pellucid.cells.cell import Cell
 from pellucid.trace import Seen
 from pellucid.web.korean import said
-from pellucid.web.opened import LARGEST, Opened, Taking
+from pellucid.web.opened import LARGEST, Opened, Taking, flat
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import numbers, tile
 
@@ -49,12 +49,12 @@ class Input(Question):
     item: int
 
     def answer(self, opened: Opened) -> Answer:
-        """An image's channels as a tile (C, H, W); a sequence's numbers (T, I), scaled and in their own unit; a text's tokens."""
+        """An image's channels as a tile (C, H, W), of a volume its middle slice; a sequence's numbers (T, I), scaled and in their own unit; a text's tokens."""
         item = opened.item(self.item)
         x = item.x
         about: Answer = {"name": said(item.name), "answer": item.answer, "form": opened.form, "shape": list(x.shape)}
         if opened.form == "image":
-            return about | {"image": tile(x)}
+            return about | {"image": tile(flat(x))}
         if opened.form == "tokens":
             return about | {"tokens": list(item.tokens) or [str(int(number)) for number in x]}
         few = x.numel() <= SHOWN

@@ -16,7 +16,7 @@ from pellucid.web.opened import Opened
 from pellucid.web.questions.convolution import does
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import numbers, tile
-from pellucid.web.stages import Stage, as_image, named, pooling_of, stages_of
+from pellucid.web.stages import Stage, as_volume, named, pooling_of, stages_of
 
 MOST_CHANNELS = 8  # of an input whose gradient is sent
 
@@ -30,6 +30,7 @@ class Position(Question):
     filter: int
     row: int
     column: int
+    depth: int = 0  # of a volume
 
     def of(self, opened: Opened) -> tuple[list[Stage], int, tuple[int, ...]]:
         """The stages, the number of the one that is meant, and the index in its tensor (1, C, ...).
@@ -39,14 +40,15 @@ class Position(Question):
         """
         stages = stages_of(opened, self.network, self.item)
         number = named(stages, self.stage)
-        count, height, width = stages[number].values.shape
-        if not (0 <= self.filter < count and 0 <= self.row < height and 0 <= self.column < width):
+        count, *sizes = stages[number].values.shape
+        place = (self.depth, self.row, self.column)
+        if not (0 <= self.filter < count and all(0 <= at < size for at, size in zip(place, sizes, strict=True))):
+            where = f" at depth {self.depth}" if len(stages[number].sizes) > 2 else ""
             raise ArgumentError(
-                f"{self.stage} has {count} maps of {height} x {width}; there is no map {self.filter} with a row {self.row} and "
-                f"a column {self.column}, counted from 0"
+                f"{self.stage} has {count} maps of {' x '.join(map(str, stages[number].sizes))}; there is no map {self.filter} "
+                f"with a row {self.row} and a column {self.column}{where}, counted from 0"
             )
-        place = (self.row, self.column) if len(stages[number].sizes) == 2 else (self.column,)
-        return stages, number, (0, self.filter, *place)
+        return stages, number, (0, self.filter, *place[3 - len(stages[number].sizes) :])
 
 
 class Pixel(Position):
@@ -76,7 +78,7 @@ class Pixel(Position):
         return about | self._pooled(stage, source, windows, at)
 
     def _products(self, layer: nn.Module, source: Tensor, windows: list[Window]) -> Answer:
-        assert isinstance(layer, layers.ConvBlock | nn.Conv1d | nn.Conv2d)
+        assert isinstance(layer, layers.ConvBlock | nn.Conv1d | nn.Conv2d | nn.Conv3d)
         weight = layer.weight.detach()[self.filter].double()  # (C / groups, *kernel)
         count = len(weight)
         if not 0 <= self.channel < count:
@@ -110,7 +112,7 @@ class Pixel(Position):
         if pooling.kind == "max":
             _, position = reference.max_pool(own, windows, pooling.value)
             won = (taps.place == position.item()) & taps.inside
-            return answer | {"winner": _at_two(won.nonzero().tolist())}
+            return answer | {"winner": _place(won.nonzero().tolist())}
         counted = taps.inside
         if pooling.count_include_pad:  # but not what lies beyond the padding, where windows of ceil mode end
             ends = [s + w.padding[1] for w, s in zip(stage.effect.windows, source.shape[2:], strict=True)]
@@ -123,20 +125,27 @@ class Leaning(Position):
     """What one number really leans on: its gradient with respect to the first stage."""
 
     def answer(self, opened: Opened) -> Answer:
-        """The gradient of every channel as a tile (H, W) around zero, the first channels where there are many."""
+        """The gradient of every channel as a tile (H, W) around zero, the first channels where there are many.
+
+        Of a volume a slice: ``at`` is the depth where the gradient is largest.
+        """
         stages, number, at = self.of(opened)
         first = stages[0].tensor
         value = stages[number].tensor[at]
         gradient = None
         if value.requires_grad and first.requires_grad:
-            (gradient,) = torch.autograd.grad(value, first, retain_graph=True, allow_unused=True)
+            with opened.alone():
+                (gradient,) = torch.autograd.grad(value, first, retain_graph=True, allow_unused=True)
         if gradient is None:
             raise ArgumentError(f"no gradient leads from {self.stage} to the input; the model cuts it off on the way")
-        shown = as_image(gradient[0])[:MOST_CHANNELS]
+        whole = as_volume(gradient[0])
+        at_depth = int(whole.abs().amax((0, 2, 3)).argmax())
+        shown = whole[:MOST_CHANNELS, at_depth]
         most = float(shown.abs().max()) or 1.0
         return {
             "channels": len(gradient[0]),
             "tiles": [tile(one, -most, most) for one in shown],
+            "at": at_depth,
             "positions": int((gradient != 0).any(1).sum()),
         }
 
@@ -176,12 +185,12 @@ def _grid(axes: list[Tensor], *, all_of: bool) -> Tensor:
 
 
 def _rows(window: Tensor) -> list[Any]:
-    """(*kernel) as rows; of a sequence one row."""
-    return numbers(window if window.dim() == 2 else window[None])
+    """(*kernel) as rows; of a sequence one row, and of a volume rows by depth."""
+    return numbers(window if window.dim() > 1 else window[None])
 
 
-def _at_two(found: list[list[int]]) -> list[int] | None:
-    """The row and column of the first of the places found; None where the padding won."""
+def _place(found: list[list[int]]) -> list[int] | None:
+    """The row and column, in a volume the depth first, of the first of the places found; None where the padding won."""
     return ([0, *found[0]] if len(found[0]) == 1 else found[0]) if found else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -11,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid import inside
-from pellucid.trace import Seen
 from pellucid.web.opened import Opened
-from pellucid.web.passes import Pass
+from pellucid.web.passes import Gradients, Pass
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run
 from pellucid.web.questions.score import BEST, label, scores
@@ -35,19 +33,27 @@ class Differentiated(OfLayer):
     target: int | None = None
     unit: int = 0
 
-    def differentiated(self, opened: Opened) -> tuple[Run, int]:
-        """The run with its gradients, and the step."""
+    def differentiated(self, opened: Opened) -> tuple[Run, Gradients, int]:
+        """The run, the gradients, and the step."""
         run = self.run(opened)
         step = run.steps - 1 if self.step is None else self.step
         run.check_step(step)
         if self.of == "answer":
             target = scores(opened, run.done.output, padded(run), step).chosen(self.target)
-            key, loss = f"answer {step} {target}", _answer(opened, padded(run), step, target)
-        else:
-            run.check_unit(self.unit)
-            unit = self.unit if self.of == "unit" else None
-            key, loss = f"{run.name} {step} {unit}", _state(output_of(run), step, unit)
-        return replace(run, done=opened.gradients(self.network, self.item, key, loss)), step
+            key, of = f"answer {step} {target}", _answer(opened, padded(run), step, target)
+            return run, opened.gradients(self.network, self.item, key, of), step
+        run.check_unit(self.unit)
+        return run, of_state(self, opened, run, step, self.unit if self.of == "unit" else None), step
+
+
+def of_state(question: OfLayer, opened: Opened, run: Run, step: int, unit: int | None) -> Gradients:
+    """Those of one unit of what the layer hands on at a step; of the norm of all units for None."""
+
+    def of(done: Pass) -> Tensor:
+        state = done.seen[output_of(run)].values[step, 0]
+        return state.norm() if unit is None else state[unit]
+
+    return opened.gradients(question.network, question.item, f"{run.name} {step} {unit}", of)
 
 
 def output_of(run: Run) -> str:
@@ -64,14 +70,6 @@ def _answer(opened: Opened, steps: int, step: int, target: int) -> Callable[[Pas
     return lambda done: scores(opened, done.output, steps, step).values[target]
 
 
-def _state(name: str, step: int, unit: int | None) -> Callable[[Pass], Tensor]:
-    def loss(done: Pass) -> Tensor:
-        state = done.seen[name].values[step, 0]
-        return state.norm() if unit is None else state[unit]
-
-    return loss
-
-
 class Reach(Differentiated):
     """The norm of the gradient that reaches each state of a layer, step by step."""
 
@@ -81,13 +79,13 @@ class Reach(Differentiated):
         ``norms[t]`` is the Euclidean norm over units of dL/ds_t; ``start`` is the step nearest to what L is of that a gradient
         reaches, ``fades`` how many steps from there it first falls below 1 % of that (null: it never does).
         """
-        run, step = self.differentiated(opened)
+        run, gradients, step = self.differentiated(opened)
         about: Answer = {
             "of": self.of,
             "step": step,
             "memory": run.memory[0],
             "reverse": run.along.reverse,
-            "states": [_reach(run, name) for name in run.layer.cell.states],
+            "states": [_reach(run, gradients, name) for name in run.layer.cell.states],
         }
         if self.of != "answer":
             return about
@@ -106,15 +104,15 @@ class Reach(Differentiated):
         }
 
 
-def _reach(run: Run, name: str) -> Answer:
-    gradient = gradient_of(run, name)
+def _reach(run: Run, gradients: Gradients, name: str) -> Answer:
+    gradient = gradient_of(run, gradients, name)
     if run.along.reverse:  # in the order in which it runs
         gradient = gradient.flip(0)
     reached = gradient.flatten(1).any(1).nonzero()
     if not len(reached):
         return {"name": name, "norms": [0.0] * run.steps, "start": None, "fades": None}
     start = int(reached.max())
-    reach = inside.gradient_reach(Seen(gradient, "T B H", lambda: gradient), [start + 1], relative=False)
+    reach = inside.gradient_reach(gradient, [start + 1], relative=False)
     faded = (reach < FADED * reach[0]).nonzero()
     norms = gradient.new_zeros(run.steps)
     norms[: start + 1] = reach.flip(0)
@@ -123,11 +121,11 @@ def _reach(run: Run, name: str) -> Answer:
     return {"name": name, "norms": numbers(norms), "start": start, "fades": int(faded[0]) if len(faded) else None}
 
 
-def gradient_of(run: Run, name: str) -> Tensor:
+def gradient_of(run: Run, gradients: Gradients, name: str) -> Tensor:
     """(T, 1, H) the gradient that reached a value, of the steps that exist; zeros where none came."""
-    seen = run.done.seen[f"{run.name}.{name}"]
-    gradient = torch.zeros_like(seen.values) if seen.grad is None else seen.grad
-    return gradient[: run.steps].detach()
+    name = f"{run.name}.{name}"
+    found = gradients.values.get(name)
+    return (torch.zeros_like(run.done.seen[name].values) if found is None else found)[: run.steps].detach()
 
 
 class Gradient(Differentiated):
@@ -137,9 +135,9 @@ class Gradient(Differentiated):
 
     def answer(self, opened: Opened) -> Answer:
         """A tile (H, T) of log10 of the gradient's size as a share of its largest, from -6 to 0."""
-        run, _ = self.differentiated(opened)
+        run, gradients, _ = self.differentiated(opened)
         run.values(self.name)
-        size = gradient_of(run, self.name)[:, 0].T.abs()
+        size = gradient_of(run, gradients, self.name)[:, 0].T.abs()
         window = -(-size.shape[1] // COLUMNS)
         size = F.max_pool1d(size[None], window, ceil_mode=True)[0]
         most = float(size.max())

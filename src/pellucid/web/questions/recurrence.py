@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from inspect import signature
-from typing import Any
 
 from torch import Tensor
 
@@ -16,11 +14,13 @@ from pellucid.cells.diagram import Drawn, diagram
 from pellucid.cells.graph import Node
 from pellucid.cells.text import Text
 from pellucid.errors import ArgumentError
-from pellucid.inside.along import Along, along
+from pellucid.inside.along import Along, along, along_calls
 from pellucid.inside.saturation import is_gate as in_range
 from pellucid.nn import Recurrent
+from pellucid.nn.rnn_cells import OneStep
+from pellucid.web.loops import AXES
 from pellucid.web.opened import Opened
-from pellucid.web.passes import Pass
+from pellucid.web.passes import Pass, Ran
 from pellucid.web.questions.question import Answer, Question
 
 ROOM = 34.0  # below every row of a drawing, for numbers
@@ -40,25 +40,26 @@ class Run:
     done: Pass
     path: str
     place: str
-    layer: Recurrent
+    layer: Recurrent | OneStep
 
     @property
     def name(self) -> str:
         """What the page calls it, and with what the names of its values begin in a trace."""
-        return f"{self.path}.{self.place}" if self.path else self.place
+        return ".".join(part for part in (self.path, self.place) if part)
 
     @property
-    def called(self) -> tuple[Any, dict[str, Any]]:
-        """What the layer was given: its input, and what else by name."""
-        args, named = self.done.given[self.path]
-        arguments = signature(self.layer.forward).bind(*args, **named).arguments
-        return arguments.pop("input"), arguments | arguments.pop("step_inputs", {})
+    def calls(self) -> list[Ran]:
+        """Of the layer: one, or of a cell that the model calls step by step one a step."""
+        return self.done.recurrent[self.path]
 
     @cached_property
     def along(self) -> Along:
         """What it ran with."""
-        x, called = self.called
-        return along(self.layer, self.done.seen, x, place=self.place, path=self.path, **called)
+        if isinstance(self.layer, OneStep):
+            return along_calls(self.layer, [(a["input"], a.get("hx")) for a in (one.arguments for one in self.calls)])
+        arguments = self.calls[0].arguments
+        called = arguments | arguments.pop("step_inputs", {})
+        return along(self.layer, self.done.seen, called.pop("input"), place=self.place, path=self.path, **called)
 
     @cached_property
     def steps(self) -> int:
@@ -114,19 +115,29 @@ class Run:
 
 
 def runs(opened: Opened, network: str, item: int) -> list[Run]:
-    """Every direction of every recurrent layer that ran, in the order in which they ran."""
+    """Every direction of every recurrent layer that ran, in the order in which they ran; cells that the model calls among them."""
     done = opened.seen(network, item)
     if "runs" in done.derived:
         return done.derived["runs"]  # type: ignore[no-any-return]
-    modules = dict(opened.network(network).model.named_modules())
     found: list[Run] = []
-    for path in done.given:
-        layer = modules[path]
-        assert isinstance(layer, Recurrent)
-        places = [f"l{number}{direction}" for number in range(layer.num_layers) for direction in layer.directions]
-        found += [Run(done, path, place, layer) for place in places]
+    for path, calls in done.recurrent.items():
+        layer = calls[0].layer
+        assert isinstance(layer, Recurrent | OneStep)
+        found += [run for place in _places(layer) if _is_whole(run := Run(done, path, place, layer))]
     done.derived["runs"] = found
     return found
+
+
+def _places(layer: Recurrent | OneStep) -> list[str]:
+    if isinstance(layer, OneStep):
+        return [""]
+    return [f"l{number}{direction}" for number in range(layer.num_layers) for direction in layer.directions]
+
+
+def _is_whole(run: Run) -> bool:
+    """Whether all steps could be laid side by side; of a cell whose calls differ in size they could not."""
+    seen = run.done.seen[f"{run.name}.{next(iter(run.layer.cell.states))}"]
+    return not isinstance(run.layer, OneStep) or seen.axes == AXES
 
 
 class OfLayer(Question):
@@ -157,12 +168,13 @@ class Places(Question):
     item: int
 
     def answer(self, opened: Opened) -> Answer:
-        """For each: its name, its cell, units and steps, the names of its values with what kind each is, and what it reads."""
+        """For each: its name, whether the model calls its cell step by step, its cell, units and steps, the names of its values with what kind each is, and what it reads."""
         return {
             "places": [
                 {
                     "layer": run.name,
-                    "number": int(run.place[1:].split("_")[0]),
+                    "number": int(run.place[1:].split("_")[0] or 0),
+                    "loop": isinstance(run.layer, OneStep),
                     "reverse": run.along.reverse,
                     "cell": run.layer.cell.name,
                     "units": run.layer.hidden_size,

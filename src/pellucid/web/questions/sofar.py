@@ -38,10 +38,10 @@ class SoFar(OfLayer):
 
 
 def _beginning(item: Item, steps: int, run: Run) -> list[Tensor | None]:
-    """What the model is called with, up to a step of a layer; an image is cut below a row."""
+    """What the model is called with, up to a step of a layer; an image is cut below a row, a volume behind a slice."""
     x = item.args[0]
     assert x is not None
-    image = item.x.dim() == 3
+    image = item.x.dim() > 2
     axis = 2 if image else 1 if x.shape[0] == 1 else 0
     whole = item.x.shape[1] if image else len(item.x)
     count = min(whole, -(-steps * whole // len(run.done.seen[f"{run.name}.{run.memory[0]}"].values)))

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.errors import ArgumentError
-from pellucid.web.opened import Opened
+from pellucid.web.opened import Opened, flat
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import tile
 
@@ -15,7 +15,7 @@ MOST = 32  # in one answer
 
 
 class Thumbnails(Question):
-    """Some of the items of which a picture can be made: images as they are, sequences as channels by steps."""
+    """Some of the items of which a picture can be made: images as they are, of volumes the middle slice, sequences as channels by steps."""
 
     first: int
     count: int
@@ -28,7 +28,9 @@ class Thumbnails(Question):
         if opened.form == "tokens":
             return {"pictures": [None] * len(items)}
         return {
-            "pictures": [_picture(opened, item.own if opened.form == "image" else item.x.T[None]) for item in items]
+            "pictures": [
+                _picture(opened, flat(item.own) if opened.form == "image" else item.x.T[None]) for item in items
+            ]
         }
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from pellucid import inside
 from pellucid.cells.bounds import is_gate
 from pellucid.errors import ArgumentError
-from pellucid.trace import trace
 from pellucid.web.korean import said
 from pellucid.web.opened import Item, Opened
 from pellucid.web.questions.question import Answer
+from pellucid.web.questions.reach import of_state
 from pellucid.web.questions.recurrence import OfLayer, Run
 from pellucid.web.questions.tiles import numbers, tile
 
@@ -154,20 +154,17 @@ class Attribution(OfLayer):
         run = self.run(opened)
         run.check_step(self.step)
         run.check_unit(self.unit)
-        x, called = run.called
-        if not isinstance(x, Tensor):
+        given = [one.arguments["input"] for one in run.calls]
+        if not all(isinstance(x, Tensor) for x in given):
             raise ArgumentError(f"{run.name} is fed packed sequences, of which no input can be named")
+        x = given[0].detach() if given[0].dim() == 3 else torch.stack(given).detach()
         if not 0 <= self.first < x.shape[-1]:
             raise ArgumentError(f"feature {self.first} does not exist; {run.name} is fed {x.shape[-1]}, counted from 0")
-        name, x = f"{run.place}.{next(iter(run.layer.cell.states))}", x.detach().requires_grad_()
-        with opened.alone(), torch.enable_grad(), trace(run.layer, [name]) as seen:
-            run.layer(x, **called)
-        value = seen[name].values[self.step, 0, self.unit]
-        (gradient,) = torch.autograd.grad(value, x)
-        share = (gradient * x.detach()).reshape(-1, x.shape[-1])[: run.steps]  # the batch is one item
+        gradient = of_state(self, opened, run, self.step, self.unit).given[run.path]
+        share = (gradient * x).reshape(-1, x.shape[-1])[: run.steps]  # the batch is one item
         most = float(share.abs().max()) or 1.0
         return {
-            "value": float(value.detach()),
+            "value": float(run.values(next(iter(run.layer.cell.states)))[self.step, self.unit]),
             "steps": numbers(share.sum(1)),
             "tile": tile(share.T[self.first : self.first + SHOWN], -most, most),
             "of": share.shape[1],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,7 +14,7 @@ from pellucid.ops.pooling import average_pool, max_pool
 from pellucid.web.opened import Opened
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import tile
-from pellucid.web.stages import Stage, as_image, geometry_of, named, pooling_of, stages_of
+from pellucid.web.stages import Stage, as_volume, geometry_of, named, pooling_of, stages_of
 
 MOST = 64  # of a window's numbers
 
@@ -30,6 +29,7 @@ class Variant(Question):
     kernel: int = 0
     stride: int = 0
     dilation: int = 0
+    depth: int = 0  # of the slice that is shown of a volume; the last where there are fewer
     padding: str = ""  # a number of rows and columns on every side, or a name such as "same"
 
     def answer(self, opened: Opened) -> Answer:
@@ -46,18 +46,22 @@ class Variant(Question):
             geometry = geometry_of(stage.layer, stage.kind, tuple(source.shape[1:]), **changes)
             assert geometry is not None
             effect = geometry.effect(tuple(source.shape[1:]), stage.path or "the layer")
-            computed = as_image(self._computed(stage, source, changes)[0])[0]
+            computed = as_volume(self._computed(stage, source, changes)[0])[0]
         except SizeError as error:
             return {"sentence": str(error)}
         return {
             "formula": effect.formula,
-            "shape": list(as_image(torch.empty(effect.output, device="meta")).shape),
+            "depth": computed.shape[0],
+            "shape": [effect.output[0], *computed.shape[1:]],
             "dropped": list(effect.dropped),
             "parameters": effect.parameters,
             "macs": effect.macs,
-            "tile": tile(computed, *stage.span),
-            "own": tile(stage.values[self.filter], *stage.span),
+            "tile": self._slice(computed, stage),
+            "own": self._slice(stage.values[self.filter], stage),
         }
+
+    def _slice(self, volume: Tensor, stage: Stage) -> dict[str, Any]:
+        return tile(volume[max(0, min(self.depth, len(volume) - 1))], *stage.span)
 
     def _changes(self) -> dict[str, Any]:
         given = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
@@ -77,7 +81,7 @@ class Variant(Question):
         assert layer is not None
         where = stage.path or "the layer"
         if stage.kind == "convolution":
-            assert isinstance(layer, layers.ConvBlock | nn.Conv1d | nn.Conv2d)
+            assert isinstance(layer, layers.ConvBlock | nn.Conv1d | nn.Conv2d | nn.Conv3d)
             weight = layer.weight.detach()[self.filter : self.filter + 1]
             weight = resized(weight, changes.get("kernel", 0))
             first = self.filter // (layer.out_channels // layer.groups) * weight.shape[1]
