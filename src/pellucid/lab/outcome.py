@@ -24,7 +24,7 @@ from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, For
 from pellucid.lab.runs import Run, safe, write
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Metric, Split, Task
-from pellucid.lab.train import Unit, predict
+from pellucid.lab.train import Unit, evaluate
 
 SHOWN = 300  # numbers that the report draws
 STEPS = 64  # of an item, whose labels it draws
@@ -148,8 +148,8 @@ def _curve(task: Task, trained: Trained, scores: Scores, bootstrap: Bootstrap) -
         return []
     found = [
         CurvePoint(
-            items=len(task.lesson.part(share).train),
-            score=bootstrap.interval(scores_of([predict(u.model, task.test) for u in units], task)),
+            items=len(task.lesson.part(share).used),
+            score=bootstrap.interval(scores_of([evaluate(u.model, task.test, task.goal) for u in units], task)),
         )
         for share, units in sorted(trained.parts.items())
     ]

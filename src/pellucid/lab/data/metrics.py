@@ -143,12 +143,14 @@ def _errors(prediction: Tensor, target: Tensor, median: int) -> Tensor:
 def bits_per_character(characters: Tensor) -> Metric:
     """-log2 of the probability of a text, for each of its characters, so that all ways to cut a text into tokens compare.
 
+    Of a prediction -ln of each item's probability is kept (N,).
+
     Args:
         characters: (vocabulary,) how many characters each token begins.
     """
 
-    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
-        return pooled(_nats(prediction, target).sum(1) / math.log(2), characters.double()[target].sum(1))
+    def per_item(nats: Tensor, target: Tensor) -> Tensor:
+        return pooled(nats / math.log(2), torch.tensor([int(characters[own].sum()) for own in target]).double())
 
     return Metric("bits per character", "bits", False, per_item)
 
@@ -162,20 +164,17 @@ def pooled(amounts: Tensor, counts: Tensor) -> Tensor:
 def perplexity(token: str) -> Metric:
     """exp of the mean of -ln of the probability that each token was given; scores as in :func:`balanced_accuracy`.
 
+    Of a prediction -ln of each item's probability is kept (N,).
+
     Args:
         token: what a token is, e.g. ``"character"``.
     """
 
-    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
-        nats = _nats(prediction, target).mean(1)
+    def per_item(kept: Tensor, target: Tensor) -> Tensor:
+        nats = kept / target.shape[1]
         return nats.mean().exp() * (1 + nats - nats.mean())
 
     return Metric(f"perplexity of a {token}", "", False, per_item)
-
-
-def _nats(prediction: Tensor, target: Tensor) -> Tensor:
-    """-ln of the probability of every token: (N, T)."""
-    return F.cross_entropy(prediction.double().movedim(-1, 1), target, reduction="none")
 
 
 def root_mean_squared_error(factor: float, unit: str) -> Metric:
