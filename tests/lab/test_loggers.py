@@ -127,9 +127,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     """Where MLflow keeps what it is told: a folder, a database, or a server, by their addresses."""
     if request.param == "server":
         yield from _server(tmp_path)
-        return
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    yield f"sqlite:///{tmp_path / 'mlflow.db'}" if request.param == "database" else (tmp_path / "mlruns").as_uri()
+    else:
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        yield f"sqlite:///{tmp_path / 'mlflow.db'}" if request.param == "database" else (tmp_path / "mlruns").as_uri()
 
 
 def test_mlflow_holds_every_epoch_once(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
