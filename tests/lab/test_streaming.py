@@ -36,7 +36,7 @@ from pellucid.lab.statistics import Bootstrap
 from pellucid.lab.train import Budget, evaluate, train
 
 def score(source, held, out):
-    options = {".csv": {"tokens": "characters", "longest": 500}, ".txt": {"tokens": "characters"}}
+    options = {".csv": {"tokens": "characters", "longest": 250}, ".txt": {"tokens": "characters"}}
     task = data.load(source, memory=held, **options.get(Path(source).suffix, {}))
     made = planning.plan(task, ["cnn"], size=1000)
     build = lambda: made.blueprints[0].build(task, made.widths[0])
@@ -56,10 +56,10 @@ print(size, found.value)
 
 
 def write_texts(folder: Path, count: int) -> Path:
-    """Texts of two classes, 500 letters each."""
+    """Texts of two classes, 250 letters each."""
     generator = np.random.default_rng(0)
     letters = np.frombuffer(b"abcdefgh     ", np.uint8)
-    texts = ["ab"[k % 2] * 9 + letters[generator.integers(0, 13, 491)].tobytes().decode() for k in range(count)]
+    texts = ["ab"[k % 2] * 9 + letters[generator.integers(0, 13, 241)].tobytes().decode() for k in range(count)]
     file = folder / f"texts-{count}.csv"
     pl.DataFrame({"text": texts, "label": [k % 2 for k in range(count)]}).write_csv(file)
     return file
@@ -86,8 +86,8 @@ def write_sounds(folder: Path, count: int) -> Path:
 
 
 LARGE: dict[str, tuple[Callable[[Path, int], Path], int, int]] = {
-    "text": (write_texts, 12_000, 500),
-    "characters": (write_plain, 7_000_000, 200_000),
+    "text": (write_texts, 22_000, 1_000),
+    "characters": (write_plain, 9_000_000, 200_000),
     "sound": (write_sounds, 150, 20),
 }
 
@@ -95,17 +95,17 @@ LARGE: dict[str, tuple[Callable[[Path, int], Path], int, int]] = {
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit on memory is Linux's")
 @pytest.mark.parametrize("kind", LARGE)
 def test_what_does_not_fit_into_memory_is_streamed(kind: str, tmp_path: Path) -> None:
-    """48 to 64 MB as networks see it, and as much again on the way there: with 60 MB to use they load, train and are judged."""
+    """44 to 72 MB as networks see it, and as much again on the way there: with 70 MB to use they load, train and are judged."""
     write, many, few = LARGE[kind]
     (tmp_path / "cache").mkdir()
     large, small = write(tmp_path, many), write(tmp_path, few)
     found = []
     for held in ("0.005", "9"):
-        command = [sys.executable, "-c", LIMITED, str(large), str(small), held, str(60 * MB), str(tmp_path / held)]
+        command = [sys.executable, "-c", LIMITED, str(large), str(small), held, str(70 * MB), str(tmp_path / held)]
         environment = {"PELLUCID_CACHE": str(tmp_path / "cache"), "PATH": "/usr/bin", "OMP_NUM_THREADS": "1"}
         found.append(subprocess.run(command, capture_output=True, text=True, env=environment))
     assert not found[0].returncode, found[0].stderr
-    assert float(found[0].stdout.split()[0]) > 45 * MB
+    assert float(found[0].stdout.split()[0]) > 40 * MB
     assert "does not fit into memory; give a smaller --memory" in found[1].stderr
     assert list((tmp_path / "cache").iterdir()) == []  # nothing is left
 

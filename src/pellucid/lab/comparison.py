@@ -181,7 +181,7 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
     baseline = BaselineResult(
         name=task.baseline.name,
         sentence=task.baseline.sentence,
-        score=bootstrap.interval(baseline_scores),
+        score=bootstrap.interval(baseline_scores, task.metric.bounds),
         forecast=None if task.goal != "forecast" else forecasts(task, task.baseline.prediction),
         figures=[] if task.baseline.prediction is None else figures(task, [task.baseline.prediction], bootstrap),
     )

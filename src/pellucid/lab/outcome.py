@@ -120,7 +120,7 @@ def candidate(
             )
             for k, u in enumerate(trained.units)
         ],
-        score=bootstrap.interval(scores),
+        score=bootstrap.interval(scores, metric.bounds),
         seed_spread=float(scores.mean(1).std(ddof=1)) if len(scores) > 1 else 0.0,
         odds=odds,
         behind=behind,
@@ -149,11 +149,13 @@ def _curve(task: Task, trained: Trained, scores: Scores, bootstrap: Bootstrap) -
     found = [
         CurvePoint(
             items=len(task.lesson.part(share).used),
-            score=bootstrap.interval(scores_of([evaluate(u.model, task.test, task.goal) for u in units], task)),
+            score=bootstrap.interval(
+                scores_of([evaluate(u.model, task.test, task.goal) for u in units], task), task.metric.bounds
+            ),
         )
         for share, units in sorted(trained.parts.items())
     ]
-    return [*found, CurvePoint(items=len(task.train), score=bootstrap.interval(scores))]
+    return [*found, CurvePoint(items=len(task.train), score=bootstrap.interval(scores, task.metric.bounds))]
 
 
 def _model_file(run: Run, name: str, seed: int) -> Path:
@@ -170,7 +172,7 @@ def _save(model: nn.Module, run: Run, trained: Trained, seed: int, task: Task) -
 def figures(task: Task, predictions: list[Tensor], bootstrap: Bootstrap) -> list[Figure]:
     """What is reported beside the figure that decides, over test items and seeds."""
     return [
-        Figure(name=m.name, unit=m.unit, value=bootstrap.interval(scores_of(predictions, task, m)))
+        Figure(name=m.name, unit=m.unit, value=bootstrap.interval(scores_of(predictions, task, m), m.bounds))
         for m in task.figures
     ]
 

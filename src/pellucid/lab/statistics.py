@@ -69,8 +69,11 @@ class Bootstrap:
         each = np.concatenate([[row[items].mean(1) for row in scores] for items in drawn], 1)
         return np.asarray(sum(w * own for w, own in zip(weights, each, strict=True)))
 
-    def interval(self, scores: Scores) -> Interval:
-        """A candidate's figure."""
+    def interval(self, scores: Scores, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
+        """A candidate's figure; its interval stays inside the metric's bounds."""
+        return _inside(bounds, self._interval(scores))
+
+    def _interval(self, scores: Scores) -> Interval:
         found = self._around(float(scores.mean()), self.means(scores))
         if not _right_or_wrong(scores):
             return found
@@ -137,3 +140,9 @@ def _right_or_wrong(scores: Scores) -> bool:
 
 def _at_least(interval: Interval, low: float, high: float) -> Interval:
     return Interval(value=interval.value, low=min(interval.low, low), high=max(interval.high, high))
+
+
+def _inside(bounds: tuple[float, float], found: Interval) -> Interval:
+    """The interval without what the figure cannot be."""
+    low, high = (min(max(end, bounds[0]), bounds[1]) for end in (found.low, found.high))
+    return Interval(value=found.value, low=min(low, found.value), high=max(high, found.value))

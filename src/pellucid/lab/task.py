@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,12 +32,14 @@ class Metric:
         per_item: (prediction, target) -> (N,) float64 scores whose mean is the metric. The prediction is the
             model's raw output on a split: logits (N, classes), scaled forecasts (N, horizon, quantiles), ..., or what
             the goal keeps of it; the target is the split's ``y``.
+        bounds: what the metric can be at least and at most, which no interval leaves.
     """
 
     name: str
     unit: str
     higher_is_better: bool
     per_item: Callable[[Tensor, Tensor], Tensor]
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
