@@ -262,7 +262,9 @@ def test_no_interval_holds_what_a_figure_cannot_be() -> None:
     """Widened for few items it would go past 100 %; a figure's own influence function may, too."""
     target = torch.tensor([0, 1] * 5)
     for metric in (accuracy(), balanced_accuracy(), macro_f1()):
-        scores = metric.per_item(torch.eye(2)[target.clone().index_fill_(0, torch.tensor([0]), 1)], target).numpy()[None]
+        scores = metric.per_item(torch.eye(2)[target.clone().index_fill_(0, torch.tensor([0]), 1)], target).numpy()[
+            None
+        ]
         assert Bootstrap(10, block=2).interval(scores).high > 100
         assert Bootstrap(10, block=2).interval(scores, metric.bounds).high == 100
     error = mean_absolute_error((1.0,), "").bounds
