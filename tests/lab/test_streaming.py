@@ -40,7 +40,7 @@ def score(source, held, out):
     task = data.load(source, memory=held, **options.get(Path(source).suffix, {}))
     made = planning.plan(task, ["cnn"], size=1000)
     build = lambda: made.blueprints[0].build(task, made.widths[0])
-    unit = train("cnn", Path(out), build, 0.01, task.lesson.part(0.1), Budget(1, 1, 8), lambda _: None)
+    unit = train("cnn", Path(out), build, 0.01, task.lesson.part(0.02), Budget(1, 1, 16), lambda _: None)
     said = task.metric.per_item(evaluate(unit.model, task.test, task.goal), task.test.y)
     return sum(s.x.nbytes for s in (task.train, task.valid, task.test)), Bootstrap(len(said)).interval(said.numpy()[None])
 
