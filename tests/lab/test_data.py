@@ -159,7 +159,7 @@ def test_the_ngram_is_a_distribution() -> None:
 
     counts = Counts([0, 1, 2, 0, 1, 3, 0, 1, 2], 3, 4)
     for context in ([0], [0, 1], [3, 3], [2, 0]):
-        total = sum(2 ** -counts.bits([*context, c], 3, 0, len(context))[-1] for c in range(4))
+        total = sum(2 ** -counts.bits([*context, c], 3)[-1] for c in range(4))
         assert total == pytest.approx(1)
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,12 +101,47 @@ def test_python_logs_as_the_command_line_does(tmp_path: Path) -> None:
     assert scalars(tmp_path / "run", "rnn-seed-1", "score/validation") == wanted
 
 
-def test_mlflow_holds_every_epoch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _server(folder: Path) -> Iterator[str]:
+    """The address of an MLflow server of its own."""
+    if importlib.util.find_spec("flask") is None:
+        pytest.skip("MLflow's server is not installed, the client alone")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@pytest.fixture(params=["files", "database", "server"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where MLflow keeps what it is told: a folder, a database, or a server, by their addresses."""
+    if request.param == "server":
+        yield from _server(tmp_path)
+    else:
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        yield f"sqlite:///{tmp_path / 'mlflow.db'}" if request.param == "database" else (tmp_path / "mlruns").as_uri()
+
+
+def test_mlflow_holds_every_epoch_once(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output, where the result goes, stays as it is."""
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
+    mlflow.set_tracking_uri(store)
+    monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)  # of the store before
     found = logged("mlflow", plan(tmp_path), tmp_path / "run")
+    assert not capsys.readouterr().out
     client = mlflow.MlflowClient()
     runs = client.search_runs([client.get_experiment_by_name("pellucid").experiment_id])
     by_name = {r.data.tags["pellucid.training"]: r for r in runs}

@@ -17,6 +17,7 @@ from tests.lab import tasks
 from pellucid.errors import DataError, PellucidError
 from pellucid.lab import comparison, data
 from pellucid.lab import plan as planning
+from pellucid.lab.data.metrics import accuracy, balanced_accuracy, macro_f1, mean_absolute_error
 from pellucid.lab.report import words
 from pellucid.lab.results import Interval
 from pellucid.lab.statistics import Bootstrap
@@ -255,6 +256,19 @@ def test_all_right_is_not_certainly_right() -> None:
     assert interval.low < 60
     difference = Bootstrap(4).difference(np.full((1, 4), 100.0), np.zeros((1, 4)))
     assert difference.low < 30
+
+
+def test_no_interval_holds_what_a_figure_cannot_be() -> None:
+    """Widened for few items it would go past 100 %; a figure's own influence function may, too."""
+    target = torch.tensor([0, 1] * 5)
+    for metric in (accuracy(), balanced_accuracy(), macro_f1()):
+        scores = metric.per_item(torch.eye(2)[target.clone().index_fill_(0, torch.tensor([0]), 1)], target).numpy()[
+            None
+        ]
+        assert Bootstrap(10, block=2).interval(scores).high > 100
+        assert Bootstrap(10, block=2).interval(scores, metric.bounds).high == 100
+    error = mean_absolute_error((1.0,), "").bounds
+    assert Bootstrap(3).interval(np.array([[0.0, 0.1, 9.0]]), error).low == 0
 
 
 def test_very_few_windows_tell_nothing_apart(tmp_path: Path) -> None:

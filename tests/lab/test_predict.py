@@ -19,7 +19,7 @@ from tests.lab import finished, tasks, test_events, test_pictures, test_sequence
 
 from pellucid.errors import ArgumentError, DataError, PellucidError
 from pellucid.lab import data, recipe
-from pellucid.lab.data import characters, images, inputs, sequences, sound, text, unlabelled_pictures
+from pellucid.lab.data import characters, images, inputs, plain, sequences, sound, text, unlabelled_pictures
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.predict import predict
 from pellucid.lab.runs import Run
@@ -177,7 +177,7 @@ def test_images_in_tables_and_archives_are_prepared_as_in_training(form: str, tm
 def test_a_prompt_is_cut_as_the_training_text_was(tokens: str, tmp_path: Path) -> None:
     source = tasks.write_text(tmp_path / "text.txt", 9000)
     task = data.load(source, tokens=tokens)
-    given = characters.prepare(characters.read(source), task.preprocessing)
+    given = characters.prepare(plain.read(source), task.preprocessing)
     assert torch.equal(given.x[0, : task.train.x.numel()], task.train.x.flatten())
 
 

@@ -290,6 +290,10 @@ def test_the_calendar_is_where_the_step_makes_it_sensible(tmp_path: Path) -> Non
     file = write(tmp_path / "a.csv", {"time": hourly(600), "y": wave(600)})
     task = data.load(file, calendar=True, horizon=4, window=24)
     assert task.preprocessing["calendar"] == ["hour", "weekday"]  # 600 hours hold no two years
+    assert task.hint == ""
+    plain = data.load(file, horizon=4, window=24)
+    assert plain.hint.startswith("Networks see no calendar; --calendar shows them hour and weekday,")
+    assert data.load(write(tmp_path / "c.csv", {"y": wave(600)}), horizon=4, window=24).hint == ""
     assert task.channels == 5
     noon = task.test.items.index("2024-01-22 12:00:00")  # a Monday
     hour, weekday = task.test.x[noon, -12, 1:3], task.test.x[noon, -12, 3:5]

@@ -125,7 +125,8 @@ def compare(
     missing
         Series and sequences: how missing steps and values are filled; they are refused if not given.
     calendar
-        Series: let networks see hour, weekday and month, where the step makes them sensible.
+        Series: let networks see hour, weekday and month, where the step makes them sensible. It helps some series and not
+        others, so it is off unless asked for: compare twice.
     origins
         Series: forecasts of the test part that are evaluated, evenly spaced (default: each step, at most 4,000).
     text
@@ -140,7 +141,8 @@ def compare(
     augment
         Images: auto, none, or how training images are varied: shift, flip, or shift,flip (default: auto, for photographs).
     memory
-        Images: gigabytes of them, decoded, to hold in memory; more is paged from a file (default: 1).
+        Images, sounds and texts: gigabytes of them, as they are read, to hold in memory; more is paged from a file
+        (default: 1).
     out
         Folder of the run (default: runs/NAME-...).
     fresh
@@ -192,6 +194,8 @@ def compare(
             split=rows,
         )
     screen.print(task.title)
+    if task.hint:
+        screen.print(task.hint)
     if params is not None and equal == "macs":
         raise ArgumentError(f"with --equal macs the size is given by --macs, and --params is {params}; leave one out")
     if macs is not None and equal != "macs":

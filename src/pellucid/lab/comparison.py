@@ -25,7 +25,7 @@ from pellucid.lab.results import BaselineResult, Comparison, Need, Trial
 from pellucid.lab.runs import Run, default_folder, write
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Task
-from pellucid.lab.train import best_of, predict
+from pellucid.lab.train import best_of, evaluate
 from pellucid.lab.tune import Study
 from pellucid.lab.verdict import verdict
 
@@ -181,7 +181,7 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
     baseline = BaselineResult(
         name=task.baseline.name,
         sentence=task.baseline.sentence,
-        score=bootstrap.interval(baseline_scores),
+        score=bootstrap.interval(baseline_scores, task.metric.bounds),
         forecast=None if task.goal != "forecast" else forecasts(task, task.baseline.prediction),
         figures=[] if task.baseline.prediction is None else figures(task, [task.baseline.prediction], bootstrap),
     )
@@ -214,7 +214,7 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
 
 
 def _test(trained: Trained, task: Task) -> _Tested:
-    predictions = [predict(unit.model, task.test) for unit in trained.units]
+    predictions = [evaluate(unit.model, task.test, task.goal) for unit in trained.units]
     return _Tested(trained, predictions, scores_of(predictions, task))
 
 

@@ -7,6 +7,7 @@ the epochs of several trainings come in turn.
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -145,6 +146,7 @@ class Mlflow(Log):
         super().__init__()
         import mlflow
 
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # that is where the result goes
         self.folder = str(folder.resolve())
         self._flow = mlflow
         self._client: MlflowClient | None = None

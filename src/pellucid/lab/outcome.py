@@ -24,7 +24,7 @@ from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, For
 from pellucid.lab.runs import Run, safe, write
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Metric, Split, Task
-from pellucid.lab.train import Unit, predict
+from pellucid.lab.train import Unit, evaluate
 
 SHOWN = 300  # numbers that the report draws
 STEPS = 64  # of an item, whose labels it draws
@@ -120,7 +120,7 @@ def candidate(
             )
             for k, u in enumerate(trained.units)
         ],
-        score=bootstrap.interval(scores),
+        score=bootstrap.interval(scores, metric.bounds),
         seed_spread=float(scores.mean(1).std(ddof=1)) if len(scores) > 1 else 0.0,
         odds=odds,
         behind=behind,
@@ -148,12 +148,14 @@ def _curve(task: Task, trained: Trained, scores: Scores, bootstrap: Bootstrap) -
         return []
     found = [
         CurvePoint(
-            items=len(task.lesson.part(share).train),
-            score=bootstrap.interval(scores_of([predict(u.model, task.test) for u in units], task)),
+            items=len(task.lesson.part(share).used),
+            score=bootstrap.interval(
+                scores_of([evaluate(u.model, task.test, task.goal) for u in units], task), task.metric.bounds
+            ),
         )
         for share, units in sorted(trained.parts.items())
     ]
-    return [*found, CurvePoint(items=len(task.train), score=bootstrap.interval(scores))]
+    return [*found, CurvePoint(items=len(task.train), score=bootstrap.interval(scores, task.metric.bounds))]
 
 
 def _model_file(run: Run, name: str, seed: int) -> Path:
@@ -170,7 +172,7 @@ def _save(model: nn.Module, run: Run, trained: Trained, seed: int, task: Task) -
 def figures(task: Task, predictions: list[Tensor], bootstrap: Bootstrap) -> list[Figure]:
     """What is reported beside the figure that decides, over test items and seeds."""
     return [
-        Figure(name=m.name, unit=m.unit, value=bootstrap.interval(scores_of(predictions, task, m)))
+        Figure(name=m.name, unit=m.unit, value=bootstrap.interval(scores_of(predictions, task, m), m.bounds))
         for m in task.figures
     ]
 

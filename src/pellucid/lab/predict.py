@@ -13,7 +13,7 @@ from torch import Tensor
 from pellucid.device import choose, working
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import recipe, train
-from pellucid.lab.data import characters, events, images, inputs, sequences, sound, text, unlabelled_pictures
+from pellucid.lab.data import characters, events, images, inputs, plain, sequences, sound, text, unlabelled_pictures
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.data.series.newest import newest
 from pellucid.lab.goals import GOALS
@@ -99,7 +99,9 @@ def predict(
     models = [kept.network(run, name, k, cell).to(there) for k in seeds]
 
     def ask(items: Inputs) -> list[Tensor]:
-        split = Split(items.x, items.x.new_empty(0), items.lengths, items.items)  # nobody knows the answers yet
+        split = Split(
+            items.x, items.x.new_empty(len(items.x)), items.lengths, items.items
+        )  # nobody knows the answers yet
         return [train.predict(model, split) for model in models]
 
     with working(there):
@@ -156,6 +158,6 @@ _SERIES = (
 
 def _text(data: Path) -> str:
     try:
-        return characters.read(data)
+        return plain.read(data)
     except OSError as error:
         raise DataError(f"{data}: cannot be read ({error.strerror}); give a file, or the text with --prompt") from None

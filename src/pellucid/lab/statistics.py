@@ -18,6 +18,7 @@ Corani, Demsar and Zaffalon 2017).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from pellucid.lab.results import Interval, Odds
 
 Scores = NDArray[np.float64]  # (seeds, items)
 DRAWS = 2000
+AT_ONCE = 500_000  # numbers that are drawn together
 Z = 1.959964  # the normal's 97.5 percentile
 
 
@@ -42,23 +44,36 @@ class Bootstrap:
     """
 
     def __init__(self, items: int, block: int = 1, seed: int = 0) -> None:
-        self.generator = np.random.default_rng(seed)
         self.items = items
         self.independent = items / max(block, 1)
-        block = max(1, min(block, items // 2))
-        self._starts = np.arange(0, items, block)
-        count = math.ceil(items / block)
-        starts = self.generator.integers(0, items - block + 1, (DRAWS, count))
-        self.drawn = (starts[..., None] + np.arange(block)).reshape(DRAWS, -1)[:, :items]
+        self._block = max(1, min(block, items // 2))
+        self._starts = np.arange(0, items, self._block)
+        self._seed = seed
+        self.generator = np.random.default_rng(seed)
+        for _ in self._resamples(self.generator):  # what is drawn beside them comes after them
+            pass
+
+    def _resamples(self, generator: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        """The items of every resample, some resamples at a time: (some, items). All together may not fit into memory."""
+        few = max(1, AT_ONCE // self.items)
+        for first in range(0, DRAWS, few):
+            count = min(few, DRAWS - first)
+            starts = generator.integers(0, self.items - self._block + 1, (count, len(self._starts)))
+            yield (starts[..., None] + np.arange(self._block)).reshape(count, -1)[:, : self.items]
 
     def means(self, scores: Scores) -> NDArray[np.float64]:
         """The metric of every resample; seeds are drawn anew for each candidate."""
         seeds = self.generator.integers(0, len(scores), (DRAWS, len(scores)))
         weights = np.stack([(seeds == k).mean(1) for k in range(len(scores))])  # (seeds, draws)
-        return np.asarray(sum(w * row[self.drawn].mean(1) for w, row in zip(weights, scores, strict=True)))
+        drawn = self._resamples(np.random.default_rng(self._seed))
+        each = np.concatenate([[row[items].mean(1) for row in scores] for items in drawn], 1)
+        return np.asarray(sum(w * own for w, own in zip(weights, each, strict=True)))
 
-    def interval(self, scores: Scores) -> Interval:
-        """A candidate's figure."""
+    def interval(self, scores: Scores, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
+        """A candidate's figure; its interval stays inside the metric's bounds."""
+        return _inside(bounds, self._interval(scores))
+
+    def _interval(self, scores: Scores) -> Interval:
         found = self._around(float(scores.mean()), self.means(scores))
         if not _right_or_wrong(scores):
             return found
@@ -80,16 +95,17 @@ class Bootstrap:
 
     def odds(self, scores: Scores, other: Scores, rope: float) -> Odds:
         """How probably ``scores`` are higher than ``other`` by more than `rope`, lower by more, or neither."""
-        blocks = self.generator.exponential(size=(len(self._starts), DRAWS))
-        sizes = np.diff([*self._starts, self.items])
-        blocks /= sizes @ blocks
-
-        def posterior(of: Scores) -> NDArray[np.float64]:
-            seeds = self.generator.dirichlet(np.ones(len(of)), DRAWS).T
-            return np.asarray((seeds * (np.add.reduceat(of, self._starts, axis=1) @ blocks)).sum(0))
-
+        sizes = np.diff([*self._starts, self.items])[None]
+        sums = [sizes, *(np.add.reduceat(of, self._starts, axis=1) for of in (scores, other))]
+        weighted: list[NDArray[np.float64]] = [np.zeros((len(of), DRAWS)) for of in sums]
+        for start in range(0, len(self._starts), AT_ONCE // DRAWS):
+            some = slice(start, start + AT_ONCE // DRAWS)
+            weights = self.generator.exponential(size=(len(self._starts[some]), DRAWS))
+            weighted = [before + of[:, some] @ weights for before, of in zip(weighted, sums, strict=True)]
+        whole, *each = weighted
+        first, second = ((self.generator.dirichlet(np.ones(len(of)), DRAWS).T * of / whole).sum(0) for of in each)
         middle = float(scores.mean() - other.mean())
-        draws = middle + self._wider() * (posterior(scores) - posterior(other) - middle)
+        draws = middle + self._wider() * (first - second - middle)
         higher, lower = float((draws > rope).mean()), float((draws < -rope).mean())
         return Odds(higher=higher, same=1 - higher - lower, lower=lower, rope=rope)
 
@@ -124,3 +140,9 @@ def _right_or_wrong(scores: Scores) -> bool:
 
 def _at_least(interval: Interval, low: float, high: float) -> Interval:
     return Interval(value=interval.value, low=min(interval.low, low), high=max(interval.high, high))
+
+
+def _inside(bounds: tuple[float, float], found: Interval) -> Interval:
+    """The interval without what the figure cannot be."""
+    low, high = (min(max(end, bounds[0]), bounds[1]) for end in (found.low, found.high))
+    return Interval(value=found.value, low=min(low, found.value), high=max(high, found.value))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,14 +30,16 @@ class Metric:
         unit: e.g. ``"%"``, ``"bits/character"``, or the series' own unit (may be empty).
         higher_is_better: the direction.
         per_item: (prediction, target) -> (N,) float64 scores whose mean is the metric. The prediction is the
-            model's raw output on a split: logits (N, classes), scaled forecasts (N, horizon, quantiles), logits
-            (N, T, vocabulary), ...; the target is the split's ``y``.
+            model's raw output on a split: logits (N, classes), scaled forecasts (N, horizon, quantiles), ..., or what
+            the goal keeps of it; the target is the split's ``y``.
+        bounds: what the metric can be at least and at most, which no interval leaves.
     """
 
     name: str
     unit: str
     higher_is_better: bool
     per_item: Callable[[Tensor, Tensor], Tensor]
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ class Task:
         augment: makes another training batch of one, ``x`` alone, drawing from torch's global generator; None for none.
         origin: how it was made, or None where it is of no file.
         block: neighbouring test items that the bootstrap draws together, because their forecasts overlap; 1 for none.
+        hint: a sentence on what could be asked for besides, or "".
         decode: token numbers to the text that they stand for; None where ``x`` is no tokens.
     """
 
@@ -185,6 +189,7 @@ class Task:
     augment: Callable[[Tensor], Tensor] | None = None
     origin: Origin | None = None
     block: int = 1
+    hint: str = ""
     decode: Callable[[Sequence[int]], str] | None = None
 
     def raw(self, values: Tensor, item: int) -> list[float]:
@@ -202,7 +207,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Lesson:
-    """The part of a task that training sees; the test part is not in it. The fields are the task's."""
+    """The part of a task that training sees; the test part is not in it. The fields are the task's.
+
+    Attributes:
+        some: the items of the training part that are used; all where None.
+    """
 
     train: Split
     valid: Split
@@ -211,6 +220,12 @@ class Lesson:
     quantiles: tuple[float, ...] = (0.5,)
     class_weights: Tensor | None = None
     augment: Callable[[Tensor], Tensor] | None = None
+    some: Tensor | None = None
+
+    @property
+    def used(self) -> Tensor:
+        """The numbers of the training items that are used."""
+        return torch.arange(len(self.train)) if self.some is None else self.some
 
     def part(self, share: float) -> Lesson:
         """The same with a share of the training part: the last windows of a series or a text, any others of the rest."""
@@ -221,4 +236,4 @@ class Lesson:
             rows = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:count].sort().values
         else:
             rows = torch.arange(len(self.train) - count, len(self.train))
-        return replace(self, train=self.train.rows(rows))
+        return replace(self, some=rows)

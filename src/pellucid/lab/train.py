@@ -25,7 +25,7 @@ from pellucid.errors import DataError
 from pellucid.lab import team
 from pellucid.lab.goals import GOALS
 from pellucid.lab.results import Epoch
-from pellucid.lab.task import Lesson, Metric, Split
+from pellucid.lab.task import Goal, Lesson, Metric, Split
 
 SHORTEST = 16  # steps that are always computed: pooling of sounds needs some
 CLIP = 1.0  # norm that a gradient is clipped to
@@ -138,21 +138,34 @@ def _stop(history: list[Epoch], metric: Metric, budget: Budget) -> int | None:
     return None
 
 
-def predict(model: nn.Module, split: Split) -> Tensor:
+def evaluate(model: nn.Module, split: Split, goal: Goal) -> Tensor:
+    """What figures need of the model's output on every item, as the goal has it."""
+    return predict(model, split, GOALS[goal].kept)
+
+
+def predict(
+    model: nn.Module, split: Split, kept: Callable[[Tensor, Tensor], Tensor] = lambda said, _target: said
+) -> Tensor:
     """The model's raw output on every item; (N, T, ...) of what is asked at every step, zero behind an item's end.
 
     The model may be on any device; what it says is in the processor's memory.
+
+    Args:
+        model: the network.
+        split: the items.
+        kept: (output, target) of some items to what is returned of them.
     """
     model.eval()
     there = device.of(model)
     batch = min(256, max(8, 2**21 // split.x[0].numel()))  # large items are taken a few at a time, for memory's sake
     with torch.no_grad():
         if split.lengths is None:
-            return torch.cat([model(device.moved(x, there), None).cpu() for x in torch.split(split.x, batch)])
+            pairs = zip(torch.split(split.x, batch), torch.split(split.y, batch), strict=True)
+            return torch.cat([kept(model(device.moved(x, there), None).cpu(), y) for x, y in pairs])
         order = split.lengths.argsort(
             stable=True
         )  # items of like length together, so that few steps are computed in vain
-        parts = [_of_ragged(model, split, rows) for rows in torch.split(order, batch)]
+        parts = [kept(_of_ragged(model, split, rows), split.y[rows]) for rows in torch.split(order, batch)]
     return torch.cat(parts)[order.argsort()]
 
 
@@ -179,16 +192,18 @@ def _epoch(unit: Unit, optimiser: torch.optim.Optimizer, lesson: Lesson, batch: 
     device.finish(there)
     started = time.perf_counter()
     unit.model.train()
-    order = torch.randperm(len(lesson.train))
+    used = lesson.used
+    order = used[torch.randperm(len(used))]
     total = torch.zeros((), dtype=torch.float64, device=there)  # read at the end alone, since a GPU is waited for then
     for rows in torch.split(order, batch):
         total += _step(unit.model, optimiser, lesson, rows).double() * len(rows)
     device.finish(there)
     seconds = time.perf_counter() - started
-    prediction = predict(unit.model, lesson.valid)
-    valid_loss = loss_of(prediction, lesson.valid.y, lesson).item()
-    valid_score = lesson.metric.per_item(prediction, lesson.valid.y).mean().item()
-    figures = team.agree([total.item() / len(lesson.train), valid_loss, valid_score, seconds])
+    kept = evaluate(unit.model, lesson.valid, lesson.goal)
+    goal = GOALS[lesson.goal]
+    valid_loss = (goal.kept_loss or goal.loss)(kept, lesson.valid.y, lesson).item()
+    valid_score = lesson.metric.per_item(kept, lesson.valid.y).mean().item()
+    figures = team.agree([total.item() / len(used), valid_loss, valid_score, seconds])
     return Epoch(epoch=number, train_loss=figures[0], valid_loss=figures[1], valid_score=figures[2], seconds=figures[3])
 
 

@@ -85,7 +85,8 @@ def need(model: Network, label: str, split: Split, lesson: Lesson, rope: float) 
         prediction, target = predict(model, Split(x, split.y, lengths, split.items)), split.y
         if GOALS[lesson.goal].every_step:  # the last step's answer has seen them all
             prediction, target = last_step(prediction, lengths), last_step(target, split.lengths)
-        figures.append((count, lesson.metric.per_item(prediction, target).mean().item()))
+        kept = GOALS[lesson.goal].kept(prediction, target)
+        figures.append((count, lesson.metric.per_item(kept, target).mean().item()))
     whole = figures[-1][1]
     sign = 1 if lesson.metric.higher_is_better else -1
     enough = None

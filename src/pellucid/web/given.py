@@ -13,7 +13,7 @@ import soundfile
 from PIL import Image
 
 from pellucid.errors import DataError, PellucidError
-from pellucid.lab.data import characters, pictures, sound, text, tokens
+from pellucid.lab.data import characters, pictures, plain, sound, text, tokens
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.predict import prepare
 from pellucid.lab.recipe import Recipe
@@ -86,7 +86,7 @@ def _prepared(kept: Recipe, path: Path) -> Inputs:
 
 
 def _text(path: Path) -> str:
-    found = characters.read(path)
+    found = plain.read(path)
     if not found.strip():
         raise DataError(f"{path}: the text is empty; give at least one character")
     return found

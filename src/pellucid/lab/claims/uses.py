@@ -18,7 +18,7 @@ from pellucid.lab.claims.judgement import at_least, over_seeds
 from pellucid.lab.claims.results import Dots
 from pellucid.lab.samples import write_sample
 from pellucid.lab.task import Task
-from pellucid.lab.train import Budget, predict, train
+from pellucid.lab.train import Budget, evaluate, train
 
 FAMILY = "Uses"
 PARAMETERS = 10_000
@@ -63,7 +63,7 @@ def use(
             Budget(epochs=epochs, patience=epochs, batch=32),
             lambda _: None,
         )
-        scores = [predict(unit.model, task.test)]
+        scores = [evaluate(unit.model, task.test, task.goal)]
     own, baseline = (
         float(s.double().mean()) for s in (task.metric.per_item(scores[0], task.test.y), task.baseline.scores)
     )

@@ -41,9 +41,9 @@ _OPTIONS: dict[str, frozenset[str]] = {
     "images": frozenset({"seed", "size", "label", "augment", "memory"}),
     "series": frozenset({"target", "id", "horizon", "window", "split", "known", "missing", "calendar", "origins"}),
     "sequences": frozenset({"seed", "label", "id", "missing", "longest", "regress"}),
-    "text": frozenset({"seed", "text", "label", "longest", "tokens"}),
-    "characters": frozenset({"window", "tokens"}),
-    "sound": frozenset({"seed"}),
+    "text": frozenset({"seed", "text", "label", "longest", "tokens", "memory"}),
+    "characters": frozenset({"window", "tokens", "memory"}),
+    "sound": frozenset({"seed", "memory"}),
     "events": frozenset({"seed", "window"}),
 }
 
@@ -80,7 +80,7 @@ def recognise(path: Path) -> Recognition:
     if suffix in table.PARQUET and (column := picture_files.image_column(path)):
         return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
     if suffix in (".csv", ".tsv", *table.PARQUET):
-        frame = table.read(path)
+        frame = table.glance(path)
         long = sequence_files.long_columns(frame)
         if long:
             return Recognition(
@@ -153,7 +153,8 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
     try:
         return replace(_LOADERS[recognised](path, **given), origin=origin)
     except MemoryError:
-        remedy = "give a smaller --memory, and images are paged from a file" if recognised == "images" else "bring less"
+        pages = "memory" in _OPTIONS[recognised]
+        remedy = "give a smaller --memory, and what is more is paged from a file" if pages else "bring less"
         raise DataError(f"{path}: the data does not fit into memory; {remedy}") from None
 
 

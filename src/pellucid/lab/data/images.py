@@ -15,7 +15,7 @@ from pellucid.lab.data.augment import SEEN, choose
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import Progress, sides
 from pellucid.lab.data.inputs import Inputs, understood
-from pellucid.lab.data.paging import Array, moments, parts, room
+from pellucid.lab.data.paging import HELD, Array, allowed, moments, paged, parts, room
 from pellucid.lab.data.picture_files import of_arrays, of_parquet
 from pellucid.lab.data.pictures import Encoded, Pictures, decoded, head, of_folder
 from pellucid.lab.data.split import Indices, digest
@@ -24,7 +24,6 @@ from pellucid.lab.task import Split, Task
 
 SMALLEST = 4  # a convolution block halves its feature map
 LARGEST = 128  # pixels of the longer side, where no size is asked for
-HELD = 1.0  # GB of decoded images that are held in memory by default
 
 
 def load(
@@ -52,8 +51,7 @@ def load(
         DataError: see :mod:`pellucid.lab.data.pictures`; an image cannot be read; no room for them.
         ArgumentError: an option that cannot be.
     """
-    if not 0 <= memory < float("inf"):
-        raise ArgumentError(f"memory is {memory:g}; give gigabytes, 0 or more")
+    held = allowed(memory)
     pictures = find(source, label)
     heads = [head(where, picture) for where, picture in pictures.each()]
     sizes = Counter(own for own, _ in heads)
@@ -65,7 +63,6 @@ def load(
         for (_, may), (where, picture) in zip(heads, pictures.each(), strict=True)
     )
     count, channels = len(heads), 3 if colour else 1
-    held = 1e9 * memory / 2  # the images as they were decoded, and scaled
     raw = room((count, channels, height, width), held)
     contents = []
 
@@ -94,9 +91,7 @@ def load(
     facts = [("Images", f"{count:,}, {kind}, {height} x {width}"), *pictures.facts, ("Classes", str(len(classes)))]
     facts += [("Resized", f"{resized:,} to {height} x {width}")] if resized else []
     facts += [("Split", how), ("Scaling", "mean and deviation of the training part, per channel")]
-    facts += [("Augmentation", chosen), *judged.facts]
-    if raw.nbytes > held:
-        facts.append(("Memory", f"{raw.nbytes / 1e9:.1f} GB of decoded images lie in a file and are paged from there"))
+    facts += [("Augmentation", chosen), *judged.facts, *paged(raw.nbytes, held, "decoded images")]
     return Task(
         kind="images",
         form="image",
@@ -147,7 +142,7 @@ def prepare(pictures: Unlabelled, how: Mapping[str, Any]) -> Inputs:
     understood(how, "size", "colour", "mean", "deviation", "classes")
     height, width = how["size"]
     heads = [head(where, picture) for where, picture in pictures.each()]
-    held = 1e9 * HELD / 2
+    held = allowed(HELD)
     raw = room((len(heads), 3 if how["colour"] else 1, height, width), held)
     _decode(pictures.each(), raw, lambda index: None)
     x = _scaled(raw, np.arange(len(raw)), np.array(how["mean"]), np.array(how["deviation"]), held)

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from pellucid.lab.task import Metric
 
+SHARE, ERROR = (0.0, 100.0), (0.0, math.inf)  # between what percentages, and errors, lie
+AT_ONCE = 4096  # items whose characters are counted together
+
 
 def accuracy() -> Metric:
     """Items whose largest logit is their class, in percent."""
@@ -17,7 +20,7 @@ def accuracy() -> Metric:
     def per_item(prediction: Tensor, target: Tensor) -> Tensor:
         return 100.0 * (prediction.argmax(-1) == target).double()
 
-    return Metric("accuracy", "%", True, per_item)
+    return Metric("accuracy", "%", True, per_item, SHARE)
 
 
 def balanced_accuracy() -> Metric:
@@ -35,7 +38,7 @@ def balanced_accuracy() -> Metric:
         weight = len(target) / (there.sum() * counts[target])
         return share[there].mean() + weight * (right - share[target])
 
-    return Metric("balanced accuracy", "%", True, per_item)
+    return Metric("balanced accuracy", "%", True, per_item, SHARE)
 
 
 def macro_f1() -> Metric:
@@ -54,7 +57,7 @@ def macro_f1() -> Metric:
         influence = (both[:, there] - f1 * either[:, there]) / size[there]
         return 100.0 * (f1.mean() + influence.mean(1))
 
-    return Metric("macro F1", "%", True, per_item)
+    return Metric("macro F1", "%", True, per_item, SHARE)
 
 
 def mean_absolute_error(factors: tuple[float, ...], unit: str, median: int = 0) -> Metric:
@@ -70,7 +73,7 @@ def mean_absolute_error(factors: tuple[float, ...], unit: str, median: int = 0) 
         errors = _errors(prediction, target, median).abs() * torch.tensor(factors, dtype=torch.float64)
         return errors.mean((1, 2))
 
-    return Metric("mean absolute error", unit, False, per_item)
+    return Metric("mean absolute error", unit, False, per_item, ERROR)
 
 
 def mean_absolute_scaled_error(naive: Tensor, season: int, median: int = 0) -> Metric:
@@ -85,7 +88,7 @@ def mean_absolute_scaled_error(naive: Tensor, season: int, median: int = 0) -> M
     def per_item(prediction: Tensor, target: Tensor) -> Tensor:
         return _errors(prediction, target, median).abs().mean((1, 2)) / naive
 
-    return Metric(f"MASE (season {season})" if season > 1 else "MASE", "", False, per_item)
+    return Metric(f"MASE (season {season})" if season > 1 else "MASE", "", False, per_item, ERROR)
 
 
 def symmetric_percentage_error(offset: Tensor, factor: Tensor, median: int = 0) -> Metric:
@@ -104,7 +107,7 @@ def symmetric_percentage_error(offset: Tensor, factor: Tensor, median: int = 0) 
         whole = said.abs() + came.abs()
         return (200 * (said - came).abs() / torch.where(whole > 0, whole, 1.0)).mean((1, 2))
 
-    return Metric("sMAPE", "%", False, per_item)
+    return Metric("sMAPE", "%", False, per_item, (0.0, 200.0))
 
 
 def mean_quantile_loss(factor: float, unit: str, quantiles: tuple[float, ...]) -> Metric:
@@ -121,7 +124,7 @@ def mean_quantile_loss(factor: float, unit: str, quantiles: tuple[float, ...]) -
         above = target.double() - prediction.double()
         return factor * torch.maximum(levels * above, (levels - 1) * above).mean((1, 2))
 
-    return Metric("quantile loss", unit, False, per_item)
+    return Metric("quantile loss", unit, False, per_item, ERROR)
 
 
 def coverage(quantiles: tuple[float, ...]) -> Metric:
@@ -132,7 +135,7 @@ def coverage(quantiles: tuple[float, ...]) -> Metric:
         inside = (prediction[..., :1] <= target) & (target <= prediction[..., -1:])
         return 100.0 * inside.double().mean((1, 2))
 
-    return Metric(f"coverage of the {share} % interval", "%", True, per_item)
+    return Metric(f"coverage of the {share} % interval", "%", True, per_item, SHARE)
 
 
 def _errors(prediction: Tensor, target: Tensor, median: int) -> Tensor:
@@ -143,14 +146,17 @@ def _errors(prediction: Tensor, target: Tensor, median: int) -> Tensor:
 def bits_per_character(characters: Tensor) -> Metric:
     """-log2 of the probability of a text, for each of its characters, so that all ways to cut a text into tokens compare.
 
+    Of a prediction -ln of each item's probability is kept (N,).
+
     Args:
         characters: (vocabulary,) how many characters each token begins.
     """
 
-    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
-        return pooled(_nats(prediction, target).sum(1) / math.log(2), characters.double()[target].sum(1))
+    def per_item(nats: Tensor, target: Tensor) -> Tensor:
+        counts = torch.cat([characters[some].sum(1) for some in torch.split(target, AT_ONCE)])
+        return pooled(nats / math.log(2), counts.double())
 
-    return Metric("bits per character", "bits", False, per_item)
+    return Metric("bits per character", "bits", False, per_item, ERROR)
 
 
 def pooled(amounts: Tensor, counts: Tensor) -> Tensor:
@@ -162,20 +168,17 @@ def pooled(amounts: Tensor, counts: Tensor) -> Tensor:
 def perplexity(token: str) -> Metric:
     """exp of the mean of -ln of the probability that each token was given; scores as in :func:`balanced_accuracy`.
 
+    Of a prediction -ln of each item's probability is kept (N,).
+
     Args:
         token: what a token is, e.g. ``"character"``.
     """
 
-    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
-        nats = _nats(prediction, target).mean(1)
+    def per_item(kept: Tensor, target: Tensor) -> Tensor:
+        nats = kept / target.shape[1]
         return nats.mean().exp() * (1 + nats - nats.mean())
 
-    return Metric(f"perplexity of a {token}", "", False, per_item)
-
-
-def _nats(prediction: Tensor, target: Tensor) -> Tensor:
-    """-ln of the probability of every token: (N, T)."""
-    return F.cross_entropy(prediction.double().movedim(-1, 1), target, reduction="none")
+    return Metric(f"perplexity of a {token}", "", False, per_item, (1.0, math.inf))
 
 
 def root_mean_squared_error(factor: float, unit: str) -> Metric:
@@ -191,7 +194,7 @@ def root_mean_squared_error(factor: float, unit: str) -> Metric:
         figure = squares.mean().sqrt()
         return figure + (squares - figure**2) / (2 * figure) if figure > 0 else squares
 
-    return Metric("root mean squared error", unit, False, per_item)
+    return Metric("root mean squared error", unit, False, per_item, ERROR)
 
 
 def absolute_error(factor: float, unit: str) -> Metric:
@@ -200,7 +203,7 @@ def absolute_error(factor: float, unit: str) -> Metric:
     def per_item(prediction: Tensor, target: Tensor) -> Tensor:
         return factor * _difference(prediction, target).abs()
 
-    return Metric("mean absolute error", unit, False, per_item)
+    return Metric("mean absolute error", unit, False, per_item, ERROR)
 
 
 def explained_variance() -> Metric:
@@ -210,7 +213,7 @@ def explained_variance() -> Metric:
         numbers = target[:, 0].double()
         return 1 - pooled(_difference(prediction, target) ** 2, (numbers - numbers.mean()) ** 2)
 
-    return Metric("R²", "", True, per_item)
+    return Metric("R²", "", True, per_item, (-math.inf, 1.0))
 
 
 def _difference(prediction: Tensor, target: Tensor) -> Tensor:
@@ -234,7 +237,7 @@ def nats_of_labels(step: str) -> Metric:
         )
         return pooled((nats * asked).sum(1), asked.sum(1).double())
 
-    return Metric(f"negative log-likelihood of a {step}", "nats", False, per_item)
+    return Metric(f"negative log-likelihood of a {step}", "nats", False, per_item, ERROR)
 
 
 def shared_labels(name: str) -> Metric:
@@ -252,7 +255,7 @@ def shared_labels(name: str) -> Metric:
         both, either = (marks.sum((1, 2)).double() for marks in (given & wanted, given | wanted))
         return 100 * pooled(both, either) if either.sum() > 0 else torch.full_like(both, 100.0)
 
-    return Metric(name, "%", True, per_item)
+    return Metric(name, "%", True, per_item, SHARE)
 
 
 def _by_step(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.lab.data.metrics import pooled
@@ -30,12 +32,12 @@ class Counts:
                 after[codes[i]] = after.get(codes[i], 0) + 1
             self.tables.append(counts)
 
-    def bits(self, codes: list[int], order: int, start: int, stop: int) -> list[float]:
-        """-log2 p of each token, from at most ``order - 1`` tokens before it inside ``codes[start:]``."""
+    def bits(self, codes: list[int], order: int) -> list[float]:
+        """-log2 p of each token but the first, from at most ``order - 1`` tokens before it."""
         found = []
-        for i in range(start + 1, stop + 1):
+        for i in range(1, len(codes)):
             p = 1.0 / self.kinds
-            for n in range(min(order, i - start + 1)):
+            for n in range(min(order, i + 1)):
                 after = self.tables[n].get(tuple(codes[i - n : i]))
                 if after is None:
                     break
@@ -45,7 +47,7 @@ class Counts:
         return found
 
 
-def ngram(codes: Sequence[list[int]], begins: Sequence[int], window: int, windows: int) -> Baseline:
+def ngram(codes: Sequence[NDArray[np.int64]], begins: Sequence[int], window: int, windows: int) -> Baseline:
     """The n-gram whose order is best on the validation part; like the networks it sees its own window only.
 
     Args:
@@ -55,15 +57,19 @@ def ngram(codes: Sequence[list[int]], begins: Sequence[int], window: int, window
         windows: of the test part.
     """
     train, valid, test = codes
-    counts = Counts(train[:COUNTED], HIGHEST_ORDER, len(begins))
+    counts = Counts(train[:COUNTED].tolist(), HIGHEST_ORDER, len(begins))
 
-    def bits(part: list[int], order: int, many: int) -> Tensor:
-        sums = [math.fsum(counts.bits(part, order, i * window, (i + 1) * window)) for i in range(many)]
+    def windows_of(part: NDArray[np.int64], many: int) -> Iterator[list[int]]:
+        """Each with the token before it."""
+        return (part[i * window : (i + 1) * window + 1].tolist() for i in range(many))
+
+    def bits(part: NDArray[np.int64], order: int, many: int) -> Tensor:
+        sums = [math.fsum(counts.bits(own, order)) for own in windows_of(part, many)]
         return torch.tensor(sums, dtype=torch.float64)
 
     few = min(TRIED, (len(valid) - 1) // window)
     order = min(range(1, HIGHEST_ORDER + 1), key=lambda n: float(bits(valid, n, few).sum()))
-    characters = torch.tensor([begins[t] for t in test[1 : windows * window + 1]], dtype=torch.float64)
-    scores = pooled(bits(test, order, windows), characters.reshape(windows, window).sum(1))
+    characters = [sum(begins[t] for t in own[1:]) for own in windows_of(test, windows)]
+    scores = pooled(bits(test, order, windows), torch.tensor(characters, dtype=torch.float64))
     sentence = f"Counts which token followed the last {order - 1} (Witten-Bell smoothing; order chosen on validation)."
     return Baseline(f"{order}-gram", sentence, scores)

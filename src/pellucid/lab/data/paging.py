@@ -5,40 +5,76 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from pellucid.errors import DataError
+from pellucid.errors import ArgumentError, DataError
 
 Array = NDArray[np.float32]
 PART = 16 * 2**20  # bytes that are worked on at a time
+HELD = 1.0  # GB of decoded data that are held in memory by default
 
 
-def room(shape: tuple[int, ...], held: float) -> Array:
+def allowed(memory: float) -> float:
+    """Bytes that data may take in memory as they were read, where so many GB are allowed: half, the rest is as networks see it.
+
+    Raises:
+        ArgumentError: a memory that cannot be.
+    """
+    if not 0 <= memory < float("inf"):
+        raise ArgumentError(f"memory is {memory:g}; give gigabytes, 0 or more")
+    return 1e9 * memory / 2
+
+
+def room(shape: tuple[int, ...], held: float, kind: DTypeLike = np.float32) -> NDArray[Any]:
     """An array to be filled: in memory up to so many bytes, above that on a file in the cache folder.
-
-    The file has no name once it is made: its space is free again when the process ends, however it ends.
 
     Raises:
         DataError: the file cannot be made, or there is no space for it.
     """
-    size = 4 * math.prod(shape)
+    size = np.dtype(kind).itemsize * math.prod(shape)
     if size <= held:
-        return np.empty(shape, dtype=np.float32)
+        return np.empty(shape, dtype=kind)
+    with unnamed() as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)  # a write to a page without space would end the process
+            return np.memmap(file, dtype=kind, mode="r+", shape=shape)
+        except OSError as error:
+            raise no_room(size, error) from None
+
+
+def unnamed() -> IO[bytes]:
+    """A file in the cache folder without a name: its space is free again when the process ends, however it ends.
+
+    Raises:
+        DataError: it cannot be made.
+    """
     folder = cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # a write to a page without space would end the process
-            return np.memmap(file, dtype=np.float32, mode="r+", shape=shape)
+        return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
-        raise DataError(
-            f"{folder}: no file of {size / 1e9:.1f} GB can be made there for what does not fit into memory "
-            f"({error.strerror}); make room, or set PELLUCID_CACHE to a folder that has it"
-        ) from None
+        raise no_room(0, error) from None
+
+
+def no_room(size: int, error: OSError) -> DataError:
+    """What to say where a file of so many bytes cannot be made in the cache folder."""
+    large = f"file of {size / 1e9:.1f} GB" if size else "file"
+    return DataError(
+        f"{cache()}: no {large} can be made there for what does not fit into memory ({error.strerror}); make room, or set "
+        "PELLUCID_CACHE to a folder that has it"
+    )
+
+
+def paged(size: float, held: float, what: str) -> tuple[tuple[str, str], ...]:
+    """The fact that so many bytes lie in a file, if they do."""
+    if size <= held:
+        return ()
+    return (("Memory", f"{size / 1e9:.1f} GB of {what} lie in a file and are paged from there"),)
 
 
 def cache() -> Path:
@@ -63,3 +99,30 @@ def moments(images: Array, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64]
     spread = np.sqrt(squares / count)
     size = np.max([np.abs(part).max((0, 2, 3)) for _, part in parts(images, rows)], 0)
     return mean, np.where(spread <= 1e-6 * size, 1.0, spread)
+
+
+def step_moments(each: Callable[[], Iterable[Array]]) -> tuple[Array, NDArray[np.float64]]:
+    """Mean and deviation of each channel over the steps of sequences (T, C); deviation 1 where a channel is constant.
+
+    They are added up step by step, so the figures are those of one array of all steps, to the last bit.
+
+    Args:
+        each: makes the sequences anew.
+    """
+    count, size = 0, np.float32(0)
+    low, high, squares = np.zeros((), np.float32), np.zeros(()), np.zeros(())
+    for part in each():
+        count += len(part)
+        low, high = _added(low, part), _added(high, part.astype(np.float64))
+        size = np.maximum(size, np.abs(part).max(0))
+    mean, middle = low / np.float32(count), high / count
+    for part in each():
+        squares = _added(squares, np.square(part - middle))
+    spread = np.sqrt(squares / count)
+    return mean, np.where(spread <= 1e-6 * size, 1.0, spread)
+
+
+def _added(total: NDArray[Any], part: NDArray[Any]) -> NDArray[Any]:
+    """A sum over steps that goes on over further ones (T, C), in their order and their type."""
+    before = np.broadcast_to(total, part.shape[1:])[None]
+    return np.asarray(np.add.reduce(np.concatenate([before, part]), 0))

@@ -12,12 +12,15 @@ import soundfile
 import soxr
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pellucid.errors import DataError
 from pellucid.lab.data.classes import Answers, always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import Progress, class_folders, sides
 from pellucid.lab.data.inputs import Inputs, understood
-from pellucid.lab.data.split import deviation, digest, shown
+from pellucid.lab.data.paging import HELD, Array, allowed, paged, room, step_moments
+from pellucid.lab.data.ragged import Ragged
+from pellucid.lab.data.split import Indices, digest, shown
 from pellucid.lab.task import Split, Task
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
@@ -26,34 +29,42 @@ SLOWEST = 1000  # Hz: frames of 25 ms then hold 25 samples
 WINDOW, HOP = 0.025, 0.010  # seconds
 
 
-def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Task:
+def load(source: Path, *, seed: int = 0, memory: float = HELD, progress: Progress | None = None) -> Task:
     """Read, mix to one channel, resample to the commonest rate, and turn into log-mel frames, one each 10 ms.
 
-    Recordings longer than the 99th percentile are cut there.
+    Recordings longer than the 99th percentile are cut there. One recording at a time is in memory as it was read.
+
+    Args:
+        source: folder with one subfolder a class.
+        seed: of the split.
+        memory: GB of frames to hold in memory; more lies in a file that the operating system pages.
+        progress: called with (done, total, "recordings").
 
     Raises:
+        ArgumentError: a memory that cannot be.
         DataError: a recording cannot be read or is empty; see also :func:`class_folders`.
     """
     classes, files, labels, given = class_folders(source, SUFFIXES, "sound")
     rates = [_rate(file) for file in files]
     rate = Counter(rates).most_common(1)[0][0]
     resampled = sum(r != rate for r in rates)
-    frames = _frames(files, rates, rate, progress)
-    longest = int(np.ceil(np.quantile([len(f) for f in frames], 0.99)))
-    contents = [digest(f[:longest].tobytes()) for f in frames]  # equal to a network is equal up to the cut
+    held = allowed(memory)
+    frames = _frames(files, rates, rate, held, progress)
+    counts = frames.sizes // (4 * MELS)
+    longest = int(np.ceil(np.quantile(counts, 0.99)))
+    contents = [digest(_of(frames, k)[:longest].tobytes()) for k in range(len(files))]  # equal up to the cut is equal
     indices, cautions, how = sides(source, classes, labels, contents, given, seed)
-    cut = sum(len(f) > longest for f in frames)
-    train = np.concatenate([frames[i][:longest] for i in indices[0]])
-    mean, spread = train.mean(0), deviation(train, 0)
-    x, lengths = _padded(frames, longest, mean, spread)
+    cut = int((counts > longest).sum())
+    mean, spread = step_moments(lambda: (_of(frames, k)[:longest] for k in indices[0]))
     y = torch.tensor(labels)
     names = [shown(file.relative_to(source)) for file in files]
-    splits = [Split(torch.from_numpy(x[i]), y[i], torch.from_numpy(lengths[i]), [names[k] for k in i]) for i in indices]
+    padded = [_padded(frames, i, longest, mean, spread, held * len(i) / len(files)) for i in indices]
+    splits = [Split(x, y[i], own, [names[k] for k in i]) for i, (x, own) in zip(indices, padded, strict=True)]
     cautions.append("If one person or machine made several recordings, they may lie on both sides of the split.")
     judged = judgement(splits[0].y, splits[2].y, classes)
     simple = always_the_most_frequent(splits[0].y, len(splits[1]), len(splits[2]), classes)
-    averages = np.stack([row[:length].mean(0) for row, length in zip(x, lengths, strict=True)])
-    nearest = _nearest_centroid([averages[i] for i in indices], splits[0].y.numpy(), len(classes))
+    averages = [_averages(split) for split in splits]
+    nearest = _nearest_centroid(averages, splits[0].y.numpy(), len(classes))
     return Task(
         kind="sound",
         form="sequence",
@@ -83,6 +94,7 @@ def load(source: Path, *, seed: int = 0, progress: Progress | None = None) -> Ta
             ("Split", how),
             ("Scaling", "mean and deviation of the training part, per band"),
             *judged.facts,
+            *paged(4 * MELS * longest * len(files), held, "log-mel frames"),
         ),
         cautions=(*cautions, *judged.cautions),
         preprocessing={
@@ -111,37 +123,52 @@ def prepare(files: Sequence[Path], how: Mapping[str, Any]) -> Inputs:
     understood(how, "rate", "longest", "mean", "deviation", "classes")
     rate, longest = how["rate"], how["longest"]
     rates = [_rate(file) for file in files]
-    frames = _frames(files, rates, rate)
-    x, lengths = _padded(frames, longest, np.array(how["mean"], np.float32), np.array(how["deviation"]))
-    resampled, cut = sum(r != rate for r in rates), sum(len(f) > longest for f in frames)
+    held = allowed(HELD)
+    frames = _frames(files, rates, rate, held)
+    every = np.arange(len(files))
+    x, lengths = _padded(frames, every, longest, np.array(how["mean"], np.float32), np.array(how["deviation"]), held)
+    resampled, cut = sum(r != rate for r in rates), int((frames.sizes // (4 * MELS) > longest).sum())
     notes = [f"{resampled:,} of {len(files):,} recordings were resampled to {rate:,} Hz."] if resampled else []
     notes += [f"{cut:,} of {len(files):,} recordings were cut at {longest * HOP:.2f} s."] if cut else []
-    return Inputs(torch.from_numpy(x), torch.from_numpy(lengths), [shown(file) for file in files], notes=tuple(notes))
+    return Inputs(x, lengths, [shown(file) for file in files], notes=tuple(notes))
 
 
 def _frames(
-    files: Sequence[Path], rates: Sequence[int], rate: int, progress: Progress | None = None
-) -> list[NDArray[np.float32]]:
-    """The log-mel frames of recordings, brought to one rate from their own ones."""
+    files: Sequence[Path], rates: Sequence[int], rate: int, held: float, progress: Progress | None = None
+) -> Ragged:
+    """The log-mel frames of recordings, brought to one rate from their own ones; see :func:`_of`."""
     filters = mel_filters(rate, _fft_size(rate))
-    frames = []
+    frames = Ragged(held)
     for index, (file, own) in enumerate(zip(files, rates, strict=True)):
         wave = _read(file)
-        frames.append(log_mel(wave if own == rate else soxr.resample(wave, own, rate), rate, filters))
+        frames.append(log_mel(wave if own == rate else soxr.resample(wave, own, rate), rate, filters).tobytes())
         if progress:
             progress(index + 1, len(files), "recordings")
     return frames
 
 
+def _of(frames: Ragged, recording: int) -> Array:
+    """The frames of one recording: (T, MELS)."""
+    return np.frombuffer(frames[recording], np.float32).reshape(-1, MELS)
+
+
 def _padded(
-    frames: Sequence[NDArray[np.float32]], longest: int, mean: NDArray[np.float32], spread: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Scaled frames, (N, longest, MELS), zero where a recording has ended, and how many each has."""
-    x = np.zeros((len(frames), longest, MELS), dtype=np.float32)
-    lengths = np.array([min(len(f), longest) for f in frames], dtype=np.int64)
-    for i, f in enumerate(frames):
-        x[i, : lengths[i]] = (f[:longest] - mean) / spread
-    return x, lengths
+    frames: Ragged, rows: Indices, longest: int, mean: Array, spread: NDArray[np.float64], held: float
+) -> tuple[Tensor, Tensor]:
+    """Scaled frames of some recordings, (N, longest, MELS), zero where one has ended, and how many each has."""
+    x = room((len(rows), longest, MELS), held)
+    lengths = torch.zeros(len(rows), dtype=torch.int64)
+    for k, row in enumerate(rows):
+        own = _of(frames, int(row))[:longest]
+        x[k, : len(own)], x[k, len(own) :] = (own - mean) / spread, 0
+        lengths[k] = len(own)
+    return torch.from_numpy(x), lengths
+
+
+def _averages(split: Split) -> Array:
+    """The mean frame of each recording: (N, MELS)."""
+    assert split.lengths is not None
+    return np.stack([x[:length].numpy().mean(0) for x, length in zip(split.x, split.lengths.tolist(), strict=True)])
 
 
 def _nearest_centroid(averages: list[NDArray[np.float32]], labels: NDArray[np.int64], classes: int) -> Answers:

@@ -12,19 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import DataError
+from pellucid.lab.data.ragged import Ragged
 
 Indices = NDArray[np.int64]
 FRACTIONS = (0.7, 0.15, 0.15)
 
 
-def digest(*parts: bytes | str) -> str:
+def digest(*parts: bytes | str | Ragged) -> str:
     """A fingerprint of content and choices."""
-    total = hashlib.sha256()
+    total = Digest()
     for part in parts:
+        total.add(part)
+    return total.hex()
+
+
+class Digest:
+    """The same of parts that come one after the other."""
+
+    def __init__(self) -> None:
+        self._total = hashlib.sha256()
+
+    def add(self, part: bytes | str | Ragged) -> None:
+        """Take in another part; what is ragged is one part, its items one behind the other."""
         data = part.encode(errors="surrogateescape") if isinstance(part, str) else part
-        total.update(len(data).to_bytes(8, "little"))
-        total.update(data)
-    return total.hexdigest()
+        self._total.update((data.size if isinstance(data, Ragged) else len(data)).to_bytes(8, "little"))
+        for piece in data if isinstance(data, Ragged) else (data,):
+            self._total.update(piece)
+
+    def hex(self) -> str:
+        """The fingerprint of what came so far."""
+        return self._total.hexdigest()
 
 
 def stratified(

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.csv as arrow
+import pyarrow.parquet as pq
 
 from pellucid.errors import DataError
 
 PARQUET = (".parquet", ".pq")
+NULLS = ("", "NA", "NaN", "nan")
+LARGE = 256 * 2**20  # bytes of a file above which a glance is at its first rows
+ROWS = 10_000  # of a large table that are read together
+BLOCK = 4 * 2**20  # bytes of a large CSV file that are read together; a row has room in it
 
 
-def read(source: Path, nulls: tuple[str, ...] = ("", "NA", "NaN", "nan"), header: bool = True) -> pl.DataFrame:
+def read(source: Path, nulls: tuple[str, ...] = NULLS, header: bool = True) -> pl.DataFrame:
     """The table, numbers as numbers, times as text or times; ``nulls`` are the cells that count as empty.
 
     Columns are numbered where a CSV file has no ``header``.
@@ -21,31 +31,107 @@ def read(source: Path, nulls: tuple[str, ...] = ("", "NA", "NaN", "nan"), header
     Raises:
         DataError: the file is no table, is empty, or is not UTF-8.
     """
-    try:
+    with _said_of(source):
         if source.suffix.lower() in PARQUET:
             table = pl.read_parquet(source)
         else:
-            if source.open("rb").read(2) in (b"\xff\xfe", b"\xfe\xff"):
-                raise DataError(f"{source}: the table is UTF-16; save it as UTF-8 CSV with a header line")
-            separator, decimal_comma = _dialect(source)
-            table = pl.read_csv(
-                source,
-                infer_schema_length=None,
-                separator=separator,
-                decimal_comma=decimal_comma,
-                null_values=list(nulls),
-                has_header=header,
-            )
+            table = pl.read_csv(source, **_form(source, nulls), has_header=header)
+    if table.height == 0:
+        raise DataError(f"{source}: the table has a header and no rows; add rows")
+    return table
+
+
+def _form(source: Path, nulls: tuple[str, ...]) -> dict[str, Any]:
+    """How a CSV file is written."""
+    with source.open("rb") as file:
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{source}: the table is UTF-16; save it as UTF-8 CSV with a header line")
+    separator, decimal_comma = _dialect(source)
+    return {
+        "infer_schema_length": None,
+        "separator": separator,
+        "decimal_comma": decimal_comma,
+        "null_values": list(nulls),
+    }
+
+
+@contextmanager
+def _said_of(source: Path) -> Iterator[None]:
+    """What polars finds wrong with a table, as a sentence."""
+    try:
+        yield
     except pl.exceptions.NoDataError:
         raise DataError(f"{source}: the file is empty; give a table with a header line") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
             f"{source}: the table cannot be read ({reason}); save it as UTF-8 CSV with a header line"
         ) from None
-    if table.height == 0:
-        raise DataError(f"{source}: the table has a header and no rows; add rows")
-    return table
+
+
+def glance(source: Path, nulls: tuple[str, ...] = NULLS) -> pl.DataFrame:
+    """The table as :func:`read` gives it, or its first rows where the file is large: enough to tell what is in it."""
+    if source.stat().st_size <= LARGE:
+        return read(source, nulls)
+    with _said_of(source):
+        if source.suffix.lower() in PARQUET:
+            return next(_rows_of_parquet(source, None))
+        return pl.read_csv(_first_lines(source), **_form(source, nulls))
+
+
+def pieces(source: Path, columns: Sequence[str], nulls: tuple[str, ...] = NULLS) -> Iterator[pl.DataFrame]:
+    """Some columns of the table as :func:`read` gives it, a few rows at a time where the file is large.
+
+    Of a large CSV file all values are text, since nobody has seen what else stands in a column.
+
+    Raises:
+        DataError: as for :func:`read`.
+    """
+    if source.stat().st_size <= LARGE:
+        yield read(source, nulls).select(*columns)
+        return
+    with _said_of(source):
+        if source.suffix.lower() in PARQUET:
+            yield from _rows_of_parquet(source, columns)
+        else:
+            yield from _rows_of_csv(source, columns, nulls)
+
+
+def _first_lines(source: Path) -> bytes:
+    """The beginning of a CSV file, up to the end of a row."""
+    found: list[bytes] = []
+    quotes = 0
+    with source.open("rb") as lines:
+        for line in lines:
+            found.append(line)
+            quotes += line.count(b'"')
+            if len(found) > ROWS and quotes % 2 == 0:
+                break
+    return b"".join(found)
+
+
+def _rows_of_parquet(source: Path, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
+    with pq.ParquetFile(source, memory_map=True) as file:
+        for batch in file.iter_batches(ROWS, columns=None if columns is None else list(columns)):
+            yield pl.DataFrame(pl.from_arrow(batch))
+
+
+def _rows_of_csv(source: Path, columns: Sequence[str], nulls: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+    """By Arrow, since polars takes several times a file's size to go through it."""
+    reader = arrow.open_csv(
+        source,
+        read_options=arrow.ReadOptions(use_threads=False, block_size=BLOCK),
+        parse_options=arrow.ParseOptions(delimiter=_form(source, nulls)["separator"], newlines_in_values=True),
+        convert_options=arrow.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()),
+            include_columns=list(columns),
+            null_values=list(nulls),
+            strings_can_be_null=True,
+        ),
+    )
+    with reader:
+        for batch in reader:
+            yield pl.DataFrame(pl.from_arrow(batch))
 
 
 def begins_with_numbers(source: Path) -> bool:

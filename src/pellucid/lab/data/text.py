@@ -12,16 +12,20 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.data import table
+from pellucid.lab.data import table, texts
 from pellucid.lab.data import tokens as cutting
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import sides
 from pellucid.lab.data.inputs import Inputs, understood
+from pellucid.lab.data.paging import HELD, allowed, paged, room
+from pellucid.lab.data.ragged import Ragged
 from pellucid.lab.data.split import digest
 from pellucid.lab.data.text_answers import bags
 from pellucid.lab.task import Split, Task
 
 LONGEST = {"characters": 160, "subwords": 480, "words": 800}  # characters that are read of each text by default at most
+
+AT_ONCE = 1000  # texts that are cut into tokens together
 
 
 def load(
@@ -32,6 +36,7 @@ def load(
     label: str | None = None,
     longest: int | None = None,
     tokens: str | None = None,
+    memory: float = HELD,
 ) -> Task:
     """Read texts and labels; a character or word that the training part does not have is unknown.
 
@@ -42,42 +47,45 @@ def load(
         label: column of labels; the one with the fewest different values where None.
         longest: characters that are read of each text.
         tokens: characters, subwords or words; by the amount of text where None.
+        memory: GB of texts and tokens to hold in memory; more lies in files that the operating system pages.
 
     Raises:
         DataError: no such columns, one class, empty or missing values, NUL in a text.
-        ArgumentError: a named column that is not there, tokens that are not known.
+        ArgumentError: a named column that is not there, tokens that are not known, a memory that cannot be.
     """
-    frame = table.read(source, nulls=("",))  # "NA" and "nan" are words like others
-    text, label = columns(source, frame, text, label)
-    for name in (text, label):
-        _complete(source, frame, name)
-    texts = _texts(source, frame, text)
-    given = [str(value) for value in frame[label].to_list()]
-    classes = sorted(set(given))
+    held = allowed(memory)
+    text, label = columns(source, table.glance(source, texts.NULLS), text, label)
+    read = texts.read(source, text, label, longest or max(LONGEST.values()), held / 2)
+    classes = sorted(read.kinds)
     if len(classes) == 1:
         raise DataError(
             f"{source}: column {label!r} has one class, {classes[0]!r}, and telling classes apart needs two"
         )
-    if len(classes) > frame.height / 3:
+    count = len(read.texts)
+    if len(classes) > count / 3:
         raise DataError(
-            f"{source}: column {label!r} has {len(classes)} different values in {frame.height} rows, which is no "
+            f"{source}: column {label!r} has {len(classes)} different values in {count} rows, which is no "
             "class; name the label column with --label"
         )
-    number = {name: k for k, name in enumerate(classes)}
-    labels = [number[value] for value in given]
-    lengths = np.array([len(t) for t in texts])
+    number = {read.kinds[name]: k for k, name in enumerate(classes)}
+    labels = [number[kind] for kind in read.labels]
+    lengths = np.array(read.lengths)
     way = cutting.chosen(tokens, round(0.7 * int(lengths.sum())))
     longest = longest or int(min(LONGEST[way], max(1, np.quantile(lengths, 0.98))))
-    seen = [t[:longest] for t in texts]
+    seen = texts.Texts(read.texts, np.arange(count), longest)
     contents = [digest(t) for t in seen]  # equal to a network is equal up to the cut
     indices, cautions, how = sides(source, classes, labels, contents, None, seed)
-    cut = cutting.learn(way, (seen[i] for i in indices[0]), padding=True)
-    x, kept = _padded(seen, cut)
+    parts = [seen.rows(side) for side in indices]
+    cut = cutting.learn(way, parts[0], padding=True)
+    codes = [_codes(part, cut, held * len(part) / count) for part in parts]
+    most = max(int(own.sizes.max()) // 8 for own in codes)
+    padded = [_padded(own, most, held * len(own) / count) for own in codes]
     y = torch.tensor(labels)
-    splits = [Split(x[i], y[i], kept[i], [f"row {k + 1}" for k in i]) for i in indices]
+    splits = [Split(x, y[i], kept, [f"row {k + 1}" for k in i]) for i, (x, kept) in zip(indices, padded, strict=True)]
+    for own in (*(classes[k] for k in labels), f"text {seed} {longest} {way}"):
+        read.fingerprint.add(own)
     judged = judgement(splits[0].y, splits[2].y, classes)
     simple = always_the_most_frequent(splits[0].y, len(splits[1]), len(splits[2]), classes)
-    parts = [[seen[i] for i in side] for side in indices]
     counted = bags(parts[0], splits[0].y.numpy(), parts[1], parts[2], len(classes))
     longer = int((lengths > longest).sum())
     kinds = len(cut.vocabulary) - 2
@@ -91,10 +99,10 @@ def load(
         form="tokens",
         goal="class",
         source=source,
-        title=f"{len(texts):,} texts of {len(classes)} classes",
-        fingerprint=digest(*texts, *given, f"text {seed} {longest} {way}"),
+        title=f"{count:,} texts of {len(classes)} classes",
+        fingerprint=read.fingerprint.hex(),
         channels=len(cut.vocabulary),
-        extent=(x.shape[1],),
+        extent=(most,),
         outputs=len(classes),
         labels=tuple(classes),
         horizon=0,
@@ -106,11 +114,12 @@ def load(
         valid=splits[1],
         test=splits[2],
         facts=(
-            ("Texts", f"{len(texts):,}, column {text!r}; classes from {label!r}"),
+            ("Texts", f"{count:,}, column {text!r}; classes from {label!r}"),
             ("Tokens", f"{way}, {kinds:,} {known[way]}"),
-            ("Length", f"first {longest} characters are read, at most {x.shape[1]} {way}; {longer:,} texts are longer"),
+            ("Length", f"first {longest} characters are read, at most {most} {way}; {longer:,} texts are longer"),
             ("Split", how),
             *judged.facts,
+            *paged(8 * most * count, held, "tokens"),
         ),
         cautions=(*cautions, *judged.cautions),
         preprocessing={
@@ -139,54 +148,50 @@ def prepare(source: Path, how: Mapping[str, Any], column: str | None = None) -> 
         DataError: no such column, an empty text, or NUL in one.
     """
     understood(how, "text", "tokens", "longest", "classes", cutting.state_key(how))
-    frame = table.read(source, nulls=("",))
+    there = table.glance(source, texts.NULLS).columns
     name = column or how["text"]
-    if name not in frame.columns:
+    if name not in there:
         raise DataError(
-            f"{source}: there is no column {name!r}, and the texts are read from it (there are "
-            f"{', '.join(frame.columns)}); name their column with --text"
+            f"{source}: there is no column {name!r}, and the texts are read from it (there are {', '.join(there)}); name "
+            "their column with --text"
         )
-    _complete(source, frame, name)
-    texts = _texts(source, frame, name)
-    return prepare_texts(texts, how, [f"row {k + 1}" for k in range(len(texts))])
-
-
-def prepare_texts(texts: Sequence[str], how: Mapping[str, Any], items: list[str]) -> Inputs:
-    """The same for texts that stand in no table; ``items`` are their names."""
     longest = how["longest"]
-    x, kept = _padded([t[:longest] for t in texts], cutting.again(how))
-    longer = sum(len(t) > longest for t in texts)
-    notes = (f"{longer:,} of {len(texts):,} texts are longer than {longest} characters and were cut there.",)
+    read = texts.read(source, name, None, longest, allowed(HELD) / 2)
+    count = len(read.texts)
+    return _inputs(
+        texts.Texts(read.texts, np.arange(count), longest), read.lengths, how, [f"row {k + 1}" for k in range(count)]
+    )
+
+
+def prepare_texts(given: Sequence[str], how: Mapping[str, Any], items: list[str]) -> Inputs:
+    """The same for texts that stand in no table; ``items`` are their names."""
+    return _inputs([t[: how["longest"]] for t in given], [len(t) for t in given], how, items)
+
+
+def _inputs(seen: Sequence[str], lengths: Sequence[int], how: Mapping[str, Any], items: list[str]) -> Inputs:
+    codes = _codes(seen, cutting.again(how), allowed(HELD))
+    x, kept = _padded(codes, int(codes.sizes.max()) // 8, allowed(HELD))
+    longest, longer = how["longest"], sum(length > how["longest"] for length in lengths)
+    notes = (f"{longer:,} of {len(lengths):,} texts are longer than {longest} characters and were cut there.",)
     return Inputs(x, kept, items, notes=notes if longer else ())
 
 
-def _complete(source: Path, frame: pl.DataFrame, name: str) -> None:
-    if frame[name].null_count():
-        at = int(frame[name].is_null().arg_max() or 0)
-        raise DataError(
-            f"{source}, {table.row(source, at)}: column {name!r} is empty there; fill it in or remove the row"
-        )
+def _codes(seen: Sequence[str], cut: cutting.Tokens, held: float) -> Ragged:
+    """The token numbers of each text, int64; that of the unknown where it has none."""
+    found = Ragged(held)
+    for start in range(0, len(seen), AT_ONCE):
+        for own in cut.encode(seen[start : start + AT_ONCE]):
+            found.append(np.array(own or [1], dtype=np.int64).tobytes())
+    return found
 
 
-def _texts(source: Path, frame: pl.DataFrame, name: str) -> list[str]:
-    """The texts of a column in their normal form."""
-    texts = [cutting.normal(str(t)) for t in frame[name].to_list()]
-    nul = next((k for k, t in enumerate(texts) if "\0" in t), None)
-    if nul is not None:
-        raise DataError(
-            f"{source}, {table.row(source, nul)}: column {name!r} holds NUL there, and no text does; remove it"
-        )
-    return texts
-
-
-def _padded(texts: Sequence[str], cut: cutting.Tokens) -> tuple[Tensor, Tensor]:
-    """Token numbers, (N, T) with T of the longest and 0 behind the ends, and how many each text has."""
-    codes = [own or [1] for own in cut.encode(texts)]
-    kept = torch.tensor([len(own) for own in codes])
-    x = torch.zeros(len(codes), int(kept.max()), dtype=torch.int64)
-    for row, own in zip(x, codes, strict=True):
-        row[: len(own)] = torch.tensor(own)
-    return x, kept
+def _padded(codes: Ragged, longest: int, held: float) -> tuple[Tensor, Tensor]:
+    """Token numbers, (N, longest) with 0 behind the ends, and how many each text has."""
+    x = room((len(codes), longest), held, np.int64)
+    kept = codes.sizes // 8
+    for k, (own, length) in enumerate(zip(codes, kept, strict=True)):
+        x[k, :length], x[k, length:] = np.frombuffer(own, np.int64), 0
+    return torch.from_numpy(x), torch.from_numpy(kept)
 
 
 def columns(source: Path, frame: pl.DataFrame, text: str | None, label: str | None) -> tuple[str, str]:

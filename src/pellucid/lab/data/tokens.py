@@ -61,10 +61,9 @@ def learn(way: Way, texts: Iterable[str], *, padding: bool) -> Tokens:
         way: characters: those that are there (with ``padding``, where texts are classified, at least twice); words: runs of
             letters and digits, and single other characters, in small letters, at least twice; subwords: byte-pair encoding
             (Sennrich et al. 2016) of UTF-8 bytes (Radford et al. 2019), which can write any text.
-        texts: of the training part.
+        texts: of the training part; they are gone over twice.
         padding: whether token 0 fills up what is short; then 1 stands for the unknown.
     """
-    texts = list(texts)
     if way == "characters":
         counts = Counter(c for text in texts for c in text)
         if padding:
@@ -78,7 +77,7 @@ def learn(way: Way, texts: Iterable[str], *, padding: bool) -> Tokens:
         trainer = trainers.WordLevelTrainer(
             vocab_size=WORDS, min_frequency=2, special_tokens=special, show_progress=False
         )
-        texts = [text.lower() for text in texts]
+        texts = (text.lower() for text in texts)
     else:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -31,6 +31,8 @@ class Goal:
         outputs: of an exported model: the raw output's name, and for each further one its name and the ONNX operator that
             makes it of the raw one.
         axes: sizes of an exported output behind the batch.
+        kept: (prediction, target) to what figures need of a prediction, an item each; all of it if not said.
+        kept_loss: (what is kept, target, lesson) to the loss; by ``loss`` if not said.
         begin: what an untrained network is given of the lesson, in place; nothing if not said.
     """
 
@@ -41,6 +43,8 @@ class Goal:
     table: Callable[[Recipe, Inputs, Ask, int], Table]
     outputs: tuple[str, tuple[tuple[str, str], ...]]
     axes: Callable[[Recipe], list[str | int]]
+    kept: Callable[[Tensor, Tensor], Tensor] = lambda prediction, _target: prediction
+    kept_loss: Callable[[Tensor, Tensor, Lesson], Tensor] | None = None
     begin: Callable[[nn.Module, Lesson], None] = lambda _model, _lesson: None
 
 

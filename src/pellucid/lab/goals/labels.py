@@ -32,7 +32,7 @@ def _begin(model: nn.Module, lesson: Lesson) -> None:
     """Let the head say at first how often each label holds, and not one half, which Adam's even steps take long to leave."""
     head = model.get_submodule("head")
     assert isinstance(head, nn.Linear)
-    target = lesson.train.y
+    target = lesson.train.y[lesson.used]
     with torch.no_grad():
         head.bias.copy_(frequency(target[target[..., 0] >= 0]))
 

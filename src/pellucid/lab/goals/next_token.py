@@ -1,4 +1,7 @@
-"""The next token after each: logits (N, T, vocabulary) against numbers (N, T)."""
+"""The next token after each: logits (N, T, vocabulary) against numbers (N, T).
+
+Of logits there are a vocabulary for every token, too many to keep of a whole split: kept is how improbable each item was.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,24 @@ if TYPE_CHECKING:
     from pellucid.lab.recipe import Recipe
     from pellucid.lab.task import Lesson, Task
 
+AT_ONCE = 32  # items whose logits are brought to float64 together
+
 
 def _loss(prediction: Tensor, target: Tensor, _: Lesson) -> Tensor:
     """Cross-entropy."""
     return F.cross_entropy(prediction.flatten(0, -2), target.flatten())
+
+
+def _kept(prediction: Tensor, target: Tensor) -> Tensor:
+    """-ln of the probability of each item's tokens: (N,) float64."""
+    few = zip(torch.split(prediction, AT_ONCE), torch.split(target, AT_ONCE), strict=True)
+    nats = [F.cross_entropy(p.double().movedim(-1, 1), t, reduction="none") for p, t in few]
+    return torch.cat(nats).sum(1)
+
+
+def _kept_loss(kept: Tensor, target: Tensor, _: Lesson) -> Tensor:
+    """Cross-entropy."""
+    return kept.sum() / target.numel()
 
 
 def _said(_: Task, prediction: Tensor) -> list[str]:
@@ -53,4 +70,6 @@ GOAL = Goal(
     table=_table,
     outputs=("logits", (("probabilities", "Softmax"),)),
     axes=lambda kept: ["time", kept.outputs],
+    kept=_kept,
+    kept_loss=_kept_loss,
 )

@@ -178,6 +178,7 @@ def load(
         figures=figures,
         quantiles=QUANTILES,
         block=max(1, -(-2 * horizon // chosen[2].spacing())),
+        hint=_hint(found, cycles, min(e[0] for e in ends)),
     )
 
 
@@ -303,8 +304,20 @@ def _cycles(found: Table, wanted: bool, steps: int, facts: list[tuple[str, str]]
     if wanted:
         facts.append(("Calendar", f"{', '.join(cycles)} of each step, as sine and cosine"))
     elif cycles:
-        facts.append(("Calendar", f"not seen; --calendar lets networks see {' and '.join(cycles)}"))
+        facts.append(("Calendar", f"not seen; --calendar lets networks see {_listed(cycles)}"))
     return cycles if wanted else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + (" and " if names[1:] else "") + names[-1]
+
+
+def _hint(found: Table, cycles: Sequence[str], steps: int) -> str:
+    """What a person who has a calendar may not know of."""
+    unseen = [] if cycles else calendar.sensible(found.step, steps)
+    if not unseen:
+        return ""
+    return f"Networks see no calendar; --calendar shows them {_listed(unseen)}, which helps some series and not others."
 
 
 def _metrics(

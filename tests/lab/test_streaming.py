@@ -1,0 +1,240 @@
+"""The promise: texts and sounds that do not fit into memory are read, trained on and judged from files in the cache folder,
+with the figures that they have in memory.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tests.lab import tasks
+
+from pellucid.errors import DataError
+from pellucid.lab import data
+from pellucid.lab.data import plain, table
+from pellucid.lab.data.paging import step_moments
+from pellucid.lab.data.ragged import Ragged
+from pellucid.lab.data.split import deviation
+from pellucid.lab.data.tokens import normal
+
+MB = 10**6
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import torch
+from pellucid.lab import data, plan as planning
+from pellucid.lab.data import ngrams, table, text_answers
+from pellucid.lab.statistics import Bootstrap
+from pellucid.lab.train import Budget, evaluate, train
+
+def score(source, held, out):
+    options = {".csv": {"tokens": "characters", "longest": 250}, ".txt": {"tokens": "characters"}}
+    task = data.load(source, memory=held, **options.get(Path(source).suffix, {}))
+    made = planning.plan(task, ["cnn"], size=1000)
+    build = lambda: made.blueprints[0].build(task, made.widths[0])
+    unit = train("cnn", Path(out), build, 0.01, task.lesson.part(0.02), Budget(1, 1, 16), lambda _: None)
+    said = task.metric.per_item(evaluate(unit.model, task.test, task.goal), task.test.y)
+    return sum(s.x.nbytes for s in (task.train, task.valid, task.test)), Bootstrap(len(said)).interval(said.numpy()[None])
+
+torch.set_num_threads(1)
+large, small, held, room, out = *sys.argv[1:3], float(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+text_answers.MOST, ngrams.COUNTED, table.LARGE = 200, 2_000, 0  # what simple methods count of large data is bounded
+score(small, 9.0, out + "-small")  # what is imported, and the gigabyte that Arrow reserves, is there before the limit
+used = 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1])
+resource.setrlimit(resource.RLIMIT_DATA, (used + room, used + room))
+size, found = score(large, held, out)
+print(size, found.value)
+"""
+
+
+def write_texts(folder: Path, count: int) -> Path:
+    """Texts of two classes, 250 letters each."""
+    generator = np.random.default_rng(0)
+    letters = np.frombuffer(b"abcdefgh     ", np.uint8)
+    texts = ["ab"[k % 2] * 9 + letters[generator.integers(0, 13, 241)].tobytes().decode() for k in range(count)]
+    file = folder / f"texts-{count}.csv"
+    pl.DataFrame({"text": texts, "label": [k % 2 for k in range(count)]}).write_csv(file)
+    return file
+
+
+def write_plain(folder: Path, characters: int) -> Path:
+    generator = np.random.default_rng(0)
+    letters = np.frombuffer(b"abcdefgh    \n", np.uint8)
+    file = folder / f"plain-{characters}.txt"
+    file.write_bytes(letters[generator.integers(0, 13, characters)].tobytes())
+    return file
+
+
+def write_sounds(folder: Path, count: int) -> Path:
+    """Noise of two classes, loud and quiet, 20 s each at 2,000 Hz."""
+    generator = np.random.default_rng(0)
+    for k in range(count):
+        name = folder / f"sounds-{count}" / "ab"[k % 2]
+        name.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(name / f"{k}.wav"), "wb") as file:
+            file.setparams((1, 2, 2000, 0, "NONE", ""))
+            file.writeframes(generator.normal(0, 3000 * (1 + k % 2), 40_000).astype("<i2").tobytes())
+    return folder / f"sounds-{count}"
+
+
+LARGE: dict[str, tuple[Callable[[Path, int], Path], int, int]] = {
+    "text": (write_texts, 22_000, 1_000),
+    "characters": (write_plain, 9_000_000, 200_000),
+    "sound": (write_sounds, 150, 20),
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit on memory is Linux's")
+@pytest.mark.parametrize("kind", LARGE)
+def test_what_does_not_fit_into_memory_is_streamed(kind: str, tmp_path: Path) -> None:
+    """44 to 72 MB as networks see it, and as much again on the way there: with 70 MB to use they load, train and are judged."""
+    write, many, few = LARGE[kind]
+    (tmp_path / "cache").mkdir()
+    large, small = write(tmp_path, many), write(tmp_path, few)
+    found = []
+    for held in ("0.005", "9"):
+        command = [sys.executable, "-c", LIMITED, str(large), str(small), held, str(70 * MB), str(tmp_path / held)]
+        environment = {"PELLUCID_CACHE": str(tmp_path / "cache"), "PATH": "/usr/bin", "OMP_NUM_THREADS": "1"}
+        found.append(subprocess.run(command, capture_output=True, text=True, env=environment))
+    assert not found[0].returncode, found[0].stderr
+    assert float(found[0].stdout.split()[0]) > 40 * MB
+    assert "does not fit into memory; give a smaller --memory" in found[1].stderr
+    assert list((tmp_path / "cache").iterdir()) == []  # nothing is left
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["text", "subwords of a table", "characters", "subwords", "sound"])
+def test_streamed_and_held_data_are_the_same(kind: str, cached: Path) -> None:
+    """To the last bit: what networks see, the baseline's scores, the scaling, and the fingerprint, by which a run goes on."""
+    options = {"tokens": "subwords"} if "subwords" in kind else {}
+    source = {
+        "text": lambda: tasks.write_texts(cached / "a.csv"),
+        "subwords of a table": lambda: tasks.write_texts(cached / "a.csv"),
+        "characters": lambda: tasks.write_text(cached / "a.txt", 9000),
+        "subwords": lambda: tasks.write_text(cached / "a.txt", 60_000),
+        "sound": lambda: tasks.write_sounds(cached / "a"),
+    }[kind]()
+    held, streamed = (data.load(source, memory=memory, **options) for memory in (1.0, 0.0))
+    assert (cached / "cache").is_dir()
+    assert held.fingerprint == streamed.fingerprint
+    assert held.preprocessing == streamed.preprocessing
+    assert torch.equal(held.baseline.scores, streamed.baseline.scores)
+    for a, b in zip((held.train, held.valid, held.test), (streamed.train, streamed.valid, streamed.test), strict=True):
+        assert torch.equal(a.x, b.x)
+        assert torch.equal(a.y, b.y)
+        assert a.items == b.items
+        assert (a.lengths is None and b.lengths is None) or torch.equal(a.lengths, b.lengths)
+    assert dict(streamed.facts)["Memory"].endswith("are paged from there")
+    assert "Memory" not in dict(held.facts)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_large_table_is_read_as_a_small_one(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in quotes, of several lines, and ones that stand past the first that are looked at."""
+    generator = np.random.default_rng(0)
+    words = ["영화", 'said "good"', "two\nlines", "a, comma", "plain"]
+    texts = [" ".join(generator.choice(words, 8)) + f" {k}" for k in range(300)]
+    frame = pl.DataFrame({"number": range(300), "text": texts, "label": ["ab"[k % 2] for k in range(300)]})
+    source = tmp_path / f"a{suffix}"
+    frame.write_csv(source) if suffix == ".csv" else frame.write_parquet(source)
+    small = data.load(source)
+    monkeypatch.setattr(table, "LARGE", 0)
+    monkeypatch.setattr(table, "ROWS", 50)
+    monkeypatch.setattr(table, "BLOCK", 2000)
+    assert table.glance(source).height < 300
+    large = data.load(source)
+    assert small.fingerprint == large.fingerprint
+    assert small.facts == large.facts
+    assert torch.equal(small.test.x, large.test.x)
+    assert data.recognise(source).kind == "text"
+    for bad, said in ((None, "column 'text' is empty there"), ("a\0b", "column 'text' holds NUL there")):
+        texts[123] = bad  # type: ignore[call-overload]
+        frame = frame.with_columns(text=pl.Series(texts))
+        frame.write_csv(source) if suffix == ".csv" else frame.write_parquet(source)
+        with pytest.raises(DataError, match=said):
+            data.load(source)
+
+
+def test_a_plain_text_in_pieces_is_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many bytes are read at a time: characters of several bytes, composed ones, line ends of two characters, BOM."""
+    text = "e\u0301a\u0308  한국어 한국 \r\n\r\nwords and words\rlast\n\n x" * 5
+    source = tmp_path / "a.txt"
+    source.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    for size in (1, 2, 3, 7, 64, 10**6):
+        monkeypatch.setattr(plain, "PIECE", size)
+        found = list(plain.pieces(source))
+        assert "".join(found) == text
+        assert "".join(map(normal, found)) == normal(text)
+        read = plain.Text(source, 10)
+        assert read.line_ends
+        assert len(read) == len(normal(text))
+        assert "".join(read.part(7, 50)) == normal(text)[7:50]
+    monkeypatch.setattr(plain, "PIECE", 16)
+    for raw, said in ((b"a" * 20 + b"\xff" + b"b" * 20, "byte 20 is not UTF-8"), (b"a" * 33 + b"\0", "byte 33 is NUL")):
+        source.write_bytes(raw)
+        with pytest.raises(DataError, match=said):
+            list(plain.pieces(source))
+
+
+def test_words_are_whole_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Subwords are learnt and cut as of the whole text, whatever is read at a time."""
+    source = tmp_path / "a.txt"
+    source.write_text("The  state, the gate's\n\n step: don't 12 34 stop!  \n한국어 문장\n" * 200, encoding="utf-8")
+    found = []
+    for size in (10**6, 100):
+        monkeypatch.setattr(plain, "PIECE", size)
+        found.append(data.load(source, tokens="subwords", window=8))
+    assert found[0].preprocessing == found[1].preprocessing
+    assert torch.equal(found[0].train.x, found[1].train.x)
+
+
+def test_items_of_unequal_length_in_memory_and_on_a_file(cached: Path) -> None:
+    generator = np.random.default_rng(0)
+    items = [generator.bytes(int(size)) for size in (*generator.integers(0, 50, 30), 0, 9)]
+    for held in (0, 200, 10**6):
+        kept = Ragged(held)
+        for k, item in enumerate(items):
+            kept.append(item)
+            assert kept[k // 2] == items[k // 2]  # reading between does not disturb what is appended
+        assert list(kept) == items
+        assert kept.sizes.tolist() == [len(item) for item in items]
+        assert kept.flat(np.uint8).tobytes() == b"".join(items)
+    assert Ragged(0).flat(np.int64).size == 0
+
+
+def test_moments_of_parts_are_those_of_the_whole() -> None:
+    generator = np.random.default_rng(0)
+    whole = (5 + generator.normal(size=(20_000, 3))).astype(np.float32)
+    whole[:, 1] = 7
+    cuts = np.sort(generator.integers(1, len(whole), 30))
+    mean, spread = step_moments(lambda: np.split(whole, cuts))
+    assert (mean == whole.mean(0)).all()
+    assert (spread == deviation(whole, 0)).all()
+    assert spread[1] == 1
+
+
+def test_no_room_on_the_disk_is_a_sentence(cached: Path) -> None:
+    (cached / "cache").write_text("")
+    with pytest.raises(DataError, match="set PELLUCID_CACHE to a folder that has it"):
+        data.load(tasks.write_text(cached / "a.txt"), memory=0.0)
+
+
+def test_a_learning_curve_copies_no_items(tmp_path: Path) -> None:
+    """A part of the training items is named by their numbers, and is not taken out of the file that they lie on."""
+    task = data.load(tasks.write_texts(tmp_path / "a.csv"))
+    part = task.lesson.part(0.5)
+    assert part.train is task.train
+    assert len(part.used) == round(0.5 * len(task.train))
