@@ -24,6 +24,7 @@ from torch.nn import functional as F
 import pellucid
 
 BATCH, GOAL, MOST_EPOCHS = 64, 0.95, 40
+SEEDS = 5  # of the weights: roundings decide how many epochs one training takes
 SIDES = ("pellucid", "torch")
 
 
@@ -69,9 +70,9 @@ def data(images: Path | None, channels: int, size: int) -> tuple[Tensor, Tensor]
     return x[order], y[order]
 
 
-def made(network: str, side: str) -> nn.Module:
+def made(network: str, side: str, seed: int = 0) -> nn.Module:
     """The network of one side; both have the same weights."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = NETWORKS[network][0]()
     return model if side == "torch" else pellucid.fuse(model).model
 
@@ -94,31 +95,35 @@ def epochs(model: nn.Module, x: Tensor, y: Tensor) -> Iterator[tuple[float, floa
 
 
 def compare(network: str, images: Path | None, threads: int) -> dict[str, Any]:
-    """Both sides, an epoch in turn, until each has reached the accuracy."""
+    """Both sides from each seed's weights; medians, and the epochs of each."""
     torch.set_num_threads(threads)
     x, y = data(images, *NETWORKS[network][1:])
-    sides = {side: epochs(made(network, side), x, y) for side in SIDES}
-    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
-    reached: dict[str, int] = {}
-    accuracy: dict[str, float] = {}
-    while len(reached) < len(SIDES):
-        for side, running in sides.items():
-            taken, accuracy[side] = next(running, (0.0, -1.0))
-            if accuracy[side] < 0:
-                sys.exit(f"{network}, {side}: {MOST_EPOCHS} epochs did not reach {GOAL}")
-            seconds[side].append(taken)
-            if accuracy[side] >= GOAL:
-                reached.setdefault(side, len(seconds[side]))
-    found = {
-        side: {
-            "epochs": reached[side],
-            "seconds": sum(seconds[side][: reached[side]]),
-            "epoch": float(np.median(seconds[side])),
+    trainings = [training(network, seed, x, y) for seed in range(SEEDS)]
+    found: dict[str, dict[str, Any]] = {}
+    for side in SIDES:
+        seconds = [each[side] for each in trainings]
+        found[side] = {
+            "epochs": [len(one) for one in seconds],
+            "seconds": float(np.median([sum(one) for one in seconds])),
+            "epoch": float(np.median(np.concatenate(seconds))),
         }
-        for side in SIDES
-    }
     row = {"table": "networks", "cell": network, "size": [len(x)], "mode": "training", "threads": threads}
     return row | {"allocator": "system", "goal": GOAL, "sides": found}
+
+
+def training(network: str, seed: int, x: Tensor, y: Tensor) -> dict[str, list[float]]:
+    """The seconds of each side's epochs until it has the accuracy; an epoch in turn."""
+    sides = {side: epochs(made(network, side, seed), x, y) for side in SIDES}
+    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    while sides:
+        for side, running in list(sides.items()):
+            taken, accuracy = next(running, (0.0, -1.0))
+            if accuracy < 0:
+                sys.exit(f"{network}, {side}: {MOST_EPOCHS} epochs did not reach {GOAL}")
+            seconds[side].append(taken)
+            if accuracy >= GOAL:
+                del sides[side]
+    return seconds
 
 
 def peak_memory(network: str, side: str, images: Path | None, threads: int) -> float:

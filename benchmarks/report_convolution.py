@@ -203,7 +203,7 @@ def networks(results: Results) -> str:
             row["cell"],
             str(row["threads"]),
             named(side),
-            str(v["epochs"]),
+            ", ".join(map(str, v["epochs"])),
             number(v["seconds"]),
             number(v["epoch"]),
             number(v["megabytes"]),
@@ -279,7 +279,7 @@ The same in bfloat16, which the engine widens to float32 and torch's kernel mult
 
 Trained side by side from the same weights on the same batches, an epoch in turn, until 95 % of the images kept apart are right
 (Adam, batches of 64; scikit-learn's digits enlarged to 28 x 28, and to 32 x 32 in random colours): torch.nn's layers, and what
-`pellucid.fuse` makes of them.
+`pellucid.fuse` makes of them. From five seeds' weights: the epochs of each, and medians of the seconds.
 
 {networks(results)}
 The number of epochs is chance: rounding differs, and with it which of some hundred images are right; the seconds of an epoch are what
