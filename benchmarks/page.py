@@ -122,7 +122,6 @@ def _parameters(opened: Opened, name: str, item: int, variant: int) -> dict[str,
         "first": 0,
         "count": 2,
         "kernel": 5,
-        "items": 2,
         "order": "time",
     }
     known |= {
@@ -131,6 +130,7 @@ def _parameters(opened: Opened, name: str, item: int, variant: int) -> dict[str,
         "row": 4 + variant,
         "column": 5 + variant,
         "filter": variant,
+        "items": 1 + variant,
     }
     if recurrent:
         known |= {"layer": "lstm.l0", "name": "f" if name != "gradient" else "c"}

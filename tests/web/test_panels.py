@@ -54,6 +54,7 @@ def test_which_steps_an_output_rests_on(four: Opened, visit: Open) -> None:
 
 def test_what_drives_a_unit_is_a_click_away(four: Opened, visit: Open) -> None:
     page = visit(four, AT)
+    expect(page.get_by_role("heading", name=f"Where c is highest, in {len(four.items)} inputs")).to_be_visible()
     best = about(four, "drivers", unit=3, items=3)["highest"][0]
     page.get_by_role("button", name=f"{best['name']['en']}, step {best['step']}: {shown(best['value'])}").click()
     expect(page.get_by_text(f"step {best['step']} of 0 to 23")).to_be_visible()

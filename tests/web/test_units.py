@@ -15,6 +15,7 @@ from pellucid import inside, nn, trace
 from pellucid.errors import ArgumentError
 from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
+from pellucid.web.passes import Pass
 from pellucid.web.questions import ask, forced, unit
 
 LAYER = "layer.l0"
@@ -161,6 +162,22 @@ def test_drivers_are_the_highest_of_all_items(four: Opened) -> None:
     order = sorted(range(5), key=lambda k: -best[k][0])[:4]
     assert [(p["item"], p["value"], p["step"]) for p in found["highest"]] == [(k, *best[k]) for k in order]
     assert about(opened, "drivers", "lstm", unit=1, items=2)["items"] == 2
+
+
+def test_drivers_read_one_item_more_each_time(four: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that whoever asks of one more each time waits for one pass; of what was read nothing is read again."""
+    read: list[int] = []
+    seen_anew = Opened.seen_anew
+
+    def counted(opened: Opened, name: str, number: int) -> Pass:
+        read.append(number)
+        return seen_anew(opened, name, number)
+
+    monkeypatch.setattr(Opened, "seen_anew", counted)
+    opened = of_models({"lstm": four.network("lstm").model}, torch.randn(4, 24, 2))
+    for items in (1, 2, 2, 4):
+        about(opened, "drivers", "lstm", unit=1, items=items)
+    assert read == [0, 1, 2, 3]
 
 
 def test_an_lstm_whose_forget_gate_is_held_open_only_adds(four: Opened) -> None:

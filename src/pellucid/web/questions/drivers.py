@@ -34,8 +34,7 @@ class Drivers(OfLayer):
         count = min(self.items, len(opened.items))
         if count < 1:
             raise ArgumentError(f"drivers: items={self.items}; give at least 1")
-        key = ("extremes", self.network, run.name, count)
-        values, steps = opened.once(key, lambda: _extremes(opened, self.network, run, count))
+        values, steps = _extremes(opened, self.network, run, count)
 
         def found(extreme: int, number: int) -> list[Answer]:
             order = values[extreme, :, self.unit].argsort(descending=extreme == 0)[:number].tolist()
@@ -55,13 +54,15 @@ class Drivers(OfLayer):
 
 def _extremes(opened: Opened, network: str, run: Run, count: int) -> tuple[Tensor, Tensor]:
     """(2, items, H) the highest and the lowest value of every unit in every item, and the steps where it has them."""
-    found = []
+    # Item by item, so that whoever asks of one more each time waits for one.
+    found: dict[int, tuple[Tensor, Tensor]] = opened.once(("extremes", network, run.name), dict)
     for number in range(count):
-        done = opened.seen_anew(network, number)
-        own = replace(run, done=done).values(run.memory[0])
-        found.append((own.max(0), own.min(0)))
-    values, steps = ([[extreme[k] for extreme in pair] for pair in found] for k in (0, 1))
-    return tuple(torch.stack([torch.stack(pair) for pair in each], 1) for each in (values, steps))  # type: ignore[return-value]
+        if number not in found:
+            own = replace(run, done=opened.seen_anew(network, number)).values(run.memory[0])
+            pairs = own.max(0), own.min(0)
+            found[number] = torch.stack([p.values for p in pairs]), torch.stack([p.indices for p in pairs])
+    items = [found[number] for number in range(count)]
+    return torch.stack([values for values, _ in items], 1), torch.stack([steps for _, steps in items], 1)
 
 
 def _around(opened: Opened, item: Item, step: int) -> Answer:
