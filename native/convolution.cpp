@@ -3,7 +3,7 @@
 #include <optional>
 #include <vector>
 
-#include "map_gradient.h"
+#include "memory.h"
 #include "point_tiles.h"
 #include "threads.h"
 #include "tile.h"
@@ -13,10 +13,10 @@ namespace {
 
 // Bytes of a tile's input and of some filters' maps of it: they are read again and again, from the second cache.
 constexpr long input_bytes = 384 * 1024, map_bytes = 64 * 1024;
-// Of a plane that is asked for ahead.
-constexpr long ahead_bytes = 128 * 1024;
 // And of what the input becomes at the points of minimal filtering.
 constexpr long point_bytes = 256 * 1024;
+// Of a plane that is asked for ahead.
+constexpr long ahead_bytes = 128 * 1024;
 
 // Whether the maximum is taken in windows two by two, side by side, of a map of one plane, with nothing done to it before.
 template <class T>
@@ -34,16 +34,16 @@ bool pays(const Tile& t, long halves) {
     return 2 * (double)((halves + 1) / 2 * 2) * (depth + 4) < (double)t.starts.size() * (depth + 12);
 }
 
-// The tiles of an image. `whole`: they make all of the map, also what no window of the pooling sees.
+// The tiles of an image. `whole`: they make all of the map, also what no window of the pooling sees. `minimal`: by minimal filtering.
 template <class T>
-std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool points, int lanes, int threads) {
+std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool minimal, int lanes, int threads) {
     long size[3], count[3];
     for (int a = 0; a < 3; ++a) size[a] = b.pool.axis[a].out;
     const auto windows_of = [&](int a, long tile) { return Range{tile * size[a], std::min((tile + 1) * size[a], b.pool.axis[a].out)}; };
     const auto out_of = [&](int a, long tile) {
         Range out = b.pool.sees(a, windows_of(a, tile));
         // Pairs of results, so that those of the map are cut alike, and what one of them sees is there whole.
-        if (points) out.begin -= out.begin % 2, out.end = std::min(out.end + out.end % 2, b.axis[a].out);
+        if (minimal) out.begin -= out.begin % 2, out.end = std::min(out.end + out.end % 2, b.axis[a].out);
         if (!whole) return out;
         const bool last = (tile + 1) * size[a] >= b.pool.axis[a].out;
         if (tile == 0) out.begin = 0;
@@ -59,10 +59,10 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool points
             input *= staged * std::min(x.stride, x.kernel);
             map *= a == 2 ? staged : out;
         }
-        if (points) {
+        if (minimal) {
             long tiles = 1;
             for (int a = 1; a < 3; ++a) tiles *= (std::min(b.axis[a].out, (size[a] - 1) * b.pool.axis[a].stride + b.pool.axis[a].span()) + 1) / 2;
-            return pellucid::points * tiles * Cuts(b.axis[1], b.axis[2]).all() * rounded_up(b.channels, lanes) * (long)sizeof(T) <= point_bytes;
+            return points * tiles * Cuts(b.axis[1], b.axis[2]).all() * rounded_up(b.channels, lanes) * (long)sizeof(T) <= point_bytes;
         }
         const long together = std::min<long>(b.filters, most_channels);
         return input * b.channels * (long)sizeof(T) <= input_bytes && map * together * (long)sizeof(T) <= map_bytes;
@@ -74,9 +74,9 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool points
     };
     while (!fits() || (threads > 1 && units() < threads)) {
         const int a = size[0] > 1 ? 0 : size[1] > 1 ? 1 : 2;
-        if (size[a] <= (a == 2 ? lanes : points ? 2 : 1)) break;
+        if (size[a] <= (a == 2 ? lanes : minimal ? 2 : 1)) break;
         size[a] = (size[a] + 1) / 2;
-        if (points) size[a] += size[a] % 2;
+        if (minimal) size[a] += size[a] % 2;
     }
     std::vector<Tile> tiles;
     for (int a = 0; a < 3; ++a) count[a] = (b.pool.axis[a].out + size[a] - 1) / size[a];
@@ -89,9 +89,9 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool points
                 Tile tile = tile_of(b.axis, b.border, windows, out, b.channels, lanes);
                 if (halves(b)) {
                     std::vector<Half> found = halves_of(tile, lanes);
-                    if (b.by_plane() || points || pays(tile, (long)found.size())) tile.halves = std::move(found);
+                    if (b.by_plane() || minimal || pays(tile, (long)found.size())) tile.halves = std::move(found);
                 }
-                if (points) tile.length += lanes;       // rows are written a vector at a time
+                if (minimal) tile.length += lanes;       // rows are written a vector at a time
                 tiles.push_back(std::move(tile));
             }
     return tiles;
@@ -369,11 +369,11 @@ template <class T>
 void convolve(const ConvolutionBlock<T>& block, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep, const Isa& isa, int threads) {
     const Kernels<T>& kernels = isa.kernels<T>();
     const int team = team_size(block.work() < least_work ? 1 : threads);
-    const bool points = by_points(block, kernels);
-    const std::vector<Tile> tiles = tiles_of(block, keep.map != nullptr, points, kernels.lanes, team);
+    const bool minimal = by_points(block, kernels);
+    const std::vector<Tile> tiles = tiles_of(block, keep.map != nullptr, minimal, kernels.lanes, team);
     Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
     std::optional<PointFilters<T>> filters;
-    if (points) filters.emplace(block, false, kernels, shared);
+    if (minimal) filters.emplace(block, false, kernels, shared);
     const long units = block.batch * (long)tiles.size();
     const int count = (int)std::min<long>(team, std::max<long>(units, 1));
     const auto work = [&](int index, int of) {

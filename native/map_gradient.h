@@ -8,12 +8,6 @@
 
 namespace pellucid {
 
-// Memory that will be read, or written, soon.
-template <int Written, class N>
-void ask_for(const N* first, long count) {
-    for (long i = 0; i < count; i += 64 / (long)sizeof(N)) __builtin_prefetch(first + i, Written);
-}
-
 template <class T>
 class MapGradient {
 public:

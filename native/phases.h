@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "convolution.h"
+#include "pieces.h"
 #include "tile.h"
 
 namespace pellucid {
@@ -76,16 +77,6 @@ struct Target {
         return all;
     }
     long volume() const { return axis[0].in * axis[1].in * axis[2].in; }
-};
-
-// Where there are more threads than images or groups, several work on one: each has the map's gradient for itself, and its share
-// of the numbers of the input's gradient and of the filters.
-struct ImageShare {
-    int index, of;
-
-    Range part(Range whole) const {
-        return {whole.begin + whole.count() * index / of, whole.begin + whole.count() * (index + 1) / of};
-    }
 };
 
 template <class T>

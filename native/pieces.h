@@ -1,4 +1,5 @@
-// Sums over images of the gradients of weights and biases, in pieces that do not depend on the threads.
+// How images are dealt out in the backward pass: in pieces that do not depend on the threads, with the sums over each piece's
+// images of the gradients of weights and biases; and one image among threads.
 
 #pragma once
 
@@ -48,6 +49,16 @@ private:
         std::fill_n(to, size, T(0));
         for (long p = 0; p < count_; ++p)
             for (long i = 0; i < size; ++i) to[i] += pieces[p * size + i];
+    }
+};
+
+// Where there are more threads than images or groups, several work on one: each has the map's gradient for itself, and its share
+// of the numbers of the input's gradient and of the filters.
+struct ImageShare {
+    int index, of;
+
+    Range part(Range whole) const {
+        return {whole.begin + whole.count() * index / of, whole.begin + whole.count() * (index + 1) / of};
     }
 };
 

@@ -4,7 +4,6 @@
 
 #include "map_gradient.h"
 #include "pieces.h"
-#include "phases.h"
 #include "points.h"
 #include "threads.h"
 
@@ -140,9 +139,9 @@ private:
             kernels_.spatial.results_to_points({map_at(2 * lines.begin, 0) + f / lanes_ * map_.plane, map_.row, map_points_ + f, tiles * filters_, filters_, grid.lines, grid.columns});
         for (long cut = 0; cut < cuts_.all(); ++cut) {
             const long line = cut / cuts_.count[1], column = cut % cuts_.count[1];
-            const T* first = input_.data + (2 * lines.begin + 3 * line) * input_.row + 3 * column * lanes_;
+            T* first = input_.data + (2 * lines.begin + 3 * line) * input_.row + 3 * column * lanes_;
             for (long c = 0; c < channels_; c += lanes_)
-                kernels_.spatial.to_points({const_cast<T*>(first) + c / lanes_ * input_.plane, input_.row, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
+                kernels_.spatial.to_points({first + c / lanes_ * input_.plane, input_.row, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
             for (int p = 0; p < points; ++p) {
                 if (line >= cuts_.at(0, p / 4) || column >= cuts_.at(1, p % 4)) continue;
                 Gemm<T> g;

@@ -41,7 +41,10 @@ class Choice:
 
 
 def minimal(windows: Sequence[Window], channels: int, filters: int) -> bool:
-    """Whether the engine computes such a convolution by minimal filtering, where vectors of channels and filters are full enough.
+    """Whether the engine computes such a convolution by minimal filtering.
+
+    It counts the numbers of a vector, too (``by_points`` in native/points.cpp): a few more channels or filters than a vector has
+    are added up directly, and so are the gradients of padding that borrows from the input.
 
     Args:
         windows: of the kernel.
@@ -52,6 +55,7 @@ def minimal(windows: Sequence[Window], channels: int, filters: int) -> bool:
     return len(windows) == 2 and cut and channels >= 16 and filters >= 16
 
 
+@remembered
 def choose(
     map_sizes: tuple[int, ...],
     channels: int,
@@ -77,65 +81,42 @@ def choose(
         channels_last: whether the channels of a pixel lie side by side.
         half: whether the numbers are bfloat16, which the engine widens to float32 and torch's kernel multiplies.
     """
-    return _choose(map_sizes, channels, groups, work, pooled, training, minimal, channels_last, half)
 
+    def chosen(native: bool, reason: str) -> Choice:
+        return Choice(native, reason, map_sizes)
 
-@remembered
-def _choose(
-    map_sizes: tuple[int, ...],
-    channels: int,
-    groups: int,
-    work: int,
-    pooled: bool,
-    training: bool,
-    minimal: bool,
-    channels_last: bool,
-    half: bool,
-) -> Choice:
-    return Choice(*_rule(map_sizes, channels, groups, work, pooled, training, minimal, channels_last, half), map_sizes)
-
-
-def _rule(
-    map_sizes: tuple[int, ...],
-    channels: int,
-    groups: int,
-    work: int,
-    pooled: bool,
-    training: bool,
-    minimal: bool,
-    channels_last: bool,
-    half: bool,
-) -> tuple[bool, str]:
     pixels = math.prod(map_sizes)
     mode = "with gradients" if training else "without gradients"
     if channels_last and not pooled and not minimal:
-        return False, "channels last without pooling: the engine would turn the maps around at both ends"
+        return chosen(False, "channels last without pooling: the engine would turn the maps around at both ends")
     if half and (not pooled or channels >= 8):
         what = f"{channels} channels" if channels >= 8 else "no pooling"
-        return False, f"bfloat16 with {what}: torch's kernel multiplies it, the engine widens it to float32"
+        return chosen(False, f"bfloat16 with {what}: torch's kernel multiplies it, the engine widens it to float32")
     if groups > 1 and channels == 1 and len(map_sizes) > 1:
-        return _depthwise_rule(pixels, work, pooled)
+        return chosen(*_depthwise_rule(pixels, work, pooled))
     if groups > 1 and pixels >= 64:
-        return True, f"{groups} groups, which torch's kernel computes slowly"
+        return chosen(True, f"{groups} groups, which torch's kernel computes slowly")
     if len(map_sizes) == 1 and pixels >= 64:
-        return True, "one axis of {pixels} numbers, along which the engine's vectors lie"
+        return chosen(True, "one axis of {pixels} numbers, along which the engine's vectors lie")
     if minimal and pixels >= (_least_pooled(training) if pooled else 64):
-        return True, f"{{map}}, {mode}: minimal filtering, which takes less than half the products"
+        return chosen(True, f"{{map}}, {mode}: minimal filtering, which takes less than half the products")
     small = _small(channels, pooled, training)
     if work <= small:
-        return True, f"few multiply-adds, {mode}: up to {small:,} the engine is done before torch's kernel has begun"
+        return chosen(
+            True, f"few multiply-adds, {mode}: up to {small:,} the engine is done before torch's kernel has begun"
+        )
     if pooled:
         few = channels < 16
         least = 16 if few else 1024 if training else 256
         what = f"{mode} and with {channels} channel{'s' * (channels > 1)}"
         if pixels >= least:
-            return True, f"{{map}} is pooled in the same sweep, {what}: from {least:,} numbers on it pays"
-        return False, f"{{map}} is too small for the engine, {what}: below {least:,} numbers"
+            return chosen(True, f"{{map}} is pooled in the same sweep, {what}: from {least:,} numbers on it pays")
+        return chosen(False, f"{{map}} is too small for the engine, {what}: below {least:,} numbers")
     if pixels < 1024:
-        return False, "{map} without pooling is too small for the engine: below 1,024 numbers"
+        return chosen(False, "{map} without pooling is too small for the engine: below 1,024 numbers")
     if training and channels > 8:
-        return False, f"{channels} channels without pooling, {mode}: oneDNN is as near to the processor's peak"
-    return True, f"{{map}}, {mode}, {channels} channel{'s' * (channels > 1)}"
+        return chosen(False, f"{channels} channels without pooling, {mode}: oneDNN is as near to the processor's peak")
+    return chosen(True, f"{{map}}, {mode}, {channels} channel{'s' * (channels > 1)}")
 
 
 def _least_pooled(training: bool) -> int:
