@@ -15,8 +15,6 @@ namespace {
 constexpr long input_bytes = 384 * 1024, map_bytes = 64 * 1024;
 // And of what the input becomes at the points of minimal filtering.
 constexpr long point_bytes = 256 * 1024;
-// Of a plane that is asked for ahead.
-constexpr long ahead_bytes = 128 * 1024;
 
 // Whether the maximum is taken in windows two by two, side by side, of a map of one plane, with nothing done to it before.
 template <class T>
@@ -127,7 +125,6 @@ public:
         const ConvolutionBlock<T>& b = block_;
         const long at_once = points_ ? kernels_.lanes : b.filters;
         for (long g = 0; g < b.groups; ++g) {
-            if (by_plane_) ask_ahead(in, image, g);
             if (points_) points_->bring(t, in, image, g);
             bool brought = false;
             for (long f = 0; f < b.filters; f += at_once) {
@@ -151,16 +148,11 @@ private:
     std::vector<PointwiseRun<T>> activation_;       // none or one
     std::optional<PointTiles<T>> points_;
 
-    // By plane there is little to do for what each number costs that comes from memory: the next plane is asked for before this one is
-    // worked on. It lies where the next one does, or nothing is lost.
-    void ask_ahead(const Maps<const T>& in, long image, long group) const {
-        const long size = block_.axis[0].in * block_.axis[1].in * block_.axis[2].in;
-        if (size * (long)sizeof(T) <= ahead_bytes) ask_for<0>(in.at(image, group + 1), size);
-    }
-
     void bring_directly(const Tile& t, const Maps<const T>& in, long image, long group) {
         if (framed_ != &t) frame(t, block_, input_, kernels_), framed_ = &t;
-        bring(t, block_, in, image, group, input_, kernels_);
+        // By plane there is little to do for what each number costs that comes from memory: the next plane is asked for meanwhile. It
+        // lies where the next one does, or nothing is lost.
+        bring(t, block_, in, image, group, input_, kernels_, by_plane_ ? in.channel : 0);
     }
 
     void directly(const Tile& t, long image, Range all, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
@@ -176,7 +168,7 @@ private:
                 halve(t, filter, filters, found);
             } else {
                 if (by_plane_ && give_plane(t, image, filter, out, keep)) continue;
-                if (by_plane_) multiply_plane(t, filter, map_, t.z_step, t.y_step);
+                if (by_plane_) multiply_plane(t, filter, map_, t.z_step, t.y_step, 0);
                 else multiply(t, filter, filters, shape.vectors);
                 give_map(t, image, filter, filters, out, keep);
                 if (!pools_) continue;
@@ -223,9 +215,9 @@ private:
         return {s.weights, s.bias, s.taps, (int)y.kernel, (int)x.kernel, (int)y.stride, input_ + z * t.z_step, t.y_step};
     }
 
-    void multiply_plane(const Tile& t, long filter, T* to, long z_step, long y_step) {
+    void multiply_plane(const Tile& t, long filter, T* to, long z_step, long y_step, long ahead) {
         for (long z = 0; z < t.out(0).count(); ++z)
-            kernels_.spatial.plane[size_.size][size_.stride]({plane_sums(t, filter, z), to + z * z_step, y_step, t.out(1).count(), t.out(2).count()});
+            kernels_.spatial.plane[size_.size][size_.stride]({plane_sums(t, filter, z), to + z * z_step, y_step, t.out(1).count(), t.out(2).count(), ahead});
     }
 
     void activate(T* values, long count) const {
@@ -271,7 +263,7 @@ private:
         if (pools_ || t.out(2).count() != width || out.x != 1 || out.y != width) return false;
         const Maps<T> made = keep.map ? whole(keep.map, false) : out;
         const auto first = [&](const Maps<T>& m, long z) { return m.at(image, filter) + z * m.z + t.out(1).begin * m.y; };
-        multiply_plane(t, filter, first(made, t.out(0).begin), made.z, made.y);
+        multiply_plane(t, filter, first(made, t.out(0).begin), made.z, made.y, made.channel);
         if (activation_.empty() && !keep.map) return true;
         for (long z = t.out(0).begin; z < t.out(0).end; ++z)
             if (activation_.empty()) std::copy_n(first(made, z), height * width, first(out, z));

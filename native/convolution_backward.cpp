@@ -43,12 +43,11 @@ public:
         const Range filters{blocks.begin * at_once, std::min(blocks.end * at_once, b_.filters)};
         for (long first = begin; first < end; first += together_) {
             const long count = std::min(together_, end - first);
-            if (b_.by_plane()) ask_ahead(first, group, in);
             for (long i = 0; i < count; ++i) {
                 T* map = maps_ + i * map_size_ + layout_.margin;
                 for (long f = 0; f < b_.filters; ++f) gradient_.run(first + i, group * b_.filters + f, map + f * layout_.filter_step, t_.z_step, t_.y_step);
                 if (g_.in) input_gradient(first + i, group, share, map);
-                if (weight) bring(t_, b_, in, first + i, group, input_ + i * input_size_, kernels_);
+                if (weight) bring(t_, b_, in, first + i, group, input_ + i * input_size_, kernels_, b_.by_plane() ? in.channel : 0);
             }
             if (weight) weight_gradient(count, filters, weight);
             if (!bias) continue;
@@ -70,30 +69,25 @@ private:
     long input_size_, map_size_, together_;
     T *input_, *maps_, *found_, *padded_;
 
-    // By plane there is little to do for what each number costs that comes from memory: the next plane's are asked for before this
-    // one's are worked on. They lie where the next ones do, or nothing is lost.
-    void ask_ahead(long image, long group, const Maps<const T>& in) const {
-        const long at = image * b_.groups + group + 1, inside = b_.axis[0].in * b_.axis[1].in * b_.axis[2].in;
-        if (g_.weight) ask_for<0>(in.at(image, group) + in.channel, inside);
-        if (g_.in) ask_for<1>(g_.in + at * inside, inside);
-        gradient_.ask_ahead(image, group + 1);
-    }
-
     void input_gradient(long image, long group, ImageShare share, const T* map) {
-        const long size = b_.axis[0].in * b_.axis[1].in * b_.axis[2].in, volume = target_.volume(), lanes = kernels_.lanes;
+        const long size = b_.axis[0].in * b_.axis[1].in * b_.axis[2].in, volume = target_.volume();
         T* in = g_.in + (image * b_.groups + group) * b_.channels * size;
         T* to = target_.lent() ? padded_ : in;
         if (target_.lent() && !target_.met(t_)) std::fill_n(to, b_.channels * volume, T(0));
-        const long row = t_.phase_step + lanes;
+        if (b_.by_plane()) planes_gradient(group, share, map, to);
+        else channels_gradient(group, share, map, to);
+        if (!target_.lent()) return;
+        std::fill_n(in, b_.channels * size, T(0));
+        for (long c = 0; c < b_.channels; ++c) give_back(padded_ + c * volume, in + c * size);
+    }
+
+    void channels_gradient(long group, ImageShare share, const T* map, T* to) {
+        const long row = t_.phase_step + kernels_.lanes;
         for (const InputPhase<T>& phase : phases_) {
             const auto& part = phase.parts[share.index];
             const long depth = (long)phase.taps.size(), starts = (long)part.starts.size();
             if (starts == 0) continue;
-            const T* pixels = map + phase.first + part.range[0].begin * t_.z_step + part.range[1].begin * t_.y_step + part.range[2].begin;
-            if (b_.by_plane()) {
-                plane_gradient(phase, part, phase.weights.data() + group * depth, pixels, to);
-                continue;
-            }
+            const T* pixels = first_seen(phase, part, map);
             const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
             for (long c = 0; c < b_.channels; c += shape.filters) {
                 const int channels = (int)std::min<long>(shape.filters, b_.channels - c);
@@ -106,25 +100,56 @@ private:
                     }
                     kernels_.spatial.taps[channels - 1][count - 1](call);
                 }
-                for (int i = 0; i < channels; ++i) deal(phase, part, found_ + i * row, to + (c + i) * volume);
+                for (int i = 0; i < channels; ++i) deal(phase, part, found_ + i * row, to + (c + i) * target_.volume());
             }
         }
-        if (!target_.lent()) return;
-        std::fill_n(in, b_.channels * size, T(0));
-        for (long c = 0; c < b_.channels; ++c) give_back(padded_ + c * volume, in + c * size);
     }
 
-    // A phase of the gradient of one channel with one filter: rows without a stride straight to their places.
-    void plane_gradient(const InputPhase<T>& phase, const typename InputPhase<T>::Part& part, const T* weights, const T* pixels, T* to) {
+    // Of one channel with one filter.
+    void planes_gradient(long group, ImageShare share, const T* map, T* to) {
+        for (size_t i = 0; i < phases_.size(); ++i) {
+            if (phases_[i].parts[share.index].starts.empty()) continue;
+            if (i + 1 < phases_.size() && alternate(phases_[i], phases_[i + 1], share)) weave(phases_[i], phases_[i + 1], share, group, map, to), ++i;
+            else plane_gradient(phases_[i], share, group, map, to);
+        }
+    }
+
+    // Whether the numbers of two phases together are whole rows.
+    bool alternate(const InputPhase<T>& one, const InputPhase<T>& other, ImageShare share) const {
+        const auto &a = one.parts[share.index].range, &b = other.parts[share.index].range;
+        const auto same = [&](int axis) { return one.at[axis] == other.at[axis] && a[axis].begin == b[axis].begin && a[axis].end == b[axis].end; };
+        return target_.axis[2].stride == 2 && same(0) && same(1) && a[2].count() + b[2].count() == target_.axis[2].in;
+    }
+
+    void weave(const InputPhase<T>& one, const InputPhase<T>& other, ImageShare share, long group, const T* map, T* to) {
         const Axis(&a)[3] = target_.axis;
+        const auto& part = one.parts[share.index];
+        for (long z = 0; z < part.range[0].count(); ++z) {
+            const long first = place(one, part, z), second = place(other, other.parts[share.index], z);
+            const auto &even = first < second ? one : other, &odd = first < second ? other : one;
+            kernels_.spatial.woven_plane({plane_sums(even, share, group, z, map), plane_sums(odd, share, group, z, map), to + std::min(first, second),
+                                          a[1].stride * a[2].in, part.range[1].count(), a[2].in, target_.volume()});
+        }
+    }
+
+    // Rows without a stride straight to their places.
+    void plane_gradient(const InputPhase<T>& phase, ImageShare share, long group, const T* map, T* to) {
+        const Axis(&a)[3] = target_.axis;
+        const auto& part = phase.parts[share.index];
         const bool whole = a[2].stride == 1;
         const PlaneSize size = PlaneSize::of({1, 1, phase.rows}, {1, 1, phase.columns});
         for (long z = 0; z < part.range[0].count(); ++z)
             kernels_.spatial.plane[size.size][size.stride](
-                {{weights, nullptr, phase.taps.data(), phase.rows, phase.columns, 1, pixels + z * t_.z_step, t_.y_step},
-                 whole ? to + place(phase, part, z) : found_ + z * t_.z_step, whole ? a[1].stride * a[2].in : t_.y_step,
-                 part.range[1].count(), part.range[2].count()});
+                {plane_sums(phase, share, group, z, map), whole ? to + place(phase, part, z) : found_ + z * t_.z_step,
+                 whole ? a[1].stride * a[2].in : t_.y_step, part.range[1].count(), part.range[2].count(), whole ? target_.volume() : 0});
         if (!whole) deal(phase, part, found_, to);
+    }
+
+    // A phase's, in a plane of its numbers.
+    PlaneSums<T> plane_sums(const InputPhase<T>& phase, ImageShare share, long group, long z, const T* map) const {
+        const T* weights = phase.weights.data() + group * (long)phase.taps.size();
+        const T* pixels = first_seen(phase, phase.parts[share.index], map) + z * t_.z_step;
+        return {weights, nullptr, phase.taps.data(), phase.rows, phase.columns, 1, pixels, t_.y_step};
     }
 
     // One channel's gradient, from the padded input to the input.
@@ -134,6 +159,11 @@ private:
                 T* row = to + (z * b_.axis[1].in + y) * b_.axis[2].in;
                 for (long x : target_.lender[2]) row[x] += *from++;
             }
+    }
+
+    // What the first number of a phase's first plane sees of the map's gradient.
+    const T* first_seen(const InputPhase<T>& phase, const typename InputPhase<T>::Part& part, const T* map) const {
+        return map + phase.first + part.range[0].begin * t_.z_step + part.range[1].begin * t_.y_step + part.range[2].begin;
     }
 
     // Where the first number of a phase's plane is in the target.

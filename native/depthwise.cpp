@@ -13,6 +13,7 @@ using pellucid::PlaneCorrelateCall;
 using pellucid::PlaneSums;
 using pellucid::rows_at_once;
 using pellucid::Spatial;
+using pellucid::WovenPlaneCall;
 
 // The vector that begins at a lane of the first one and goes on in the second.
 template <class T, int Lane, int... I>
@@ -138,6 +139,7 @@ inline void give_rows(const PlaneCall<T>& c, const Of& of, long line) {
             T* to = out + r * c.out_step + x;
             for (int j = 0; j < vectors; ++j) {
                 const long left = c.width - x - j * lanes<T>;
+                ask_to_write(to + j * lanes<T> + c.ahead);
                 if (left >= lanes<T>) store(to + j * lanes<T>, sums[r][j]);
                 else store(to + j * lanes<T>, sums[r][j], (int)left);
             }
@@ -164,6 +166,33 @@ void plane(const PlaneCall<T>& c) {
     // The last ones once more together with some before them, if there are so many: they come to the same.
     if (line < c.lines && c.lines > rows_at_once) give_rows<rows_at_once>(c, of, c.lines - rows_at_once);
     else for (; line < c.lines; ++line) give_rows<1>(c, of, line);
+}
+
+// The same of woven rows.
+template <int Rows, class T, class Of>
+inline void give_woven(const WovenPlaneCall<T>& c, const Of& even, const Of& odd, long line) {
+    constexpr auto all = FirstIndices<lanes<T>>{};
+    for (long x = 0; x < c.width; x += 2 * lanes<T>) {
+        Vec<T> first[Rows][1], second[Rows][1];
+        even.add(c.even.pixels + line * c.even.row + x / 2, first);
+        odd.add(c.odd.pixels + line * c.odd.row + x / 2, second);
+        PELLUCID_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            T* to = c.out + (line + r) * c.out_step + x;
+            ask_to_write(to + c.ahead);
+            ask_to_write(to + c.ahead + lanes<T>);
+            store_some(to, woven_first(first[r][0], second[r][0], all), c.width - x);
+            store_some(to + lanes<T>, woven_second(first[r][0], second[r][0], all), c.width - x - lanes<T>);
+        }
+    }
+}
+
+template <class T>
+void woven_plane(const WovenPlaneCall<T>& c) {
+    const Sums<T, 0, 0> even(c.even), odd(c.odd);
+    long line = 0;
+    for (; line + rows_at_once <= c.lines; line += rows_at_once) give_woven<rows_at_once>(c, even, odd, line);
+    for (; line < c.lines; ++line) give_woven<1>(c, even, odd, line);
 }
 
 // Windows of a line two by two, or of two lines.
@@ -307,6 +336,7 @@ void fill_size(Spatial<T>& s) {
 
 template <class T>
 void fill_planes(Spatial<T>& s) {
+    s.woven_plane = woven_plane<T>;
     fill_size<T, 0, 0>(s);
     fill_size<T, 3, 1>(s);
     fill_size<T, 3, 2>(s);

@@ -36,15 +36,6 @@ public:
             kernels_.spatial.copy({(dense ? dense_ : out) + z * area, width, to + z * z_step, y_step, b_.axis[1].out, width});
     }
 
-    // The memory that filters of an image from one on will be made of.
-    void ask_ahead(long image, long filter) const {
-        const long at = image * b_.groups * b_.filters + filter;
-        ask_for<0>(g_.out + at * windows_, windows_);
-        if (g_.kept.map) ask_for<0>(g_.kept.map + at * size_, size_);
-        if (g_.kept.largest) ask_for<0>(g_.kept.largest + at * windows_, windows_);
-        if (g_.kept.places) ask_for<0>(g_.kept.places + at * windows_, windows_);
-    }
-
 private:
     const ConvolutionBlock<T>& b_;
     const ConvolutionGradients<T>& g_;

@@ -1,4 +1,4 @@
-// Memory that one call works in, and what is said of it beforehand. It is kept between calls, so that a call does not pay for fresh pages.
+// Memory that one call works in. It is kept between calls, so that a call does not pay for fresh pages.
 
 #pragma once
 
@@ -84,11 +84,5 @@ private:
     size_t need_ = 0;
     std::vector<Memory> extra_;
 };
-
-// Memory that will be read, or written, soon.
-template <int Written, class N>
-void ask_for(const N* first, long count) {
-    for (long i = 0; i < count; i += 64 / (long)sizeof(N)) __builtin_prefetch(first + i, Written);
-}
 
 }  // namespace pellucid

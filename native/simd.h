@@ -105,6 +105,25 @@ inline void store(T* to, Vec<T> v, int count) {
 #endif
 }
 
+// A number's line of memory, into the second cache. Some twenty lines may be under way at a time, and what is asked for beyond them is
+// forgotten: between some work.
+template <class T>
+inline void ask(const T* at) { __builtin_prefetch(at, 0, 2); }
+template <class T>
+inline void ask_to_write(T* at) { __builtin_prefetch(at, 1, 2); }
+
+// The first `count` numbers, of which there may be none or more than a vector has.
+template <class T>
+inline Vec<T> some(const T* from, long count) {
+    return count >= lanes<T> ? load(from) : count > 0 ? load(from, (int)count) : Vec<T>{};
+}
+
+template <class T>
+inline void store_some(T* to, Vec<T> v, long count) {
+    if (count >= lanes<T>) store(to, v);
+    else if (count > 0) store(to, v, (int)count);
+}
+
 // Integers in vectors as wide as the numbers': the same of these.
 inline void store(std::int32_t* to, Mask<float> v) { __builtin_memcpy(to, &v, sizeof v); }
 inline void store(std::int64_t* to, Mask<double> v) { __builtin_memcpy(to, &v, sizeof v); }

@@ -2,6 +2,8 @@
 
 #include "spatial.h"
 
+#include <algorithm>
+
 #include "isa.h"
 #include "simd.h"
 #include "taps.h"
@@ -10,6 +12,7 @@ namespace PELLUCID_ISA {
 
 using pellucid::CopyCall;
 using pellucid::CorrelateCall;
+using pellucid::DealCall;
 using pellucid::FoldCall;
 using pellucid::HalveCall;
 using pellucid::NineCall;
@@ -133,27 +136,7 @@ void fold_place(const FoldCall<T>& c) {
         }
 }
 
-// Two vectors dealt out into one twice as long, number by number: its first half, and its second.
-template <class V, int... I>
-inline V dealt_first(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (I / 2 + I % 2 * (int)sizeof...(I))...); }
-template <class V, int... I>
-inline V dealt_second(V a, V b, Indices<I...>) {
-    return __builtin_shufflevector(a, b, ((int)sizeof...(I) / 2 + I / 2 + I % 2 * (int)sizeof...(I))...);
-}
-
-// The first `count` numbers, of which there may be none or more than a vector has.
-template <class T>
-inline Vec<T> some(const T* from, long count) {
-    return count >= lanes<T> ? load(from) : count > 0 ? load(from, (int)count) : Vec<T>{};
-}
-
-template <class T>
-inline void store_some(T* to, Vec<T> v, long count) {
-    if (count >= lanes<T>) store(to, v);
-    else if (count > 0) store(to, v, (int)count);
-}
-
-// The same of places; those beyond are places beside every map.
+// As `some` of places; those beyond are places beside every map.
 template <class T>
 inline Spots<T> load_spots(const pellucid::Spot<T>* from, long count) {
     if (count >= lanes<T>) return load_as<Spots<T>>(from);
@@ -345,8 +328,8 @@ void spread(const SpreadCall<T>& c) {
             T* row = to + 2 * x;
             for (int r = 0; r < c.rows; ++r, row += c.to_step, at += c.spot_step) {
                 const Vec<T> even = place == at ? gradient : Vec<T>{}, odd = place == at + 1 ? gradient : Vec<T>{};
-                store_some(row, dealt_first(even, odd, all), 2 * left);
-                store_some(row + lanes<T>, dealt_second(even, odd, all), 2 * left - lanes<T>);
+                store_some(row, woven_first(even, odd, all), 2 * left);
+                store_some(row + lanes<T>, woven_second(even, odd, all), 2 * left - lanes<T>);
             }
         }
 }
@@ -360,7 +343,7 @@ void spread_mean(const SpreadCall<T>& c) {
         for (long x = 0; x < c.width; x += lanes<T>) {
             const long left = 2 * (c.width - x);
             const Vec<T> share = some(gradients + x, c.width - x) / c.divisor;
-            const Vec<T> first = dealt_first(share, share, all), second = dealt_second(share, share, all);
+            const Vec<T> first = woven_first(share, share, all), second = woven_second(share, share, all);
             T* row = to + 2 * x;
             for (int r = 0; r < c.rows; ++r, row += c.to_step) {
                 store_some(row, first, left);
@@ -376,19 +359,29 @@ void copy(const CopyCall<T>& c) {
     for (long row = 0; row < c.rows; ++row) {
         const T* from = c.from + row * c.from_step;
         T* to = c.to + row * c.to_step;
-        for (long x = 0; x < whole; x += lanes<T>) store(to + x, load(from + x));
-        if (rest) store(to + whole, load(from + whole, rest), rest);
+        for (long x = 0; x < whole; x += lanes<T>) {
+            ask(from + c.ahead + x);
+            store(to + x, load(from + x));
+        }
+        if (rest) ask(from + c.ahead + whole), store(to + whole, load(from + whole, rest), rest);
     }
 }
 
 template <class T>
-void copy_second(const CopyCall<T>& c) {
-    for (long row = 0; row < c.rows; ++row)
-        for (long x = 0; x < c.width; x += lanes<T>) {
-            const T* from = c.from + row * c.from_step + 2 * x;
-            const long left = c.width - x, seen = 2 * left - 1;
-            store_some(c.to + row * c.to_step + x, evens(some(from, seen), some(from + lanes<T>, seen - lanes<T>), FirstIndices<lanes<T>>{}), left);
+void deal(const DealCall<T>& c) {
+    constexpr auto all = FirstIndices<lanes<T>>{};
+    const long first = c.width[0], second = c.width[1], seen = std::max(2 * first - 1, 2 * second);
+    for (long row = 0; row < c.rows; ++row) {
+        const T* from = c.from + row * c.from_step;
+        T *even = c.to[0] + row * c.to_step, *odd = c.to[1] + row * c.to_step;
+        for (long x = 0; 2 * x < seen; x += lanes<T>) {
+            ask(from + c.ahead + 2 * x);
+            ask(from + c.ahead + 2 * x + lanes<T>);
+            const Vec<T> a = some(from + 2 * x, seen - 2 * x), b = some(from + 2 * x + lanes<T>, seen - 2 * x - lanes<T>);
+            store_some(even + x, evens(a, b, all), first - x);
+            store_some(odd + x, odds(a, b, all), second - x);
         }
+    }
 }
 
 template <class T>
@@ -401,7 +394,7 @@ void copy_to_second(const CopyCall<T>& c) {
         // A vector's numbers go to two vectors' even lanes.
         constexpr auto all = FirstIndices<lanes<T>>{};
         for (; x + lanes<T> <= c.width; x += lanes<T>) {
-            const Vec<T> v = load(from + x), first = dealt_first(v, v, all), second = dealt_second(v, v, all);
+            const Vec<T> v = load(from + x), first = woven_first(v, v, all), second = woven_second(v, v, all);
             if constexpr (sizeof(T) == 4) {
                 _mm512_mask_storeu_ps(to + 2 * x, 0x5555, (__m512)first);
                 _mm512_mask_storeu_ps(to + 2 * x + lanes<T>, 0x5555, (__m512)second);
@@ -451,7 +444,7 @@ void build(Spatial<T>& s) {
     s.spread = spread<T>;
     s.spread_mean = spread_mean<T>;
     s.copy = copy<T>;
-    s.copy_second = copy_second<T>;
+    s.deal = deal<T>;
     s.copy_to_second = copy_to_second<T>;
     const bool many = vector_bytes == 64;
     const int most[2][pellucid::most_pixels] = {{8, 6, 4, 3}, {12, 12, 8, 6}};

@@ -73,6 +73,16 @@ struct PlaneCall {
     PlaneSums<T> sums;
     T* out;
     long out_step, lines, width;
+    long ahead = 0;                     // what lies so far beyond `out` is asked for meanwhile
+};
+
+// Rows of which every second number is one's sum, and those between another's.
+template <class T>
+struct WovenPlaneCall {
+    PlaneSums<T> even, odd;
+    T* out;
+    long out_step, lines, width;
+    long ahead;                         // what lies so far beyond `out` is asked for meanwhile
 };
 
 // The same sums' largest numbers in windows two by two, side by side.
@@ -189,6 +199,17 @@ struct CopyCall {
     long from_step;                     // from one row to the next
     T* to;
     long to_step, rows, width;
+    long ahead = 0;                     // `copy` asks meanwhile for what lies so far beyond `from`
+};
+
+// Rows of which every second number goes to one place, and those between to another.
+template <class T>
+struct DealCall {
+    const T* from;
+    long from_step;
+    T* to[2];
+    long to_step, rows, width[2];       // width: of each; 0: nowhere
+    long ahead = 0;                     // what lies so far beyond `from` is asked for meanwhile
 };
 
 // Tiles by minimal filtering (see points.h), line by line. Numbers are vectors of channels or filters: number (y, x) is at y * row +
@@ -228,6 +249,7 @@ struct Spatial {
     void (*halved[most_halved][2][2])(const HalvedTapsCall<T>&);       // [filters - 1][halves - 1][places]
     // [size][stride]; [0][0]: of any size and stride; [1]: 3x3, and [2]: 5x5, with stride 1 and 2.
     void (*plane[3][2])(const PlaneCall<T>&);
+    void (*woven_plane)(const WovenPlaneCall<T>&);
     void (*halved_plane[3][2][2])(const HalvedPlaneCall<T>&);          // [2]: whether places are asked for
     void (*plane_correlate[3][2])(const PlaneCorrelateCall<T>&);
     void (*correlate[most_filters][most_taps])(const CorrelateCall<T>&);
@@ -244,7 +266,7 @@ struct Spatial {
     void (*spread)(const SpreadCall<T>&);
     void (*spread_mean)(const SpreadCall<T>&);
     void (*copy)(const CopyCall<T>&);
-    void (*copy_second)(const CopyCall<T>&);        // every second number of `from`, side by side
+    void (*deal)(const DealCall<T>&);
     void (*copy_to_second)(const CopyCall<T>&);     // to every second place; those between stay as they are
     void (*to_points)(const PointsCall<T>&);                // tiles of the input
     void (*results_to_points)(const PointsCall<T>&);        // of results: the transpose of the next

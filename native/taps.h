@@ -105,6 +105,14 @@ inline V evens(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (
 template <class V, int... I>
 inline V odds(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (2 * I + 1)...); }
 
+// Two vectors woven into one twice as long, number by number: its first half, and its second.
+template <class V, int... I>
+inline V woven_first(V a, V b, Indices<I...>) { return __builtin_shufflevector(a, b, (I / 2 + I % 2 * (int)sizeof...(I))...); }
+template <class V, int... I>
+inline V woven_second(V a, V b, Indices<I...>) {
+    return __builtin_shufflevector(a, b, ((int)sizeof...(I) / 2 + I / 2 + I % 2 * (int)sizeof...(I))...);
+}
+
 // The second half first.
 template <class V, int... I>
 inline V upper(V a, Indices<I...>) { return __builtin_shufflevector(a, a, ((I + (int)sizeof...(I) / 2) % (int)sizeof...(I))...); }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "convolution.h"
@@ -107,10 +108,27 @@ void bring_row(const TileAxis& x, size_t phase, const T* row, long apart, long s
         const long count = run.end - run.begin, step = stride * apart;
         T* begin = to + run.begin;
         if (step == 1) std::copy_n(first, count, begin);
-        else if (step == 2) kernels.spatial.copy_second({first, 0, begin, 0, 1, count});
+        else if (step == 2) kernels.spatial.deal({first, 0, {begin, begin}, 0, 1, {count, 0}});
         else for (long i = 0; i < count; ++i) begin[i] = first[i * step];
     }
     for (long i = run.end; i < x.count; ++i) to[i] = source[i] < 0 ? border : row[source[i] * apart];
+}
+
+// Rows of one channel whose numbers lie side by side, with a stride of 1 or 2, as far as they are inside the input.
+template <class T>
+void bring_rows(const TileAxis& x, long stride, const T* from, long from_step, long rows, T* to, long to_step, long phase_step, long ahead,
+                const Kernels<T>& kernels) {
+    const auto first = [&](size_t p) { return x.source[p * x.count + x.runs[p].begin]; };
+    const auto width = [&](size_t p) { return x.runs[p].end - x.runs[p].begin; };
+    if (stride == 1) {
+        if (width(0) > 0) kernels.spatial.copy({from + first(0), from_step, to + x.runs[0].begin, to_step, rows, width(0), ahead});
+        return;
+    }
+    size_t even = 0, odd = x.phases.size() - 1;         // the second phase begins beside the first one, before or after
+    if (odd == 1 && width(1) > 0 && (width(0) == 0 || first(1) < first(0))) std::swap(even, odd);
+    if (width(even) == 0) return;
+    kernels.spatial.deal({from + first(even), from_step, {to + even * phase_step + x.runs[even].begin, to + odd * phase_step + x.runs[odd].begin},
+                          to_step, rows, {width(even), even == odd ? 0 : width(odd)}, ahead});
 }
 
 // The same of all channels, which lie side by side: squares of pixels and channels are turned.
@@ -136,26 +154,25 @@ void frame(const Tile& t, const ConvolutionBlock<T>& b, T* to, const Kernels<T>&
     std::fill_n(to + size, 2 * kernels.lanes, T(0));
 }
 
-// One image's channels of a group, in the tile's order, into a frame of this tile.
+// One image's channels of a group, in the tile's order, into a frame of this tile. What lies `ahead` is asked for meanwhile, where rows
+// are as they lie.
 template <class T>
-void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in, long image, long group, T* to, const Kernels<T>& kernels) {
+void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in, long image, long group, T* to, const Kernels<T>& kernels, long ahead = 0) {
     const TileAxis &z = t.axis[0], &y = t.axis[1], &x = t.axis[2];
     const T* from = in.at(image, group * b.channels);
     const T border = b.border_value;
     if (b.border == Border::value && in.x == 1 && b.axis[2].stride <= 2) {        // rows as they lie, within the border
-        const auto copy = b.axis[2].stride == 1 ? kernels.spatial.copy : kernels.spatial.copy_second;
         for (long c = 0; c < b.channels; ++c, from += in.channel)
             for (size_t pz = 0; pz < z.phases.size(); ++pz)
-                for (size_t py = 0; py < y.phases.size(); ++py)
-                    for (size_t px = 0; px < x.phases.size(); ++px, to += t.phase_step) {
-                        const TileAxis::Run &planes = z.runs[pz], &rows = y.runs[py], &columns = x.runs[px];
-                        if (rows.begin == rows.end || columns.begin == columns.end) continue;
-                        const T* first = from + y.source[py * y.count + rows.begin] * in.y + x.source[px * x.count + columns.begin];
-                        T* place = to + rows.begin * t.y_step + columns.begin;
-                        for (long iz = planes.begin; iz < planes.end; ++iz)
-                            copy({first + z.source[pz * z.count + iz] * in.z, b.axis[1].stride * in.y, place + iz * t.z_step, t.y_step,
-                                  rows.end - rows.begin, columns.end - columns.begin});
+                for (size_t py = 0; py < y.phases.size(); ++py, to += (long)x.phases.size() * t.phase_step) {
+                    const TileAxis::Run &planes = z.runs[pz], &rows = y.runs[py];
+                    if (rows.begin == rows.end) continue;
+                    for (long iz = planes.begin; iz < planes.end; ++iz) {
+                        const T* row = from + z.source[pz * z.count + iz] * in.z + y.source[py * y.count + rows.begin] * in.y;
+                        T* place = to + iz * t.z_step + rows.begin * t.y_step;
+                        bring_rows(x, b.axis[2].stride, row, b.axis[1].stride * in.y, rows.end - rows.begin, place, t.y_step, t.phase_step, ahead, kernels);
                     }
+                }
         return;
     }
     // Every row: where it comes from, null beside the input, and where its phases go.
