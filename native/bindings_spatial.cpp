@@ -11,6 +11,7 @@
 #include "array.h"
 #include "checks.h"
 #include "convolution.h"
+#include "plans.h"
 #include "pooling.h"
 
 namespace nb = nanobind;
@@ -216,6 +217,8 @@ private:
     std::optional<Pointwise> activation_, derivative_;
     bool pooled_first_;
     Pool pool_;
+    mutable LastPlan<ForwardPlan> forward_;      // asked under Python's lock
+    mutable LastPlan<BackwardPlan> backward_;
 
     Sizes shape(long batch, long channels, const Axis (&axis)[3], bool out) const {
         Sizes found{batch, channels};
@@ -288,9 +291,12 @@ private:
         const Maps<T> to = checked_maps<T>(out, b.batch, all, {pool_.axis[0].out, pool_.axis[1].out, pool_.axis[2].out}, axes_, true, "a result");
         const auto keep = kept<T, Kept<T, Spot<T>>>(b.batch, map, largest, places, false);
         require(threads >= 1, "at least one thread is needed");
+        const int team = team_of(b, std::min(threads, most_threads));
+        const bool whole_map = keep.map != nullptr;
+        const auto plan = forward_.like({b.batch, team, &chosen->kernels<T>(), whole_map}, [&] { return forward_plan(b, whole_map, *chosen, team); });
         std::optional<nb::gil_scoped_release> release;
         if (!brief(b)) release.emplace();
-        convolve<T>(b, in, to, keep, *chosen, std::min(threads, most_threads));
+        convolve<T>(b, *plan, in, to, keep, *chosen);
     }
 
     template <class T>
@@ -307,9 +313,11 @@ private:
         if (dweight) g.weight = whole<T>(*dweight, weight_shape(), "a weight's gradient");
         if (dbias) g.bias = whole<T>(*dbias, {all}, "a bias's gradient");
         require(threads >= 1, "at least one thread is needed");
+        const int team = team_of(b, std::min(threads, most_threads));
+        const auto plan = backward_.like({b.batch, team, &chosen->kernels<T>(), dx.has_value()}, [&] { return backward_plan(b, dx.has_value(), *chosen, team); });
         std::optional<nb::gil_scoped_release> release;
         if (!brief(b)) release.emplace();
-        convolve_backward<T>(b, in, g, *chosen, std::min(threads, most_threads));
+        convolve_backward<T>(b, *plan, in, g, *chosen);
     }
 };
 

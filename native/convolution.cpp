@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "memory.h"
+#include "plans.h"
 #include "point_tiles.h"
 #include "threads.h"
 #include "tile.h"
@@ -358,16 +359,24 @@ private:
 }  // namespace
 
 template <class T>
-void convolve(const ConvolutionBlock<T>& block, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep, const Isa& isa, int threads) {
+int team_of(const ConvolutionBlock<T>& block, int threads) { return team_size(block.work() < least_work ? 1 : threads); }
+
+template <class T>
+ForwardPlan forward_plan(const ConvolutionBlock<T>& block, bool whole, const Isa& isa, int team) {
     const Kernels<T>& kernels = isa.kernels<T>();
-    const int team = team_size(block.work() < least_work ? 1 : threads);
     const bool minimal = by_points(block, kernels);
-    const std::vector<Tile> tiles = tiles_of(block, keep.map != nullptr, minimal, kernels.lanes, team);
+    return {team, minimal, tiles_of(block, whole, minimal, kernels.lanes, team)};
+}
+
+template <class T>
+void convolve(const ConvolutionBlock<T>& block, const ForwardPlan& plan, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep, const Isa& isa) {
+    const Kernels<T>& kernels = isa.kernels<T>();
+    const std::vector<Tile>& tiles = plan.tiles;
     Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
     std::optional<PointFilters<T>> filters;
-    if (minimal) filters.emplace(block, false, kernels, shared);
+    if (plan.minimal) filters.emplace(block, false, kernels, shared);
     const long units = block.batch * (long)tiles.size();
-    const int count = (int)std::min<long>(team, std::max<long>(units, 1));
+    const int count = (int)std::min<long>(plan.team, std::max<long>(units, 1));
     const auto work = [&](int index, int of) {
         Arena arena;
         Forward<T> forward(block, tiles, filters ? &*filters : nullptr, kernels, arena);
@@ -377,8 +386,10 @@ void convolve(const ConvolutionBlock<T>& block, const Maps<const T>& in, const M
     if (!on_team(count, [&](int index) { work(index, count); })) work(0, 1);
 }
 
-#define PELLUCID_FOR(T) \
-    template void convolve<T>(const ConvolutionBlock<T>&, const Maps<const T>&, const Maps<T>&, const Kept<T, Spot<T>>&, const Isa&, int);
+#define PELLUCID_FOR(T)                                                                         \
+    template int team_of<T>(const ConvolutionBlock<T>&, int);                                    \
+    template ForwardPlan forward_plan<T>(const ConvolutionBlock<T>&, bool, const Isa&, int);     \
+    template void convolve<T>(const ConvolutionBlock<T>&, const ForwardPlan&, const Maps<const T>&, const Maps<T>&, const Kept<T, Spot<T>>&, const Isa&);
 PELLUCID_FOR(float)
 PELLUCID_FOR(double)
 #undef PELLUCID_FOR

@@ -60,9 +60,12 @@ struct Kept {
     Place* places = nullptr;    // in the map
 };
 
+struct ForwardPlan;         // see plans.h
+struct BackwardPlan;
+
 // out: what the block gives on.
 template <class T>
-void convolve(const ConvolutionBlock<T>& block, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep, const Isa& isa, int threads);
+void convolve(const ConvolutionBlock<T>& block, const ForwardPlan& plan, const Maps<const T>& in, const Maps<T>& out, const Kept<T, Spot<T>>& keep, const Isa& isa);
 
 template <class T>
 struct ConvolutionGradients {
@@ -75,6 +78,6 @@ struct ConvolutionGradients {
 };
 
 template <class T>
-void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Isa& isa, int threads);
+void convolve_backward(const ConvolutionBlock<T>& block, const BackwardPlan& plan, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Isa& isa);
 
 }  // namespace pellucid

@@ -1,10 +1,12 @@
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "convolution.h"
 #include "map_gradient.h"
 #include "phases.h"
 #include "pieces.h"
+#include "plans.h"
 #include "points.h"
 #include "threads.h"
 #include "tile.h"
@@ -18,13 +20,14 @@ class Backward {
 public:
     static constexpr long bytes = 1024 * 1024;       // of the images that are in work at a time
 
-    Backward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const Gradient& layout,
-             const Target& target, const std::vector<InputPhase<T>>& phases, const Kernels<T>& kernels, Arena& arena)
-        : b_(block), g_(gradients), t_(tile), layout_(layout), target_(target), phases_(phases), kernels_(kernels),
+    // `weights`: of the plan's phases.
+    Backward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const DirectPlan& plan, const T* weights,
+             const Kernels<T>& kernels, Arena& arena)
+        : b_(block), g_(gradients), t_(tile), layout_(plan.layout), target_(plan.target), phases_(plan.phases), weights_(weights), kernels_(kernels),
           gradient_(block, gradients, kernels, arena) {
         const long past = 2 * kernels.lanes;
         input_size_ = block.channels * tile.channel_step + past;
-        map_size_ = block.filters * layout.filter_step + past;
+        map_size_ = block.filters * layout_.filter_step + past;
         together_ = block.by_plane() ? 1 : std::clamp<long>(bytes / (long)sizeof(T) / (input_size_ + map_size_), 1, block.batch);
         input_ = arena.take<T>(input_size_ * together_);
         maps_ = arena.take<T>(map_size_ * together_);
@@ -33,7 +36,7 @@ public:
         std::fill_n(maps_, map_size_ * together_, T(0));
         const long grid = tile.phase_step + kernels.lanes;
         found_ = arena.take<T>(grid * most_channels);
-        padded_ = arena.take<T>(gradients.in && target.lent() ? block.channels * target.volume() : 0);
+        padded_ = arena.take<T>(gradients.in && target_.lent() ? block.channels * target_.volume() : 0);
     }
 
     // Images of a group: their input's gradient, and what they add to the weight's and the bias's.
@@ -63,7 +66,8 @@ private:
     const Tile& t_;
     const Gradient& layout_;
     const Target& target_;
-    const std::vector<InputPhase<T>>& phases_;
+    const std::vector<InputPhase>& phases_;
+    const T* weights_;
     const Kernels<T>& kernels_;
     MapGradient<T> gradient_;
     long input_size_, map_size_, together_;
@@ -83,7 +87,7 @@ private:
 
     void channels_gradient(long group, ImageShare share, const T* map, T* to) {
         const long row = t_.phase_step + kernels_.lanes;
-        for (const InputPhase<T>& phase : phases_) {
+        for (const InputPhase& phase : phases_) {
             const auto& part = phase.parts[share.index];
             const long depth = (long)phase.taps.size(), starts = (long)part.starts.size();
             if (starts == 0) continue;
@@ -91,7 +95,7 @@ private:
             const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
             for (long c = 0; c < b_.channels; c += shape.filters) {
                 const int channels = (int)std::min<long>(shape.filters, b_.channels - c);
-                TapsCall<T> call{{phase.weights.data() + (group * b_.channels + c) * depth, depth, phase.taps.data(), depth, nullptr}, {}, {}, row};
+                TapsCall<T> call{{weights_ + phase.weights + (group * b_.channels + c) * depth, depth, phase.taps.data(), depth, nullptr}, {}, {}, row};
                 for (long s = 0; s < starts; s += shape.vectors) {
                     const int count = (int)std::min<long>(shape.vectors, starts - s);
                     for (int j = 0; j < count; ++j) {
@@ -115,13 +119,13 @@ private:
     }
 
     // Whether the numbers of two phases together are whole rows.
-    bool alternate(const InputPhase<T>& one, const InputPhase<T>& other, ImageShare share) const {
+    bool alternate(const InputPhase& one, const InputPhase& other, ImageShare share) const {
         const auto &a = one.parts[share.index].range, &b = other.parts[share.index].range;
         const auto same = [&](int axis) { return one.at[axis] == other.at[axis] && a[axis].begin == b[axis].begin && a[axis].end == b[axis].end; };
         return target_.axis[2].stride == 2 && same(0) && same(1) && a[2].count() + b[2].count() == target_.axis[2].in;
     }
 
-    void weave(const InputPhase<T>& one, const InputPhase<T>& other, ImageShare share, long group, const T* map, T* to) {
+    void weave(const InputPhase& one, const InputPhase& other, ImageShare share, long group, const T* map, T* to) {
         const Axis(&a)[3] = target_.axis;
         const auto& part = one.parts[share.index];
         for (long z = 0; z < part.range[0].count(); ++z) {
@@ -133,7 +137,7 @@ private:
     }
 
     // Rows without a stride straight to their places.
-    void plane_gradient(const InputPhase<T>& phase, ImageShare share, long group, const T* map, T* to) {
+    void plane_gradient(const InputPhase& phase, ImageShare share, long group, const T* map, T* to) {
         const Axis(&a)[3] = target_.axis;
         const auto& part = phase.parts[share.index];
         const bool whole = a[2].stride == 1;
@@ -146,8 +150,8 @@ private:
     }
 
     // A phase's, in a plane of its numbers.
-    PlaneSums<T> plane_sums(const InputPhase<T>& phase, ImageShare share, long group, long z, const T* map) const {
-        const T* weights = phase.weights.data() + group * (long)phase.taps.size();
+    PlaneSums<T> plane_sums(const InputPhase& phase, ImageShare share, long group, long z, const T* map) const {
+        const T* weights = weights_ + phase.weights + group * (long)phase.taps.size();
         const T* pixels = first_seen(phase, phase.parts[share.index], map) + z * t_.z_step;
         return {weights, nullptr, phase.taps.data(), phase.rows, phase.columns, 1, pixels, t_.y_step};
     }
@@ -162,19 +166,19 @@ private:
     }
 
     // What the first number of a phase's first plane sees of the map's gradient.
-    const T* first_seen(const InputPhase<T>& phase, const typename InputPhase<T>::Part& part, const T* map) const {
+    const T* first_seen(const InputPhase& phase, const InputPhase::Part& part, const T* map) const {
         return map + phase.first + part.range[0].begin * t_.z_step + part.range[1].begin * t_.y_step + part.range[2].begin;
     }
 
     // Where the first number of a phase's plane is in the target.
-    long place(const InputPhase<T>& phase, const typename InputPhase<T>::Part& part, long z) const {
+    long place(const InputPhase& phase, const InputPhase::Part& part, long z) const {
         const Axis(&a)[3] = target_.axis;
         const auto on = [&](int i, long q) { return (part.range[i].begin + q) * a[i].stride + phase.at[i] - a[i].before; };
         return (on(0, z) * a[1].in + on(1, 0)) * a[2].in + on(2, 0);
     }
 
     // A phase's numbers to their places.
-    void deal(const InputPhase<T>& phase, const typename InputPhase<T>::Part& part, const T* from, T* to) const {
+    void deal(const InputPhase& phase, const InputPhase::Part& part, const T* from, T* to) const {
         const Axis(&a)[3] = target_.axis;
         for (long z = 0; z < part.range[0].count(); ++z)
             copy_rows(from + z * t_.z_step, t_.y_step, part.range[1].count(), part.range[2].count(), to + place(phase, part, z),
@@ -204,30 +208,48 @@ private:
     }
 };
 
+template <class T>
+DirectPlan direct_plan(const ConvolutionBlock<T>& block, const Tile& tile, bool input, int team, int lanes) {
+    const Gradient layout(tile, lanes);
+    const Target target(block);
+    const long units = std::max<long>(Pieces<T>::count_of(block) * block.groups, 1);
+    const int shares = target.lent() ? 1 : (int)std::max<long>(team / units, 1);        // what is lent is given back by one
+    return {layout, target, shares, input ? phases_of(block, target.axis, tile, layout, shares, lanes) : std::vector<InputPhase>()};
+}
+
 }  // namespace
 
 template <class T>
-void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Isa& isa, int threads) {
+BackwardPlan backward_plan(const ConvolutionBlock<T>& block, bool input, const Isa& isa, int team) {
     const Kernels<T>& kernels = isa.kernels<T>();
-    if (by_points(block, kernels) && backward_by_points(block, in, gradients, kernels, threads)) return;
-    const Pieces<T> pieces(block, gradients);
-    if (block.batch == 0) return pieces.give();
     Range windows[3], out[3];
     for (int a = 0; a < 3; ++a) windows[a] = {0, block.pool.axis[a].out}, out[a] = {0, block.axis[a].out};
-    const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
-    const Gradient layout(tile, kernels.lanes);
-    const Target target(block);
-    if (gradients.in && !target.lent() && !target.met(tile)) std::fill_n(gradients.in, block.batch * block.groups * block.channels * target.volume(), T(0));
+    BackwardPlan plan{team, by_points(block, kernels), tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes), {}};
+    if (!plan.minimal) plan.direct = direct_plan(block, plan.tile, input, team, kernels.lanes);
+    return plan;
+}
 
+template <class T>
+void convolve_backward(const ConvolutionBlock<T>& block, const BackwardPlan& plan, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Isa& isa) {
+    const Kernels<T>& kernels = isa.kernels<T>();
+    if (plan.minimal && backward_by_points(block, plan.tile, in, gradients, kernels, plan.team)) return;
+    const Pieces<T> pieces(block, gradients);
+    if (block.batch == 0) return pieces.give();
+    std::optional<DirectPlan> made;
+    if (!plan.direct) made = direct_plan(block, plan.tile, gradients.in != nullptr, plan.team, kernels.lanes);
+    const DirectPlan& direct = made ? *made : *plan.direct;
+    const Target& target = direct.target;
+    if (gradients.in && !target.lent() && !target.met(plan.tile)) std::fill_n(gradients.in, block.batch * block.groups * block.channels * target.volume(), T(0));
+
+    Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
+    const T* weights = gradients.in ? weights_of(direct.phases, block, shared) : nullptr;
+    const int shares = direct.shares;
     const long units = pieces.count() * block.groups;
-    const int team = team_size(block.work() < least_work ? 1 : threads);
-    const int shares = target.lent() ? 1 : (int)std::max<long>(team / units, 1);        // what is lent is given back by one
-    const std::vector<InputPhase<T>> phases = gradients.in ? phases_of(block, target.axis, tile, layout, shares, kernels.lanes) : std::vector<InputPhase<T>>();
     const long jobs = units * shares;
-    const int count = (int)std::min<long>(team, jobs);
+    const int count = (int)std::min<long>(plan.team, jobs);
     const auto work = [&](int index, int of) {
         Arena arena;
-        Backward<T> backward(block, gradients, tile, layout, target, phases, kernels, arena);
+        Backward<T> backward(block, gradients, plan.tile, direct, weights, kernels, arena);
         const auto images = [&](long begin, long end, long unit, int share) {
             const long piece = unit / block.groups, group = unit % block.groups;
             backward.images(begin, end, group, {share, shares}, in, pieces.weight(piece, group), pieces.bias(piece, group));
@@ -251,8 +273,9 @@ void convolve_backward(const ConvolutionBlock<T>& block, const Maps<const T>& in
     pieces.give();
 }
 
-#define PELLUCID_FOR(T) \
-    template void convolve_backward<T>(const ConvolutionBlock<T>&, const Maps<const T>&, const ConvolutionGradients<T>&, const Isa&, int);
+#define PELLUCID_FOR(T)                                                                       \
+    template BackwardPlan backward_plan<T>(const ConvolutionBlock<T>&, bool, const Isa&, int); \
+    template void convolve_backward<T>(const ConvolutionBlock<T>&, const BackwardPlan&, const Maps<const T>&, const ConvolutionGradients<T>&, const Isa&);
 PELLUCID_FOR(float)
 PELLUCID_FOR(double)
 #undef PELLUCID_FOR

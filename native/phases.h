@@ -13,7 +13,6 @@
 namespace pellucid {
 
 // The input's gradient, one phase of its coordinates at a time: a correlation of the map's gradient with the taps that meet them.
-template <class T>
 struct InputPhase {
     long at[3];                             // the phase on each axis: a padded coordinate's remainder
     struct Part {
@@ -24,7 +23,8 @@ struct InputPhase {
     long first = 0;                         // from a place in the padded input to the first tap's in the map's gradient
     std::vector<std::int32_t> taps = {};    // from there on, over filters and taps
     int rows = 0, columns = 0;              // of a filter's taps
-    std::vector<T> weights = {};            // [group][channel][filter, tap]
+    std::vector<std::int32_t> members = {};     // their weights, of a group's first channel
+    long weights = 0;                       // where they are among all phases', [group][channel][filter, tap]
 };
 
 // The layout of one image's map gradient: as the results in the tile, with a margin of zeros before each filter.
@@ -80,13 +80,14 @@ struct Target {
 };
 
 template <class T>
-std::vector<InputPhase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3], const Tile& t, const Gradient& g, int shares, int lanes) {
-    std::vector<InputPhase<T>> found;
+std::vector<InputPhase> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[3], const Tile& t, const Gradient& g, int shares, int lanes) {
+    std::vector<InputPhase> found;
     const long kernel[3] = {a[0].kernel, a[1].kernel, a[2].kernel}, volume = kernel[0] * kernel[1] * kernel[2];
     for (long pz : t.axis[0].phases)
         for (long py : t.axis[1].phases)
             for (long px : t.axis[2].phases) {
-                InputPhase<T> phase{{pz, py, px}};
+                InputPhase phase{{pz, py, px}};
+                if (!found.empty()) phase.weights = found.back().weights + b.groups * b.channels * (long)found.back().members.size();
                 Range range[3];
                 for (int i = 0; i < 3; ++i) {
                     // A number q of the phase is at q * stride + phase - before in the input.
@@ -112,20 +113,30 @@ std::vector<InputPhase<T>> phases_of(const ConvolutionBlock<T>& b, const Axis (&
                 const auto place = [&](long kz, long ky, long kx) { return -t.axis[0].shift[kz] * t.z_step - t.axis[1].shift[ky] * t.y_step - t.axis[2].shift[kx]; };
                 phase.first = place(planes[0], rows[0], columns[0]);
                 phase.rows = (int)rows.size(), phase.columns = (int)columns.size();
-                std::vector<long> members;
                 for (long f = 0; f < b.filters; ++f)
                     for (long kz : planes)
                         for (long ky : rows)
                             for (long kx : columns) {
-                                members.push_back(f * b.channels * volume + (kz * kernel[1] + ky) * kernel[2] + kx);
+                                phase.members.push_back((std::int32_t)(f * b.channels * volume + (kz * kernel[1] + ky) * kernel[2] + kx));
                                 phase.taps.push_back((std::int32_t)(f * g.filter_step + place(kz, ky, kx) - phase.first));
                             }
-                for (long group = 0; group < b.groups; ++group)
-                    for (long c = 0; c < b.channels; ++c)
-                        for (long m : members) phase.weights.push_back(b.weight[group * b.filters * b.channels * volume + c * volume + m]);
                 found.push_back(std::move(phase));
             }
     return found;
+}
+
+// Their weights.
+template <class T>
+const T* weights_of(const std::vector<InputPhase>& phases, const ConvolutionBlock<T>& b, Arena& arena) {
+    const long all = b.groups * b.channels, taps = b.taps() / b.channels;
+    T* weights = arena.take<T>(b.groups * b.filters * b.taps());
+    T* to = weights;
+    for (const InputPhase& phase : phases)
+        for (long i = 0; i < all; ++i) {
+            const T* first = b.weight + (i / b.channels * b.filters * b.channels + i % b.channels) * taps;
+            for (std::int32_t m : phase.members) *to++ = first[m];
+        }
+    return weights;
 }
 
 }  // namespace pellucid

@@ -14,12 +14,15 @@ class Pieces {
 public:
     Pieces(const ConvolutionBlock<T>& b, const ConvolutionGradients<T>& gradients)
         : b_(b), g_(gradients), memory_(true), weights_(b.groups * b.filters * b.taps()), filters_(b.groups * b.filters) {
-        const long most = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(weights_, 1));
-        count_ = std::min({b.batch, most, 16l});
+        count_ = count_of(b);
         weight_ = zeros(g_.weight ? count_ * weights_ : 0);
         bias_ = zeros(g_.bias ? count_ * filters_ : 0);
     }
 
+    static long count_of(const ConvolutionBlock<T>& b) {
+        const long most = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(b.groups * b.filters * b.taps(), 1));
+        return std::min({b.batch, most, 16l});
+    }
     long count() const { return count_; }
     Range images(long piece) const { return {b_.batch * piece / count_, b_.batch * (piece + 1) / count_}; }
 

@@ -119,10 +119,10 @@ private:
     T* sums(long filter);
 };
 
-// The gradients of a block that is computed so; false: one of them is not finite, or the padding is not of one value, or wide. They
+// The gradients of a block that is computed so, whose images are a tile each; false: one of them is not finite, or the padding is not of one value, or wide. They
 // are then to be computed directly.
 template <class T>
-bool backward_by_points(const ConvolutionBlock<T>& block, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Kernels<T>& kernels,
-                        int threads);
+bool backward_by_points(const ConvolutionBlock<T>& block, const Tile& tile, const Maps<const T>& in, const ConvolutionGradients<T>& gradients,
+                        const Kernels<T>& kernels, int team);
 
 }  // namespace pellucid

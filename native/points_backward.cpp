@@ -176,19 +176,15 @@ private:
 }  // namespace
 
 template <class T>
-bool backward_by_points(const ConvolutionBlock<T>& block, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Kernels<T>& kernels,
-                        int threads) {
+bool backward_by_points(const ConvolutionBlock<T>& block, const Tile& tile, const Maps<const T>& in, const ConvolutionGradients<T>& gradients,
+                        const Kernels<T>& kernels, int team) {
     const auto narrow = [](const Axis& a) { return a.before < a.kernel && a.out <= a.in + a.before; };       // padding as wide as the kernel or less
     if (block.border != Border::value || !narrow(block.axis[1]) || !narrow(block.axis[2]) || block.batch == 0) return false;
-    Range windows[3], out[3];
-    for (int a = 0; a < 3; ++a) windows[a] = {0, block.pool.axis[a].out}, out[a] = {0, block.axis[a].out};
-    const Tile tile = tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes);
     Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
     std::optional<PointFilters<T>> filters;
     if (gradients.in) filters.emplace(block, true, kernels, shared);
     const Pieces<T> pieces(block, gradients);
     const long units = pieces.count() * block.groups;
-    const int team = team_size(block.work() < least_work ? 1 : threads);
     const int shares = (int)std::max<long>(team / units, 1);
     const long jobs = units * shares;
     const int count = (int)std::min<long>(team, jobs);
@@ -210,7 +206,7 @@ bool backward_by_points(const ConvolutionBlock<T>& block, const Maps<const T>& i
 }
 
 #define PELLUCID_FOR(T)             \
-    template bool backward_by_points<T>(const ConvolutionBlock<T>&, const Maps<const T>&, const ConvolutionGradients<T>&, const Kernels<T>&, int);
+    template bool backward_by_points<T>(const ConvolutionBlock<T>&, const Tile&, const Maps<const T>&, const ConvolutionGradients<T>&, const Kernels<T>&, int);
 PELLUCID_FOR(float)
 PELLUCID_FOR(double)
 #undef PELLUCID_FOR

@@ -32,13 +32,15 @@ public:
         values_ = arena.take<T>((size_t)(program.registers - written_) * piece);
     }
 
-    // `rows` rows of `width` numbers; `out` may be one of the inputs.
-    void run(const T* const (&in)[2], const long (&in_row)[2], T* out, long out_row, long rows, long width) const {
+    // `rows` rows of `width` numbers; `out` may be one of the inputs. What lies `ahead` of the inputs is asked for meanwhile.
+    void run(const T* const (&in)[2], const long (&in_row)[2], T* out, long out_row, long rows, long width, long ahead = 0) const {
         for (long r = 0; r < rows; ++r)
             for (long x = 0; x < width; x += piece) {
                 const int count = (int)std::min(piece, width - x);
                 const T* given[2] = {in[0] + r * in_row[0] + x, program_.inputs > 1 ? in[1] + r * in_row[1] + x : nullptr};
                 T* to = out + r * out_row + x;
+                for (int i = 0; ahead && i < program_.inputs; ++i)
+                    for (int n = 0; n < count; n += 64 / (int)sizeof(T)) __builtin_prefetch(given[i] + ahead + n, 0, 2);
                 for (const Pointwise::Step& step : program_.steps) {
                     Call<T> call{step.out == program_.result ? to : value(step.out), 0, {}, {}, 1, count};
                     int ones = 0;

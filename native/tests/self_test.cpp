@@ -9,6 +9,7 @@
 #include "../convolution.h"
 #include "../isa.h"
 #include "../multiply.h"
+#include "../plans.h"
 #include "../program.h"
 #include "../sweep.h"
 
@@ -191,11 +192,11 @@ void blocks(const Isa& isa, long before) {
                     Kept<T, Spot<T>> keep;
                     if (max) keep.largest = largest.data(), keep.places = places.data();
                     else keep.map = map.data();
-                    convolve<T>(b, in, maps(out.data(), filters, up, across), keep, isa, 1);
+                    convolve<T>(b, forward_plan(b, keep.map != nullptr, isa, 1), in, maps(out.data(), filters, up, across), keep, isa);
                     ConvolutionGradients<T> g;
                     g.out = gradient.data(), g.derivative = &slope, g.in = dx.data(), g.weight = dw.data(), g.bias = db.data();
                     g.kept.map = keep.map, g.kept.largest = keep.largest, g.kept.places = keep.places;
-                    convolve_backward<T>(b, in, g, isa, 1);
+                    convolve_backward<T>(b, backward_plan(b, true, isa, 1), in, g, isa);
 
                     std::vector<double> right_dx(x.size()), right_dw(w.size()), right_db(filters);
                     const auto each_tap = [&](long y, long x_, const auto& visit) {
