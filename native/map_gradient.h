@@ -30,7 +30,7 @@ public:
         const T* out = g_.out + at * windows_;
         const bool pools = !b_.pool.trivial(), dense = b_.activation && !b_.pooled_first;      // first as the map lies
         if (pools) unpool(map, at * windows_, out, dense ? dense_ : to, dense ? area : z_step, dense ? width : y_step);
-        if (dense) derivative_[0].run({map, pools ? dense_ : out}, {0, 0}, dense_, 0, 1, size_, pools ? 0 : ahead(size_));
+        if (dense) derivative_[0].run({map, pools ? dense_ : out}, {0, 0}, dense_, 0, 1, size_, pools ? 0 : size_);
         if (pools && !dense) return;
         for (long z = 0; z < b_.axis[0].out; ++z)
             kernels_.spatial.copy({(dense ? dense_ : out) + z * area, width, to + z * z_step, y_step, b_.axis[1].out, width});
@@ -46,8 +46,6 @@ private:
     Spot<T>* places_;
     std::vector<PointwiseRun<T>> activation_, derivative_;      // none or one
 
-    // By plane there is little to do for what each number costs that comes from memory.
-    long ahead(long size) const { return b_.by_plane() ? size : 0; }
     static long volume(const Axis (&a)[3]) { return a[0].out * a[1].out * a[2].out; }
 
     // The gradient of what is pooled, from the results' and from what was kept: the map, or of maxima the windows' (at `at`).
@@ -56,7 +54,7 @@ private:
         const Spot<T>* places = nullptr;
         if (b_.pooled_first) {
             places = g_.kept.places + at;
-            if (b_.activation) derivative_[0].run({g_.kept.largest + at, out}, {0, 0}, slope_, 0, 1, windows_, ahead(windows_)), out = slope_;
+            if (b_.activation) derivative_[0].run({g_.kept.largest + at, out}, {0, 0}, slope_, 0, 1, windows_, windows_), out = slope_;
         } else if (b_.pool.max) {
             activation_[0].run({map, nullptr}, {0, 0}, dense_, 0, 1, size_);
             const Range all[3] = {{0, p[0].out}, {0, p[1].out}, {0, p[2].out}};
