@@ -36,13 +36,15 @@ bool pays(const Tile& t, long halves) {
 // The tiles of an image. `whole`: they make all of the map, also what no window of the pooling sees. `minimal`: by minimal filtering.
 template <class T>
 std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool minimal, int lanes, int threads) {
+    const Cuts cuts(b.axis[1], b.axis[2]);
     long size[3], count[3];
     for (int a = 0; a < 3; ++a) size[a] = b.pool.axis[a].out;
     const auto windows_of = [&](int a, long tile) { return Range{tile * size[a], std::min((tile + 1) * size[a], b.pool.axis[a].out)}; };
     const auto out_of = [&](int a, long tile) {
         Range out = b.pool.sees(a, windows_of(a, tile));
         // Pairs of results, so that those of the map are cut alike, and what one of them sees is there whole.
-        if (minimal) out.begin -= out.begin % 2, out.end = std::min(out.end + out.end % 2, b.axis[a].out);
+        const long pair = minimal && a > 0 ? cuts.pair(a) : 1;
+        out.begin -= out.begin % pair, out.end = std::min((out.end + pair - 1) / pair * pair, b.axis[a].out);
         if (!whole) return out;
         const bool last = (tile + 1) * size[a] >= b.pool.axis[a].out;
         if (tile == 0) out.begin = 0;
@@ -59,9 +61,9 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool minima
             map *= a == 2 ? staged : out;
         }
         if (minimal) {
-            long tiles = 1;
-            for (int a = 1; a < 3; ++a) tiles *= (std::min(b.axis[a].out, (size[a] - 1) * b.pool.axis[a].stride + b.pool.axis[a].span()) + 1) / 2;
-            return points * tiles * Cuts(b.axis[1], b.axis[2]).all() * rounded_up(b.channels, lanes) * (long)sizeof(T) <= point_bytes;
+            const auto seen = [&](int a) { return std::min(b.axis[a].out, (size[a] - 1) * b.pool.axis[a].stride + b.pool.axis[a].span()); };
+            const long tiles = PointGrid::of(cuts, seen(1), seen(2)).count();
+            return cuts.points() * tiles * cuts.all() * rounded_up(b.channels, lanes) * (long)sizeof(T) <= point_bytes;
         }
         const long together = std::min<long>(b.filters, most_channels);
         return input * b.channels * (long)sizeof(T) <= input_bytes && map * together * (long)sizeof(T) <= map_bytes;

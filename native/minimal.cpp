@@ -134,6 +134,43 @@ bool from_points(const PointsCall<T>& c) {
     return is_finite<T>(unfinite);
 }
 
+// Along one axis.
+template <class T>
+void row_to_points(const PointsCall<T>& c) {
+    for (long line = 0; line < c.lines; ++line) {
+        const T* from = c.numbers + line * c.row;
+        T* to = c.points + line * c.columns * c.tile;
+        Vec<T> first = load(from), second = load(from + c.column);
+        for (long i = 0; i < c.columns; ++i, to += c.tile) {
+            from += 2 * c.column;
+            const Vec<T> d[4] = {first, second, load(from), load(from + c.column)};
+            first = d[2], second = d[3];
+            Vec<T> found[4];
+            tile_points(d, found);
+            PELLUCID_UNROLL
+            for (int q = 0; q < 4; ++q) store(to + q * c.point, found[q]);
+        }
+    }
+}
+
+template <class T>
+bool row_from_points(const PointsCall<T>& c) {
+    Vec<T> unfinite{};
+    const T* from = c.points;
+    for (long line = 0; line < c.lines; ++line) {
+        T* to = c.numbers + line * c.row;
+        for (long i = 0; i < c.columns; ++i, from += c.tile, to += 2 * c.column) {
+            const Vec<T> m[4] = {load(from), load(from + c.point), load(from + 2 * c.point), load(from + 3 * c.point)};
+            Vec<T> y[2];
+            results(m, y);
+            store(to, y[0]), store(to + c.column, y[1]);
+            const Vec<T> all = y[0] + y[1];
+            unfinite += all - all;
+        }
+    }
+    return is_finite<T>(unfinite);
+}
+
 template <class T, bool Places>
 bool largest_from_points(const LargestResultsCall<T>& c) {
     Vec<T> unfinite{};
@@ -214,6 +251,8 @@ void build(Spatial<T>& s) {
     s.to_points = to_points<T>;
     s.results_to_points = results_to_points<T>;
     s.from_points = from_points<T>;
+    s.row_to_points = row_to_points<T>;
+    s.row_from_points = row_from_points<T>;
     s.largest_from_points[0] = largest_from_points<T, false>;
     s.largest_from_points[1] = largest_from_points<T, true>;
     s.filters_to_points = filters_to_points<T>;

@@ -14,16 +14,16 @@ template <class T>
 class PointTiles {
 public:
     PointTiles(const ConvolutionBlock<T>& block, const std::vector<Tile>& tiles, const PointFilters<T>& filters, const Kernels<T>& kernels, Arena& arena)
-        : block_(block), kernels_(kernels), filters_(filters), sums_(filters, most(tiles), kernels, arena) {
-        const PointGrid grid = most(tiles);
+        : block_(block), kernels_(kernels), filters_(filters), sums_(filters, most(filters.cuts, tiles), kernels, arena) {
+        const PointGrid grid = most(filters.cuts, tiles);
         numbers_ = arena.take<T>(rounded_up(block.channels, kernels.lanes) * grid.height(filters.cuts) * grid.width(filters.cuts));
-        made_ = arena.take<T>(4 * grid.count() * kernels.lanes);
+        made_ = arena.take<T>(grid.made(filters.cuts) * kernels.lanes);
         places_ = arena.take<Spot<T>>(grid.count() * kernels.lanes);
         turned_ = arena.take<T>(rounded_up(grid.count(), kernels.lanes) * kernels.lanes);
     }
 
     void bring(const Tile& t, const Maps<const T>& in, long image, long group) {
-        const PointGrid grid = PointGrid::of(t);
+        const PointGrid grid = PointGrid::of(filters_.cuts, t);
         const Pixels<T> numbers = Pixels<T>::of(numbers_, grid.height(filters_.cuts), grid.width(filters_.cuts), kernels_.lanes);
         if (framed_ != &t) std::fill_n(numbers_, rounded_up(block_.channels, kernels_.lanes) / kernels_.lanes * numbers.plane, block_.border_value);
         framed_ = &t;
@@ -33,7 +33,7 @@ public:
 
     // Filters of the group from `first` on, at most a vector of them: their maps as the tile has them. Whether all numbers are finite.
     bool map(const Tile& t, long first, int filters, T* to) {
-        const PointGrid grid = PointGrid::of(t);
+        const PointGrid grid = PointGrid::of(filters_.cuts, t);
         const long lanes = kernels_.lanes, row = 2 * grid.columns * lanes;
         if (!sums_.results(first, made_, row)) return false;
         for (long y = 0; y < t.out(1).count(); ++y)
@@ -44,7 +44,7 @@ public:
 
     // The largest of windows two by two, and where they are in a map of that width.
     bool largest(const Tile& t, long first, int filters, T* to, Spot<T>* places, Spot<T> width) {
-        const PointGrid grid = PointGrid::of(t);
+        const PointGrid grid = PointGrid::of(filters_.cuts, t);
         const Spot<T> spot = (Spot<T>)(t.out(1).begin * width + t.out(2).begin);
         if (!sums_.largest(first, made_, places ? places_ : nullptr, spot, width)) return false;
         turn(made_, grid.count(), filters, to);
@@ -61,9 +61,9 @@ private:
     Spot<T>* places_;
     const Tile* framed_ = nullptr;      // whose border is in the numbers
 
-    static PointGrid most(const std::vector<Tile>& tiles) {
+    static PointGrid most(const Cuts& cuts, const std::vector<Tile>& tiles) {
         PointGrid found{0, 0};
-        for (const Tile& t : tiles) found = {std::max(found.lines, PointGrid::of(t).lines), std::max(found.columns, PointGrid::of(t).columns)};
+        for (const Tile& t : tiles) found = {std::max(found.lines, PointGrid::of(cuts, t).lines), std::max(found.columns, PointGrid::of(cuts, t).columns)};
         return found;
     }
 

@@ -5,7 +5,8 @@
 namespace pellucid {
 namespace {
 
-constexpr int middle = 5;       // the point whose sum goes into all four results of a tile, with nothing to multiply it
+// The point whose sum goes into all results of a tile, with nothing to multiply it.
+int middle(const Cuts& cuts) { return cuts.in_row ? 1 : 5; }
 
 // Bytes of the sums at all points that are made at a time: they are read again from the second cache.
 constexpr long sum_bytes = 256 * 1024;
@@ -14,18 +15,20 @@ constexpr long sum_bytes = 256 * 1024;
 
 template <class T>
 bool by_points(const ConvolutionBlock<T>& b, const Kernels<T>& kernels) {
-    // Of one tap in the last cut, points would take in numbers beyond what the results see.
-    const auto fits = [](const Axis& a) { return a.kernel >= 3 && a.kernel % 3 != 1 && a.stride == 1 && a.dilation == 1 && a.out >= 2; };
     const auto &z = b.axis[0], &y = b.axis[1], &x = b.axis[2];
-    if (z.kernel != 1 || z.in != 1 || z.out != 1 || !fits(y) || !fits(x) || b.channels < 16 || b.filters < 16) return false;
-    // Of what is computed only so much is wanted: vectors of channels and filters may be emptier, tiles lie beyond the map.
     const Cuts cuts(y, x);
+    // Of one tap in the last cut, points would take in numbers beyond what the results see.
+    const auto fits = [](const Axis& a) { return a.kernel >= 3 && a.kernel % 3 != 1 && a.stride == 1; };
+    const auto trivial = [](const Axis& a) { return a.kernel == 1 && a.in == 1 && a.out == 1; };
+    if (!trivial(z) || !fits(x) || x.out < 2 * x.dilation || b.channels < 16 || b.filters < 16) return false;
+    if (cuts.in_row ? !trivial(y) : !fits(y) || y.dilation > 1 || x.dilation > 1 || y.out < 2) return false;
+    // Of what is computed only so much is wanted: vectors of channels and filters may be emptier, tiles lie beyond the map.
     const auto products = [](const Axis& a) { return a.kernel / 3 * 4.0 + (a.kernel % 3 ? 3 : 0); };
     const double channels = (double)rounded_up(b.channels, kernels.lanes), filters = (double)rounded_up(b.filters, kernels.lanes);
     const double depth = (double)(cuts.all() == 1 ? b.channels : rounded_up(b.channels, kernels.lanes));
-    const double tiles = (double)PointGrid::of(y.out, x.out).count(), transforms = 24 * (channels * cuts.all() + filters);
+    const double tiles = (double)PointGrid::of(cuts, y.out, x.out).count(), transforms = (cuts.in_row ? 12 : 24) * (channels * cuts.all() + filters);
     const double direct = (double)(y.kernel * x.kernel * b.channels * b.filters * y.out * x.out);
-    return 1.2 * tiles * (products(y) * products(x) * depth * filters + transforms) < direct;
+    return 1.2 * tiles * ((cuts.in_row ? 1 : products(y)) * products(x) * depth * filters + transforms) < direct;
 }
 
 template <class T>
@@ -34,7 +37,7 @@ PointFilters<T>::PointFilters(const ConvolutionBlock<T>& b, bool backward, const
       step(cuts.all() == 1 ? inner : rounded_up(inner, kernels.lanes)), wide(rounded_up(outer, kernels.lanes)) {
     Gemm<T> side;
     side.n = wide, side.b_row = wide, side.b_column = 1;
-    for (int p = 0; p < points; ++p) {
+    for (int p = 0; p < cuts.points(); ++p) {
         const long lines = cuts.at(0, p / 4), columns = cuts.at(1, p % 4), line = cuts.count[1] * step;
         if (columns == cuts.count[1]) parts_[p].push_back({0, lines * line, 0});
         else for (long a = 0; a < lines; ++a) parts_[p].push_back({a * line, columns * step, 0});
@@ -63,7 +66,7 @@ PointFilters<T>::PointFilters(const ConvolutionBlock<T>& b, bool backward, const
                     kernels.spatial.filters_to_points({cut, at_points + (c * step + i) * wide + o, 0, depth * wide, 1});
                 }
         }
-        for (int p = 0; p < points; ++p)
+        for (int p = 0; p < cuts.points(); ++p)
             for (const Part& part : parts_[p]) {
                 side.b = at_points + (p * depth + part.first) * wide, side.k = part.depth;
                 pack_panels(side, values_ + g * size_ + part.offset, kernels, 0, 1);
@@ -115,21 +118,24 @@ void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in,
 template <class T>
 PointSums<T>::PointSums(const PointFilters<T>& filters, PointGrid most, const Kernels<T>& kernels, Arena& arena) : filters_(filters), kernels_(kernels) {
     const Panels<T> cut(kernels, filters.wide);
-    const long a_panel = points * most.count() * cut.wide;
+    const long a_panel = filters.cuts.points() * most.count() * cut.wide;
     depth_ = rounded_up(filters.cuts.all() * filters.step, kernels.lanes);
     wide_ = std::clamp<long>(sum_bytes / (long)sizeof(T) / a_panel, 1, cut.count) * cut.wide;
-    tiles_ = arena.take<T>(points * most.count() * depth_);
-    sums_ = arena.take<T>(points * most.count() * wide_);
+    tiles_ = arena.take<T>(filters.cuts.points() * most.count() * depth_);
+    sums_ = arena.take<T>(filters.cuts.points() * most.count() * wide_);
 }
 
 template <class T>
 void PointSums<T>::begin(PointGrid grid, long group, const Pixels<T>& numbers) {
     grid_ = grid, group_ = group, made_ = -1;
-    const long lanes = kernels_.lanes, columns = filters_.cuts.count[1];
-    for (long c = 0; c < filters_.cuts.all(); ++c)
+    const Cuts& cuts = filters_.cuts;
+    const long lanes = kernels_.lanes, columns = cuts.count[1], column = cuts.dilation * lanes;
+    for (long c = 0; c < cuts.all(); ++c)
         for (long i = 0; i < filters_.inner; i += lanes) {
-            T* from = numbers.data + i / lanes * numbers.plane + 3 * (c / columns * numbers.row + c % columns * lanes);
-            kernels_.spatial.to_points({from, numbers.row, tiles_ + c * filters_.step + i, grid.count() * depth_, depth_, grid.lines, grid.columns});
+            T* from = numbers.data + i / lanes * numbers.plane + 3 * (c / columns * numbers.row + c % columns * column);
+            T* to = tiles_ + c * filters_.step + i;
+            if (cuts.in_row) kernels_.spatial.row_to_points({from, lanes, column, to, grid.count() * depth_, depth_, grid.lines, grid.columns});
+            else kernels_.spatial.to_points({from, numbers.row, lanes, to, grid.count() * depth_, depth_, grid.lines, grid.columns});
         }
 }
 
@@ -139,11 +145,11 @@ T* PointSums<T>::sums(long filter) {
         const Panels<T> cut(kernels_, filters_.wide);
         made_ = filter / wide_ * wide_;
         const long first = made_ / cut.wide, last = std::min(cut.count, first + wide_ / cut.wide);
-        for (int p = 0; p < points; ++p) {
+        for (int p = 0; p < filters_.cuts.points(); ++p) {
             Gemm<T> g;
             g.m = grid_.count(), g.n = filters_.wide, g.a_row = depth_, g.a_column = 1;
             g.c = sums_ + p * g.m * wide_ - made_, g.c_row = wide_;
-            if (p == middle) g.bias = filters_.bias(group_);
+            if (p == middle(filters_.cuts)) g.bias = filters_.bias(group_);
             for (const auto& part : filters_.parts(p)) {
                 g.k = part.depth, g.a = tiles_ + p * g.m * depth_ + part.first;
                 multiply_share(g, {0, g.m, first, last}, filters_.values(group_, part), (T*)nullptr, (T*)nullptr, kernels_);
@@ -156,7 +162,10 @@ T* PointSums<T>::sums(long filter) {
 
 template <class T>
 bool PointSums<T>::results(long filter, T* to, long row) {
-    return kernels_.spatial.from_points({to, row, sums(filter), grid_.count() * wide_, wide_, grid_.lines, grid_.columns});
+    const long lanes = kernels_.lanes;
+    if (filters_.cuts.in_row)
+        return kernels_.spatial.row_from_points({to, lanes, filters_.cuts.dilation * lanes, sums(filter), grid_.count() * wide_, wide_, grid_.lines, grid_.columns});
+    return kernels_.spatial.from_points({to, row, lanes, sums(filter), grid_.count() * wide_, wide_, grid_.lines, grid_.columns});
 }
 
 template <class T>

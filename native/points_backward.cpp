@@ -28,7 +28,7 @@ public:
                    const Kernels<T>& kernels, Arena& arena)
         : b_(block), g_(gradients), t_(tile), kernels_(kernels), cuts_(block.axis[1], block.axis[2]), gradient_(block, gradients, kernels, arena), lanes_(kernels.lanes),
           channels_(rounded_up(block.channels, kernels.lanes)), filters_(rounded_up(block.filters, kernels.lanes)),
-          panels_of_input_(kernels, channels_), in_(PointGrid::of(block.axis[1].in, block.axis[2].in)), out_(PointGrid::of(tile)),
+          panels_of_input_(kernels, channels_), in_(PointGrid::of(cuts_, block.axis[1].in, block.axis[2].in)), out_(PointGrid::of(cuts_, tile)),
           in_strip_(strip_of(in_, cuts_.all() * filters_, sizeof(T))), out_strip_(strip_of(out_, std::max(cuts_.all() * channels_, filters_), sizeof(T))) {
         const Axis &y = block.axis[1], &x = block.axis[2];
         // The map's gradient with zeros around it, as the input's tiles see it, and with those of its own tiles.
@@ -136,12 +136,12 @@ private:
         const PointGrid grid{lines.count(), out_.columns};
         const long tiles = grid.count(), panel = panels_of_input_.size(tiles), wide = panels_of_input_.wide, point = panels_of_input_.count * panel;
         for (long f = filters.begin; f < filters.end; f += lanes_)
-            kernels_.spatial.results_to_points({map_at(2 * lines.begin, 0) + f / lanes_ * map_.plane, map_.row, map_points_ + f, tiles * filters_, filters_, grid.lines, grid.columns});
+            kernels_.spatial.results_to_points({map_at(2 * lines.begin, 0) + f / lanes_ * map_.plane, map_.row, lanes_, map_points_ + f, tiles * filters_, filters_, grid.lines, grid.columns});
         for (long cut = 0; cut < cuts_.all(); ++cut) {
             const long line = cut / cuts_.count[1], column = cut % cuts_.count[1];
             T* first = input_.data + (2 * lines.begin + 3 * line) * input_.row + 3 * column * lanes_;
             for (long c = 0; c < channels_; c += lanes_)
-                kernels_.spatial.to_points({first + c / lanes_ * input_.plane, input_.row, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
+                kernels_.spatial.to_points({first + c / lanes_ * input_.plane, input_.row, lanes_, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
             for (int p = 0; p < points; ++p) {
                 if (line >= cuts_.at(0, p / 4) || column >= cuts_.at(1, p % 4)) continue;
                 Gemm<T> g;

@@ -213,12 +213,12 @@ struct DealCall {
 };
 
 // Tiles by minimal filtering (see points.h), line by line. Numbers are vectors of channels or filters: number (y, x) is at y * row +
-// x * lanes of `numbers`, the first tile's first one at 0, and the next tile's two beyond; point i of tile t is at i * point +
-// t * tile of `points`.
+// x * column of `numbers`, the first tile's first one at 0, and the next tile's two beyond; point i of tile t is at i * point +
+// t * tile of `points`. Tiles are two by two, with a column of a vector; or, in a row, of one line.
 template <class T>
 struct PointsCall {
     T* numbers;
-    long row;
+    long row, column;
     T* points;
     long point, tile;
     long lines, columns;                // of tiles
@@ -271,6 +271,8 @@ struct Spatial {
     void (*to_points)(const PointsCall<T>&);                // tiles of the input
     void (*results_to_points)(const PointsCall<T>&);        // of results: the transpose of the next
     bool (*from_points)(const PointsCall<T>&);              // results; whether all are finite
+    void (*row_to_points)(const PointsCall<T>&);
+    bool (*row_from_points)(const PointsCall<T>&);
     bool (*largest_from_points[2])(const LargestResultsCall<T>&);      // [whether places are asked for]; the same
     void (*filters_to_points)(const FilterPointsCall<T>&);
     void (*filters_from_points)(const FilterPointsCall<T>&);           // its transpose

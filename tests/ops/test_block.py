@@ -42,10 +42,10 @@ def always() -> Iterator[None]:
 def problems(draw: Any, depthwise: bool = False, minimal: bool = False) -> dict[str, Any]:
     """Blocks of odd sizes, and everything that they can have.
 
-    Depthwise: a filter for each channel, larger maps and kernels. Minimal: what is computed by minimal filtering, with stride 1 and
-    of many channels and filters.
+    Depthwise: a filter for each channel, larger maps and kernels. Minimal: what is computed by minimal filtering, along one axis or
+    two, with stride 1 and of many channels and filters.
     """
-    dims = 2 if minimal else draw(st.integers(2, 3) if depthwise else st.integers(1, 3))
+    dims = draw(st.integers(1, 2) if minimal else st.integers(2, 3) if depthwise else st.integers(1, 3))
     groups = draw(st.sampled_from([1, 2, 3] if depthwise else [1, 1, 1, 2, 3]))
     most = {1: 40, 2: 40 if depthwise else 14, 3: 6}[dims]
 
@@ -61,8 +61,10 @@ def problems(draw: Any, depthwise: bool = False, minimal: bool = False) -> dict[
         dilation, pool = (1,) * dims, draw(st.sampled_from([pool, (1,) * (dims - 2) + (2, 2)]))
     if minimal:
         kernel, dilation = draw(st.sampled_from([(3, 3)] * 3 + [(5, 5), (3, 5), (6, 3), (5, 8)])), (1, 1)
+        if dims == 1:
+            kernel, dilation = (draw(st.sampled_from([3, 5, 6, 9])),), (draw(st.sampled_from([1, 1, 2, 3, 8])),)
     stride, padding = (
-        (1, 1) if minimal else axes(1, 3),
+        (1,) * dims if minimal else axes(1, 3),
         tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(dims)),
     )
     if depthwise:

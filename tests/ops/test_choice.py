@@ -76,14 +76,17 @@ def test_the_rule_of_minimal_filtering(sizes: tuple[int, ...], pooled: bool, tra
         ((Window(2), Window(3)), 64, 64, False),
         ((Window(4), Window(3)), 64, 64, False),
         ((Window(7), Window(7)), 64, 64, False),
-        ((Window(3),), 64, 64, False),
+        ((Window(3),), 64, 64, True),
+        ((Window(9, dilation=8),), 64, 64, True),
+        ((Window(4),), 64, 64, False),
+        ((Window(3, stride=2),), 64, 64, False),
         ((Window(3),) * 3, 64, 64, False),
     ],
 )
 def test_what_is_computed_by_minimal_filtering(
     windows: tuple[Window, ...], channels: int, filters: int, expected: bool
 ) -> None:
-    """Kernels of three taps along an axis, or some times three and two more, that move by one."""
+    """Kernels of three taps along each axis, or some times three and two more, that move by one; one axis may be dilated."""
     assert minimal(windows, channels, filters) is expected
 
 

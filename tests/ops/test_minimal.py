@@ -26,7 +26,7 @@ def always() -> Iterator[None]:
 
 def convolve(x: Tensor, w: Tensor, b: Tensor | None = None, pool: str | None = None, **options: int) -> Tensor:
     """With a border of zeros that keeps the size, on the engine."""
-    return convolution_block(x, w, b, dims=2, padding="same", activation=None, pool=pool, **options)
+    return convolution_block(x, w, b, dims=x.dim() - 2, padding="same", activation=None, pool=pool, **options)
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -104,6 +104,84 @@ def test_it_is_what_runs(isa: str) -> None:
     for found, exact in ((out, x), (dx, x), (dw, torch.autograd.grad(right, w, one)[0])):
         assert not torch.equal(found, exact)
         torch.testing.assert_close(found, exact, rtol=0, atol=2.0**30 * 2**-22)
+
+
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_it_is_what_runs_along_one_axis(isa: str, dilation: int) -> None:
+    """The same; neighbours of a result are as far as the dilation."""
+    x, w = torch.ones(1, 64, 48), torch.zeros(64, 64, 3)
+    x[..., torch.arange(48) // dilation % 2 == 0] = 2.0**30
+    w[range(64), range(64), 1] = 1.0
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        out = convolve(x, w, dilation=dilation)
+    finally:
+        _native.choose(chosen)
+    assert torch.equal(F.conv1d(x, w, padding="same", dilation=dilation), x)
+    assert not torch.equal(out, x)
+    torch.testing.assert_close(out, x, rtol=0, atol=2.0**30 * 2**-22)
+
+
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+@pytest.mark.parametrize(("kernel", "channels", "dilation"), [(3, 32, 1), (3, 64, 8), (9, 32, 1)])
+def test_along_one_axis_it_is_as_exact_as_adding_up_products(
+    isa: str, kernel: int, channels: int, dilation: int
+) -> None:
+    """A sum over channels has a third of the terms."""
+    x, w = normal(2, channels, 200, seed=1), normal(64, channels, kernel, seed=2) / (kernel * channels) ** 0.5
+    b = normal(64, seed=3)
+    exact = F.conv1d(x.double(), w.double(), b.double(), padding="same", dilation=dilation)
+    padded = F.pad(x, (reach := dilation * (kernel - 1) // 2, reach))
+    summed = b[:, None].expand(2, -1, 200)
+    for channel in range(channels):
+        for k in range(kernel):
+            seen = padded[:, channel, None, k * dilation : k * dilation + 200]
+            summed = torch.addcmul(summed, w[:, channel, k, None], seen)
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        found = convolve(x, w, b, dilation=dilation)
+    finally:
+        _native.choose(chosen)
+    assert rms(found - exact) < rms(summed - exact)
+
+
+@pytest.mark.parametrize("dilation", [1, 5])
+@pytest.mark.parametrize("pool", ["max", None])
+@pytest.mark.parametrize("length", [50, 3001])
+def test_along_one_axis_bits_do_not_depend_on_how_the_work_is_cut(dilation: int, pool: str | None, length: int) -> None:
+    """The same as of images, of which long ones are cut into tiles."""
+    x, w, b = normal(3, 32, length), normal(64, 32, 3), normal(64)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(convolve(x, w, b, pool, dilation=dilation))
+            assert torch.equal(convolve(x[:1], w, b, pool, dilation=dilation), found[-1][:1])
+    finally:
+        torch.set_num_threads(threads)
+    x.requires_grad_()
+    assert torch.equal(convolve(x, w, b, pool, dilation=dilation), found[0])
+    assert all(torch.equal(other, found[0]) for other in found)
+
+
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+@pytest.mark.parametrize("value", [torch.inf, torch.nan, 3e38])
+def test_along_one_axis_what_is_not_finite_reaches_no_other_number(isa: str, value: float) -> None:
+    """The same as of images."""
+    x, w = normal(2, 32, 100), normal(64, 32, 3).abs() / 3
+    x[1, 5, 40] = value
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        out = convolve(x, w, dilation=2)
+    finally:
+        _native.choose(chosen)
+    right = F.conv1d(x, w, padding="same", dilation=2)
+    torch.testing.assert_close(out, right, rtol=1e-4, atol=1e-4, equal_nan=True)
+    assert int((~out.isfinite()).sum()) == (0 if value == 3e38 else 64 * 3)
 
 
 @pytest.mark.parametrize(

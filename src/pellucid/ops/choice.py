@@ -4,7 +4,7 @@ Both are right; the faster one is taken. What decides are the numbers of ``bench
 (docs/speed-convolution.md): the engine takes an image at a time (of depthwise convolution a channel), and its vectors hold
 neighbouring pixels, so small maps leave lanes empty and pay for each; oneDNN is near the processor's peak once it has 16
 channels or so, but adds up all products, where the engine's minimal filtering of kernels three by three (native/points.h) has
-16 for each 36; and an activation and a pooling of their own read and write the whole map again, which the engine's sweep does
+16 for each 36, and along one axis 4 for each 6; and an activation and a pooling of their own read and write the whole map again, which the engine's sweep does
 not. Before any of that, oneDNN costs more to ask: a call of few multiply-adds is over on the engine before oneDNN has
 begun.
 """
@@ -41,7 +41,7 @@ class Choice:
 
 
 def minimal(windows: Sequence[Window], channels: int, filters: int) -> bool:
-    """Whether the engine computes such a convolution by minimal filtering.
+    """Whether the engine computes such a convolution by minimal filtering: along two axes, or, without gradients, along one.
 
     It counts the numbers of a vector, too (``by_points`` in native/points.cpp): a few more channels or filters than a vector has
     are added up directly, and so are the gradients of padding that borrows from the input.
@@ -51,8 +51,9 @@ def minimal(windows: Sequence[Window], channels: int, filters: int) -> bool:
         channels: of a group.
         filters: of a group.
     """
-    cut = all(w.kernel >= 3 and w.kernel % 3 != 1 and w.stride == 1 and w.dilation == 1 for w in windows)
-    return len(windows) == 2 and cut and channels >= 16 and filters >= 16
+    cut = all(w.kernel >= 3 and w.kernel % 3 != 1 and w.stride == 1 for w in windows)
+    dense = len(windows) == 1 or (len(windows) == 2 and all(w.dilation == 1 for w in windows))
+    return cut and dense and channels >= 16 and filters >= 16
 
 
 @remembered
@@ -97,7 +98,9 @@ def choose(
     if groups > 1 and pixels >= 64:
         return chosen(True, f"{groups} groups, which torch's kernel computes slowly")
     if len(map_sizes) == 1 and pixels >= 64:
-        return chosen(True, "one axis of {pixels} numbers, along which the engine's vectors lie")
+        fewer = minimal and not training
+        what = "minimal filtering, of two thirds of the products" if fewer else "along which the engine's vectors lie"
+        return chosen(True, f"one axis of {{pixels}} numbers, {what}")
     if minimal and pixels >= (_least_pooled(training) if pooled else 64):
         return chosen(True, f"{{map}}, {mode}: minimal filtering, which takes less than half the products")
     small = _small(channels, pooled, training)
