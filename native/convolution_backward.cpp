@@ -224,7 +224,7 @@ BackwardPlan backward_plan(const ConvolutionBlock<T>& block, bool input, const I
     const Kernels<T>& kernels = isa.kernels<T>();
     Range windows[3], out[3];
     for (int a = 0; a < 3; ++a) windows[a] = {0, block.pool.axis[a].out}, out[a] = {0, block.axis[a].out};
-    BackwardPlan plan{team, by_points(block, kernels) && !along_one_axis(block), tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes), {}};
+    BackwardPlan plan{team, by_points(block, kernels), tile_of(block.axis, block.border, windows, out, block.channels, kernels.lanes), {}};
     if (!plan.minimal) plan.direct = direct_plan(block, plan.tile, input, team, kernels.lanes);
     return plan;
 }

@@ -154,6 +154,21 @@ void row_to_points(const PointsCall<T>& c) {
 }
 
 template <class T>
+void row_results_to_points(const PointsCall<T>& c) {
+    T* to = c.points;
+    for (long line = 0; line < c.lines; ++line) {
+        const T* from = c.numbers + line * c.row;
+        for (long i = 0; i < c.columns; ++i, from += 2 * c.column, to += c.tile) {
+            const Vec<T> y[2] = {load(from), load(from + c.column)};
+            Vec<T> found[4];
+            result_points(y, found);
+            PELLUCID_UNROLL
+            for (int q = 0; q < 4; ++q) store(to + q * c.point, found[q]);
+        }
+    }
+}
+
+template <class T>
 bool row_from_points(const PointsCall<T>& c) {
     Vec<T> unfinite{};
     const T* from = c.points;
@@ -247,16 +262,30 @@ void filters_from_points(const FilterPointsCall<T>& c) {
 }
 
 template <class T>
+void row_filters_from_points(const FilterPointsCall<T>& c) {
+    for (long i = 0; i < c.count; ++i) {
+        const T* from = c.points + i * c.step;
+        const Vec<T> u[4] = {load(from), load(from + c.point), load(from + 2 * c.point), load(from + 3 * c.point)};
+        Vec<T> found[3];
+        filter_gradient(u, found);
+        PELLUCID_UNROLL
+        for (int x = 0; x < 3; ++x) store(c.filters + (9 * i + x) * lanes<T>, found[x]);
+    }
+}
+
+template <class T>
 void build(Spatial<T>& s) {
     s.to_points = to_points<T>;
     s.results_to_points = results_to_points<T>;
     s.from_points = from_points<T>;
     s.row_to_points = row_to_points<T>;
+    s.row_results_to_points = row_results_to_points<T>;
     s.row_from_points = row_from_points<T>;
     s.largest_from_points[0] = largest_from_points<T, false>;
     s.largest_from_points[1] = largest_from_points<T, true>;
     s.filters_to_points = filters_to_points<T>;
     s.filters_from_points = filters_from_points<T>;
+    s.row_filters_from_points = row_filters_from_points<T>;
 }
 
 extern void add_minimal(pellucid::Isa&);

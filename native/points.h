@@ -12,7 +12,7 @@
 // its tile, so where a result is not finite the direct way computes it again.
 //
 // Along one axis that is all: a tile of two results takes 4 multiplications instead of 6. Its numbers may be a dilation apart; tiles of
-// neighbouring numbers then lie in as many lines as it is, each a number further than the last. Gradients are added up directly there.
+// neighbouring numbers then lie in as many lines as it is, each a number further than the last.
 //
 // A larger filter is cut into some of three by three, which see the input moved by multiples of three: as more channels. Where the
 // last of them has fewer taps along an axis, g2 is 0 there, and a fourth of its products falls away (5 x 5: 49 instead of 100).
@@ -34,10 +34,6 @@ template <class T>
 bool by_points(const ConvolutionBlock<T>& block, const Kernels<T>& kernels);
 
 inline long rounded_up(long count, long to) { return (count + to - 1) / to * to; }
-
-// Whether only along x.
-template <class T>
-bool along_one_axis(const ConvolutionBlock<T>& block) { return block.axis[1].kernel == 1; }
 
 // How filters are cut.
 struct Cuts {
@@ -97,6 +93,9 @@ struct PointGrid {
     long width(const Cuts& cuts) const { return cuts.dilation * (2 * columns + 3 * cuts.count[1] - 1); }
     // Of the results.
     long made(const Cuts& cuts) const { return (cuts.in_row ? 2 : 4) * count(); }
+    // Lines one below the other are worked on, or, in a row, columns.
+    long units(const Cuts& cuts) const { return cuts.in_row ? columns : lines; }
+    PointGrid part(const Cuts& cuts, long units) const { return cuts.in_row ? PointGrid{lines, units} : PointGrid{units, columns}; }
 };
 
 // Numbers as vectors of channels: of vector v, number (y, x) is at v * plane + y * row + x * lanes.

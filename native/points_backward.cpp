@@ -13,9 +13,9 @@ namespace {
 // Bytes of what a strip of tiles becomes at the points.
 constexpr long strip_bytes = 256 * 1024;
 
-// Lines of tiles that are worked on at a time.
-long strip_of(PointGrid grid, long wide, long size) {
-    return std::clamp<long>(strip_bytes / (points * grid.columns * wide * size), 1, grid.lines);
+// Lines of tiles that are worked on at a time, or columns.
+long strip_of(const Cuts& cuts, PointGrid grid, long wide, long size) {
+    return std::clamp<long>(strip_bytes / (cuts.points() * grid.part(cuts, 1).count() * wide * size), 1, grid.units(cuts));
 }
 
 // One thread's images, backward. The map's gradient is brought into vectors of filters once; from it come the input's gradient,
@@ -29,29 +29,31 @@ public:
         : b_(block), g_(gradients), t_(tile), kernels_(kernels), cuts_(block.axis[1], block.axis[2]), gradient_(block, gradients, kernels, arena), lanes_(kernels.lanes),
           channels_(rounded_up(block.channels, kernels.lanes)), filters_(rounded_up(block.filters, kernels.lanes)),
           panels_of_input_(kernels, channels_), in_(PointGrid::of(cuts_, block.axis[1].in, block.axis[2].in)), out_(PointGrid::of(cuts_, tile)),
-          in_strip_(strip_of(in_, cuts_.all() * filters_, sizeof(T))), out_strip_(strip_of(out_, std::max(cuts_.all() * channels_, filters_), sizeof(T))) {
+          in_strip_(strip_of(cuts_, in_, cuts_.all() * filters_, sizeof(T))), out_strip_(strip_of(cuts_, out_, std::max(cuts_.all() * channels_, filters_), sizeof(T))) {
         const Axis &y = block.axis[1], &x = block.axis[2];
         // The map's gradient with zeros around it, as the input's tiles see it, and with those of its own tiles.
-        const long height = std::max(in_.height(cuts_), 2 * out_.lines + y.kernel - 1 - y.before);
-        const long width = std::max(in_.width(cuts_), 2 * out_.columns + x.kernel - 1 - x.before);
+        const long height = std::max(in_.height(cuts_), (cuts_.in_row ? 1 : 2 * out_.lines) + y.span() - 1 - y.before);
+        const long width = std::max(in_.width(cuts_), cuts_.pair(2) * out_.columns + x.span() - 1 - x.before);
         map_ = Pixels<T>::of(arena.take<T>(height * width * filters_), height, width, (int)lanes_);
         std::fill_n(map_.data, height * width * filters_, T(0));
         area_ = y.out * x.out;
         plane_ = rounded_up(area_, lanes_) + lanes_;        // planes in different sets of the cache
         planes_ = arena.take<T>(plane_ * lanes_);
         if (filters) {
-            sums_.emplace(*filters, PointGrid{in_strip_, in_.columns}, kernels, arena);
-            found_ = arena.take<T>(4 * in_strip_ * in_.columns * lanes_);
-            width_ = rounded_up(2 * in_.columns, lanes_);
-            rows_ = arena.take<T>(2 * in_strip_ * width_ * lanes_);
+            const PointGrid strip = in_.part(cuts_, in_strip_);
+            sums_.emplace(*filters, strip, kernels, arena);
+            found_ = arena.take<T>(strip.made(cuts_) * lanes_);
+            width_ = rounded_up(cuts_.pair(2) * strip.columns, lanes_);
+            channel_step_ = (cuts_.in_row ? 1 : 2 * in_strip_) * width_;
+            rows_ = arena.take<T>(channel_step_ * lanes_);
         }
         if (!gradients.weight) return;
         input_ = Pixels<T>::of(arena.take<T>(channels_ * out_.height(cuts_) * out_.width(cuts_)), out_.height(cuts_), out_.width(cuts_), (int)lanes_);
         std::fill_n(input_.data, channels_ / lanes_ * input_.plane, block.border_value);
-        const long tiles = out_strip_ * out_.columns;
-        input_points_ = arena.take<T>(points * panels_of_input_.count * panels_of_input_.size(tiles));
-        map_points_ = arena.take<T>(points * tiles * filters_);
-        filter_points_ = arena.take<T>(points * block.filters * cuts_.all() * channels_);
+        const long tiles = out_.part(cuts_, out_strip_).count();
+        input_points_ = arena.take<T>(cuts_.points() * panels_of_input_.count * panels_of_input_.size(tiles));
+        map_points_ = arena.take<T>(cuts_.points() * tiles * filters_);
+        filter_points_ = arena.take<T>(cuts_.points() * block.filters * cuts_.all() * channels_);
         turned_ = arena.take<T>(9 * channels_);
     }
 
@@ -59,14 +61,14 @@ public:
     bool images(long begin, long end, long group, ImageShare share, const Maps<const T>& in, T* weight, T* bias) {
         const Range vectors = share.part({0, filters_ / lanes_}), filters{vectors.begin * lanes_, std::min(vectors.end * lanes_, b_.filters)};
         bool finite = true;
-        if (weight) std::fill_n(filter_points_, points * b_.filters * cuts_.all() * channels_, T(0));
+        if (weight) std::fill_n(filter_points_, cuts_.points() * b_.filters * cuts_.all() * channels_, T(0));
         for (long image = begin; image < end; ++image) {
             for (long f = 0; f < b_.filters; f += lanes_) map_gradient(image, group, f, filters, bias);
-            if (g_.in) finite = input_gradient(image, group, share.part({0, in_.lines})) && finite;
+            if (g_.in) finite = input_gradient(image, group, share.part({0, in_.units(cuts_)})) && finite;
             if (!weight || filters.count() <= 0) continue;
             bring(t_, b_, in, image, group, input_, kernels_);
-            for (long line = 0; line < out_.lines; line += out_strip_)
-                weight_gradient({line, std::min(line + out_strip_, out_.lines)}, filters);
+            const long units = out_.units(cuts_);
+            for (long unit = 0; unit < units; unit += out_strip_) weight_gradient({unit, std::min(unit + out_strip_, units)}, filters);
         }
         if (weight) give_weight(filters, weight);
         return finite;
@@ -85,12 +87,13 @@ private:
     const long in_strip_, out_strip_;
     std::optional<PointSums<T>> sums_;
     Pixels<T> map_, input_;
-    long area_, plane_, width_ = 0;
+    long area_, plane_, width_ = 0, channel_step_ = 0;
     T *planes_, *found_ = nullptr, *rows_ = nullptr, *input_points_ = nullptr, *map_points_ = nullptr, *filter_points_ = nullptr, *turned_ = nullptr;
 
     // Where the map's gradient begins.
     T* map_at(long y, long x) const {
-        return map_.data + (y + cuts_.kernel[0] - 1 - b_.axis[1].before) * map_.row + (x + cuts_.kernel[1] - 1 - b_.axis[2].before) * lanes_;
+        const auto first = [&](int a) { return b_.axis[a].span() - 1 - b_.axis[a].before; };
+        return map_.data + (y + first(1)) * map_.row + (x + first(2)) * lanes_;
     }
 
     // A vector of filters from one on.
@@ -105,45 +108,58 @@ private:
             kernels_.turn({planes_ + y * width, plane_, filters, width, map_at(y, 0) + first / lanes_ * map_.plane, lanes_});
     }
 
-    bool input_gradient(long image, long group, Range lines) {
+    // Where the numbers of a unit of tiles begin.
+    struct First {
+        long y, x;
+    };
+    First first_of(long unit) const { return cuts_.in_row ? First{0, cuts_.pair(2) * unit} : First{2 * unit, 0}; }
+
+    bool input_gradient(long image, long group, Range units) {
         bool finite = true;
-        const long height = b_.axis[1].in, width = b_.axis[2].in, row = 2 * in_.columns * lanes_;
+        const long height = b_.axis[1].in, width = b_.axis[2].in;
         T* to = g_.in + (image * b_.groups + group) * b_.channels * height * width;
-        const bool direct = width % lanes_ == 0;        // vectors fill rows
-        for (long line = lines.begin; line < lines.end; line += in_strip_) {
-            const long count = std::min(in_strip_, lines.end - line), first = 2 * line, rows = std::min(2 * count, height - first);
-            sums_->begin({count, in_.columns}, group, {map_.data + first * map_.row, map_.row, map_.plane});
+        const bool direct = width % lanes_ == 0 && !cuts_.in_row;       // vectors fill rows
+        for (long unit = units.begin; unit < units.end; unit += in_strip_) {
+            const PointGrid strip = in_.part(cuts_, std::min(in_strip_, units.end - unit));
+            const First first = first_of(unit);
+            const long rows = std::min(cuts_.in_row ? 1 : 2 * strip.lines, height - first.y), columns = std::min(cuts_.pair(2) * strip.columns, width - first.x);
+            const long row = 2 * strip.columns * lanes_;
+            sums_->begin(strip, group, {map_.data + first.y * map_.row + first.x * lanes_, map_.row, map_.plane});
             for (long c = 0; c < b_.channels; c += lanes_) {
                 finite = sums_->results(c, found_, row) && finite;
                 const int channels = (int)std::min(lanes_, b_.channels - c);
-                T* place = to + c * height * width + first * width;
+                T* place = to + c * height * width + first.y * width + first.x;
                 for (long y = 0; y < rows; ++y)
-                    for (long x = 0; x < width; x += lanes_) {
-                        const int pixels = (int)std::min(lanes_, width - x);
+                    for (long x = 0; x < columns; x += lanes_) {
+                        const int pixels = (int)std::min(lanes_, columns - x);
                         const T* from = found_ + y * row + x * lanes_;
                         if (direct) kernels_.turn({from, lanes_, pixels, channels, place + y * width + x, height * width});
-                        else kernels_.turn({from, lanes_, pixels, channels, rows_ + y * width_ + x, 2 * in_strip_ * width_});
+                        else kernels_.turn({from, lanes_, pixels, channels, rows_ + y * width_ + x, channel_step_});
                     }
                 for (int i = 0; !direct && i < channels; ++i)
-                    kernels_.spatial.copy({rows_ + i * 2 * in_strip_ * width_, width_, place + i * height * width, width, rows, width});
+                    kernels_.spatial.copy({rows_ + i * channel_step_, width_, place + i * height * width, width, rows, columns});
             }
         }
         return finite;
     }
 
-    // What some lines of tiles add to the filters' gradient at the points.
-    void weight_gradient(Range lines, Range filters) {
-        const PointGrid grid{lines.count(), out_.columns};
+    // What some units of tiles add to the filters' gradient at the points.
+    void weight_gradient(Range units, Range filters) {
+        const PointGrid grid = out_.part(cuts_, units.count());
+        const First begin = first_of(units.begin);
+        const Spatial<T>& s = kernels_.spatial;
+        const long row = cuts_.in_row ? lanes_ : map_.row, input_row = cuts_.in_row ? lanes_ : input_.row, column = cuts_.dilation * lanes_;
         const long tiles = grid.count(), panel = panels_of_input_.size(tiles), wide = panels_of_input_.wide, point = panels_of_input_.count * panel;
         for (long f = filters.begin; f < filters.end; f += lanes_)
-            kernels_.spatial.results_to_points({map_at(2 * lines.begin, 0) + f / lanes_ * map_.plane, map_.row, lanes_, map_points_ + f, tiles * filters_, filters_, grid.lines, grid.columns});
+            (cuts_.in_row ? s.row_results_to_points : s.results_to_points)(
+                {map_at(begin.y, begin.x) + f / lanes_ * map_.plane, row, column, map_points_ + f, tiles * filters_, filters_, grid.lines, grid.columns});
         for (long cut = 0; cut < cuts_.all(); ++cut) {
-            const long line = cut / cuts_.count[1], column = cut % cuts_.count[1];
-            T* first = input_.data + (2 * lines.begin + 3 * line) * input_.row + 3 * column * lanes_;
+            const long line = cut / cuts_.count[1], across = cut % cuts_.count[1];
+            T* first = input_.data + (begin.y + 3 * line) * input_.row + begin.x * lanes_ + 3 * across * column;
             for (long c = 0; c < channels_; c += lanes_)
-                kernels_.spatial.to_points({first + c / lanes_ * input_.plane, input_.row, lanes_, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
-            for (int p = 0; p < points; ++p) {
-                if (line >= cuts_.at(0, p / 4) || column >= cuts_.at(1, p % 4)) continue;
+                (cuts_.in_row ? s.row_to_points : s.to_points)({first + c / lanes_ * input_.plane, input_row, column, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
+            for (int p = 0; p < cuts_.points(); ++p) {
+                if (line >= cuts_.at(0, p / 4) || across >= cuts_.at(1, p % 4)) continue;
                 Gemm<T> g;
                 g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = true;
                 g.a = map_points_ + p * tiles * filters_ + filters.begin, g.a_row = 1, g.a_column = filters_;
@@ -161,7 +177,7 @@ private:
         const long taps = cuts_.kernel[0] * cuts_.kernel[1];
         for (long f = filters.begin; f < filters.end; ++f)
             for (long cut = 0; cut < cuts_.all(); ++cut) {
-                kernels_.spatial.filters_from_points({turned_, filter_points(0, f, cut), lanes_, b_.filters * cuts_.all() * channels_, channels_ / lanes_});
+                (cuts_.in_row ? kernels_.spatial.row_filters_from_points : kernels_.spatial.filters_from_points)({turned_, filter_points(0, f, cut), lanes_, b_.filters * cuts_.all() * channels_, channels_ / lanes_});
                 const long first[2] = {cut / cuts_.count[1] * 3, cut % cuts_.count[1] * 3};
                 for (long c = 0; c < b_.channels; ++c)
                     for (long y = first[0]; y < std::min(first[0] + 3, cuts_.kernel[0]); ++y)
@@ -178,7 +194,7 @@ private:
 template <class T>
 bool backward_by_points(const ConvolutionBlock<T>& block, const Tile& tile, const Maps<const T>& in, const ConvolutionGradients<T>& gradients,
                         const Kernels<T>& kernels, int team) {
-    const auto narrow = [](const Axis& a) { return a.before < a.kernel && a.out <= a.in + a.before; };       // padding as wide as the kernel or less
+    const auto narrow = [](const Axis& a) { return a.before < a.span() && a.out <= a.in + a.before; };       // padding as wide as the kernel or less
     if (block.border != Border::value || !narrow(block.axis[1]) || !narrow(block.axis[2]) || block.batch == 0) return false;
     Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
     std::optional<PointFilters<T>> filters;

@@ -272,10 +272,12 @@ struct Spatial {
     void (*results_to_points)(const PointsCall<T>&);        // of results: the transpose of the next
     bool (*from_points)(const PointsCall<T>&);              // results; whether all are finite
     void (*row_to_points)(const PointsCall<T>&);
+    void (*row_results_to_points)(const PointsCall<T>&);
     bool (*row_from_points)(const PointsCall<T>&);
     bool (*largest_from_points[2])(const LargestResultsCall<T>&);      // [whether places are asked for]; the same
     void (*filters_to_points)(const FilterPointsCall<T>&);
     void (*filters_from_points)(const FilterPointsCall<T>&);           // its transpose
+    void (*row_filters_from_points)(const FilterPointsCall<T>&);       // of three in a row, the first of nine
     int channels[most_pixels];          // the most filters that registers hold, for 1, 2, ... vectors; 0: none
     int filters, taps_at_once;          // of `correlate`
 };

@@ -110,78 +110,109 @@ def test_it_is_what_runs(isa: str) -> None:
 @pytest.mark.parametrize("dilation", [1, 3])
 def test_it_is_what_runs_along_one_axis(isa: str, dilation: int) -> None:
     """The same; neighbours of a result are as far as the dilation."""
-    x, w = torch.ones(1, 64, 48), torch.zeros(64, 64, 3)
+    x, w, one = torch.ones(1, 64, 48), torch.zeros(64, 64, 3), torch.zeros(1, 64, 48)
     x[..., torch.arange(48) // dilation % 2 == 0] = 2.0**30
     w[range(64), range(64), 1] = 1.0
+    one[..., 2 * dilation] = 1.0
+    x.requires_grad_(), w.requires_grad_()
     chosen = _native.instruction_set()
     _native.choose(isa)
     try:
         out = convolve(x, w, dilation=dilation)
+        (dx,) = torch.autograd.grad(out, x, x.detach(), retain_graph=True)
+        (dw,) = torch.autograd.grad(out, w, one)
     finally:
         _native.choose(chosen)
-    assert torch.equal(F.conv1d(x, w, padding="same", dilation=dilation), x)
-    assert not torch.equal(out, x)
-    torch.testing.assert_close(out, x, rtol=0, atol=2.0**30 * 2**-22)
+    right = F.conv1d(x, w, padding="same", dilation=dilation)
+    assert torch.equal(right, x)
+    for found, exact in ((out, x), (dx, x), (dw, torch.autograd.grad(right, w, one)[0])):
+        assert not torch.equal(found, exact)
+        torch.testing.assert_close(found, exact, rtol=0, atol=2.0**30 * 2**-22)
 
 
 @pytest.mark.parametrize("isa", _native.instruction_sets())
-@pytest.mark.parametrize(("kernel", "channels", "dilation"), [(3, 32, 1), (3, 64, 8), (9, 32, 1)])
+@pytest.mark.parametrize(("kernel", "channels", "dilation"), [(3, 32, 1), (3, 64, 8), (9, 32, 2)])
 def test_along_one_axis_it_is_as_exact_as_adding_up_products(
     isa: str, kernel: int, channels: int, dilation: int
 ) -> None:
-    """A sum over channels has a third of the terms."""
+    """A sum over channels has a third of the terms. Gradients are compared as those of images are."""
     x, w = normal(2, channels, 200, seed=1), normal(64, channels, kernel, seed=2) / (kernel * channels) ** 0.5
-    b = normal(64, seed=3)
-    exact = F.conv1d(x.double(), w.double(), b.double(), padding="same", dilation=dilation)
+    b, cotangent, how = normal(64, seed=3), normal(2, 64, 200, seed=4), {"padding": "same", "dilation": dilation}
     padded = F.pad(x, (reach := dilation * (kernel - 1) // 2, reach))
     summed = b[:, None].expand(2, -1, 200)
     for channel in range(channels):
         for k in range(kernel):
             seen = padded[:, channel, None, k * dilation : k * dilation + 200]
             summed = torch.addcmul(summed, w[:, channel, k, None], seen)
+    leaves = x.requires_grad_(), w.requires_grad_(), b.requires_grad_()
+    exact = F.conv1d(x.double(), w.double(), b.double(), **how)
+    exact_gradients = torch.autograd.grad(exact, leaves, cotangent.double())
+    torchs_gradients = torch.autograd.grad(F.conv1d(x, w, b, **how), leaves, cotangent)
     chosen = _native.instruction_set()
     _native.choose(isa)
     try:
         found = convolve(x, w, b, dilation=dilation)
+        gradients = torch.autograd.grad(found, leaves, cotangent)
     finally:
         _native.choose(chosen)
     assert rms(found - exact) < rms(summed - exact)
+    for ours, theirs, right in zip(gradients, torchs_gradients, exact_gradients, strict=True):
+        assert rms(ours - right.double()) <= 3 * rms(theirs - right.double())
 
 
 @pytest.mark.parametrize("dilation", [1, 5])
 @pytest.mark.parametrize("pool", ["max", None])
-@pytest.mark.parametrize("length", [50, 3001])
-def test_along_one_axis_bits_do_not_depend_on_how_the_work_is_cut(dilation: int, pool: str | None, length: int) -> None:
+@pytest.mark.parametrize("shape", [(3, 32, 50), (3, 32, 3001), (1, 48, 2000)])
+def test_along_one_axis_bits_do_not_depend_on_how_the_work_is_cut(
+    dilation: int, pool: str | None, shape: tuple[int, ...]
+) -> None:
     """The same as of images, of which long ones are cut into tiles."""
-    x, w, b = normal(3, 32, length), normal(64, 32, 3), normal(64)
+    x, w, b = normal(*shape), normal(64, shape[1], 3), normal(64)
+    leaves = x.requires_grad_(), w.requires_grad_(), b.requires_grad_()
+    cotangent = normal(*convolve(x, w, b, pool, dilation=dilation).shape)
     threads, found = torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            found.append(convolve(x, w, b, pool, dilation=dilation))
-            assert torch.equal(convolve(x[:1], w, b, pool, dilation=dilation), found[-1][:1])
+            out = convolve(x, w, b, pool, dilation=dilation)
+            found.append((out.detach(), *torch.autograd.grad(out, leaves, cotangent)))
+            with torch.no_grad():
+                assert torch.equal(convolve(x, w, b, pool, dilation=dilation), out)
+                assert torch.equal(convolve(x[:1], w, b, pool, dilation=dilation), out[:1])
     finally:
         torch.set_num_threads(threads)
-    x.requires_grad_()
-    assert torch.equal(convolve(x, w, b, pool, dilation=dilation), found[0])
-    assert all(torch.equal(other, found[0]) for other in found)
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
 
 
 @pytest.mark.parametrize("isa", _native.instruction_sets())
 @pytest.mark.parametrize("value", [torch.inf, torch.nan, 3e38])
 def test_along_one_axis_what_is_not_finite_reaches_no_other_number(isa: str, value: float) -> None:
-    """The same as of images."""
-    x, w = normal(2, 32, 100), normal(64, 32, 3).abs() / 3
+    """The same as of images, of results and of the weight's gradient; and of the input's, where a result's is not finite."""
+    x, w, cotangent = normal(2, 32, 100), normal(64, 32, 3).abs() / 3, normal(2, 64, 100) / 100
     x[1, 5, 40] = value
+    x.requires_grad_(), w.requires_grad_()
     chosen = _native.instruction_set()
     _native.choose(isa)
     try:
         out = convolve(x, w, dilation=2)
+        (dw,) = torch.autograd.grad(out, w, cotangent, retain_graph=True)
+        cotangent[0, 3, 50] = value
+        (dx,) = torch.autograd.grad(out, x, cotangent)
     finally:
         _native.choose(chosen)
     right = F.conv1d(x, w, padding="same", dilation=2)
     torch.testing.assert_close(out, right, rtol=1e-4, atol=1e-4, equal_nan=True)
-    assert int((~out.isfinite()).sum()) == (0 if value == 3e38 else 64 * 3)
+    (right_dx,) = torch.autograd.grad(right, x, cotangent)
+    torch.testing.assert_close(dx, right_dx, rtol=1e-4, atol=1e-4, equal_nan=True)
+    if value != 3e38:
+        assert int((~out.isfinite()).sum()) == 64 * 3
+        assert int((~dx.isfinite()).sum()) == 32 * 3
+    cotangent[0, 3, 50] = 0.0
+    others = [channel for channel in range(32) if channel != 5]
+    exact = F.conv1d(x[:, others], w[:, others], padding="same", dilation=2)
+    (right_dw,) = torch.autograd.grad(exact, w, normal(2, 64, 100) / 100)
+    torch.testing.assert_close(dw[:, others], right_dw[:, others], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

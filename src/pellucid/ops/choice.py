@@ -41,7 +41,7 @@ class Choice:
 
 
 def minimal(windows: Sequence[Window], channels: int, filters: int) -> bool:
-    """Whether the engine computes such a convolution by minimal filtering: along two axes, or, without gradients, along one.
+    """Whether the engine computes such a convolution by minimal filtering.
 
     It counts the numbers of a vector, too (``by_points`` in native/points.cpp): a few more channels or filters than a vector has
     are added up directly, and so are the gradients of padding that borrows from the input.
@@ -98,8 +98,7 @@ def choose(
     if groups > 1 and pixels >= 64:
         return chosen(True, f"{groups} groups, which torch's kernel computes slowly")
     if len(map_sizes) == 1 and pixels >= 64:
-        fewer = minimal and not training
-        what = "minimal filtering, of two thirds of the products" if fewer else "along which the engine's vectors lie"
+        what = "minimal filtering, of two thirds of the products" if minimal else "along which the engine's vectors lie"
         return chosen(True, f"one axis of {{pixels}} numbers, {what}")
     if minimal and pixels >= (_least_pooled(training) if pooled else 64):
         return chosen(True, f"{{map}}, {mode}: minimal filtering, which takes less than half the products")
