@@ -155,9 +155,15 @@ def run_block(
         recompute: keep nothing but the tensors given, and compute in the backward pass anew what it needs.
     """
     if trains(input, weight, bias):
-        found: Tensor = _differentiable((shape, by_torch, recompute), input, weight, bias)
-        return found
+        return differentiable(shape, input, weight, bias, by_torch, recompute)
     return forward(shape, input, weight, bias, keep=False)[0]
+
+
+def differentiable(
+    shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, by_torch: Torch, recompute: bool
+) -> Tensor:
+    """The same where autograd will ask for a gradient."""
+    return _differentiable((shape, by_torch, recompute), input, weight, bias)
 
 
 class Kept(NamedTuple):
@@ -178,13 +184,13 @@ _NOTHING = Kept()
 
 def forward(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, keep: bool) -> tuple[Tensor, Kept]:
     """What the block gives on, and what is kept of it for :func:`backward`; below autograd."""
-    x, w, b = input, weight, bias
-    if x.dtype is torch.bfloat16:
-        x, w, b = x.float(), w.float(), None if b is None else b.float()
-    w, b = w.contiguous(), None if b is None else b.contiguous()
-    out, kept = room(shape, x, keep)
-    shape.engine.run(x, w, b, out, kept.map, kept.largest, kept.places, torch.get_num_threads())
-    out = narrow(out, input.dtype)
+    if input.dtype is torch.bfloat16:
+        wide, kept = forward(shape, input.float(), weight.float(), None if bias is None else bias.float(), keep)
+        out = wide.to(torch.bfloat16)
+    else:
+        out, kept = room(shape, input, keep)
+        w, b = weight.contiguous(), None if bias is None else bias.contiguous()
+        shape.engine.run(input, w, b, out, kept.map, kept.largest, kept.places, torch.get_num_threads())
     return out, kept_with_result(shape, out, kept.places) if keep and shape.seen_in_result else kept
 
 
@@ -217,22 +223,19 @@ def backward(
     shape: Shape, input: Tensor, weight: Tensor, kept: Kept, gradient: Tensor, wanted: Sequence[bool]
 ) -> list[Tensor | None]:
     """The gradients of input, weight and bias, those that are wanted; below autograd."""
-    half = input.dtype is torch.bfloat16
-    x, w = (input.float(), weight.float()) if half else (input, weight)
-    w, slope = w.contiguous(), plain(gradient).contiguous()
-    map, largest = _dense(kept.map), _dense(kept.largest)
-    dx = x.new_empty(*x.shape) if wanted[0] else None
+    if input.dtype is torch.bfloat16:
+        map, largest = (None if t is None else t.float() for t in (kept.map, kept.largest))
+        wide = Kept(map, largest, kept.places)
+        found = backward(shape, input.float(), weight.float(), wide, plain(gradient), wanted)
+        return [narrow(d, torch.bfloat16) for d in found]
+    w, slope = weight.contiguous(), plain(gradient).contiguous()
+    map, largest, places = kept
+    map, largest = None if map is None else map.contiguous(), None if largest is None else largest.contiguous()
+    dx = input.new_empty(*input.shape) if wanted[0] else None
     dweight = torch.empty_like(w) if wanted[1] else None
     dbias = w.new_empty(shape.filters) if wanted[2] else None
-    threads = torch.get_num_threads()
-    shape.engine.backward(x, w, map, largest, kept.places, slope, dx, dweight, dbias, threads)
-    found = [dx, dweight, dbias]
-    return [narrow(d, input.dtype) for d in found] if half else found
-
-
-def _dense(kept: Tensor | None) -> Tensor | None:
-    """As the engine reads what was kept."""
-    return None if kept is None else plain(kept).contiguous()
+    shape.engine.backward(input, w, map, largest, places, slope, dx, dweight, dbias, torch.get_num_threads())
+    return [dx, dweight, dbias]
 
 
 class _Differentiable(torch.autograd.Function):

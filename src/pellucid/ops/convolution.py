@@ -20,7 +20,7 @@ from pellucid.geometry.axis import Window, channels_mismatch
 from pellucid.ops import choice, library_block
 from pellucid.ops.activations import ACTIVATIONS
 from pellucid.ops.again import LastCall
-from pellucid.ops.block import Pooling, Shape, infer, run_block
+from pellucid.ops.block import Pooling, Shape, differentiable, infer, run_block
 from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
 from pellucid.ops.remember import remembered, remembered_for_all
 from pellucid.ops.tensors import engine_takes, memory_format, trains
@@ -300,7 +300,7 @@ def compute_block(
     if like is not None:
         try:
             return (
-                run_block(like, input, weight, bias, _by_torch, recompute)
+                differentiable(like, input, weight, bias, _by_torch, recompute)
                 if training
                 else infer(like, input, weight, bias)
             )
