@@ -89,7 +89,8 @@ class Opening:
 
     Attributes:
         name: short and unique, such as ``"lstm"``; label: for reading, ``"LSTM"``.
-        model: in evaluation mode, on any device; items are in the processor's memory.
+        model: the page's own, in evaluation mode and without parameters that need gradients, on any device; items are in the
+            processor's memory.
         sentence: what it is made of; empty where nobody said.
     """
 
