@@ -120,6 +120,7 @@ def test_the_input_stays_as_it_is() -> None:
     model, x = opened.networks[0].model, opened.items[0].x
     done = opened.seen("net", 0)
     passes.gradients(done, done.output[0, 0])
+    opened.seen_anew("net", 0)
     assert torch.equal(x, before[0])
     assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
