@@ -215,5 +215,7 @@ def test_a_picture_is_dropped_for_a_model(visit: Open, digits: Opened) -> None:
 
 
 def test_a_large_picture_is_drawn_on_a_board_for_pens_and_keys() -> None:
-    opened = of_models({"net": nn.Conv2d(3, 1, 3)}, torch.randn(1, 3, 240, 320))
+    batch = torch.full((1, 3, 240, 320), -1.0)
+    batch[:, :, 100:140, 100:200] = 2.0
+    opened = of_models({"net": nn.Conv2d(3, 1, 3)}, batch)
     assert ask(opened, "overview", {})["takes"]["board"] == {"height": 48, "width": 64, "ground": 0}
