@@ -3,9 +3,9 @@
     python -m benchmarks.page [--repeats 5]
 
 An input takes one forward pass, and what is asked of it is read off what the pass left, or found by going back along its graph.
-So each question is asked of an input that nobody has asked about (*new*: what it costs to choose another input), at once again
-(*again*), and with other parameters where it has any (*moved*: what a click costs once the input is shown). Answers are counted
-as the JSON that is sent.
+So each question is asked of an input that nobody has asked about (*new*: it came as a surprise), of one whose pass was made
+while the pointer was on it (*chosen*: what a click on another input costs), at once again (*again*), and with other parameters
+where it has any (*moved*: what a click costs once the input is shown). Answers are counted as the JSON that is sent.
 """
 
 from __future__ import annotations
@@ -77,31 +77,39 @@ def main() -> None:
         print(
             f"\n{title}, {count:,} parameters, {torch.get_num_threads()} threads; milliseconds, median of {repeats}\n"
         )
-        print(f"{'question':<24}{'new':>9}{'again':>9}{'moved':>9}{'kB':>9}")
+        print(f"{'question':<24}{'new':>9}{'chosen':>9}{'again':>9}{'moved':>9}{'kB':>9}")
         for name in (name for name in QUESTIONS if name not in FIGURES):  # the guide has no network
             print(_row(opened, name, repeats))
 
 
 def _row(opened: Opened, name: str, repeats: int) -> str:
     """A question's times."""
-    new, again, moved, size = [], [], [], 0
+    new, chosen, again, moved, size = [], [], [], [], 0
     for number in range(repeats):
         given = _parameters(opened, name, number, 0)
         if given is None:
             return f"{name:<24}{'not of this network':>36}"
-        for shelf in (opened._passes, opened._gradients, opened._known):
-            shelf.clear()
+        _forget(opened)
         try:
             took, answer = _timed(lambda given=given: ask(opened, name, given))  # type: ignore[misc]
         except PellucidError as error:
             return f"{name:<24}{str(error)[:100]}"
         new.append(took)
+        _forget(opened)
+        ask(opened, "ahead", {"network": "net", "item": number})
+        chosen.append(_timed(lambda given=given: ask(opened, name, given))[0])  # type: ignore[misc]
         again.append(_timed(lambda given=given: ask(opened, name, given))[0])  # type: ignore[misc]
         other = _parameters(opened, name, number, 1)
         if other is not None and other != given:
             moved.append(_timed(lambda other=other: ask(opened, name, other))[0])  # type: ignore[misc]
         size = len(json.dumps(answer))
-    return f"{name:<24}{median(new):9.1f}{median(again):9.1f}{median(moved) if moved else 0:9.1f}{size / 1000:9.1f}"
+    times = (median(column) if column else 0.0 for column in (new, chosen, again, moved))
+    return f"{name:<24}{''.join(f'{time:9.1f}' for time in times)}{size / 1000:9.1f}"
+
+
+def _forget(opened: Opened) -> None:
+    for shelf in (opened._passes, opened._gradients, opened._known):
+        shelf.clear()
 
 
 def _timed(work: Callable[[], Mapping[str, Any]]) -> tuple[float, Mapping[str, Any]]:

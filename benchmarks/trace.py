@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import random
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +19,37 @@ from torch import Tensor, nn
 import pellucid
 from pellucid import nn as layers
 
-ROUNDS = 41
+ROUNDS, WARM = 61, 3
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of mallopt(3)
 Look = Callable[[nn.Module], AbstractContextManager[object]]
-LOOKS: dict[str, Look] = {
-    "no trace": lambda model: nullcontext(),
-    "values": lambda model: pellucid.trace(model, grad=()),
-    "values, one gradient": lambda model: pellucid.trace(model, grad=["0.l0.h"]),
-    "values, all gradients": pellucid.trace,
-    "output of blocks": lambda model: pellucid.trace(model, ["0.pool", "1.pool"]),
-}
 
-ONLY = {"values, one gradient": "H ", "output of blocks": "ConvBlocks"}  # looks of some cases
+
+@dataclass(frozen=True)
+class Case:
+    """A model that is trained.
+
+    Attributes:
+        model: with one output; x: its input.
+        keeps: the values that training keeps for its backward pass whether or not anyone looks.
+        state: the value of which the gradient alone is wanted; "" for none.
+    """
+
+    model: nn.Module
+    x: Tensor
+    keeps: tuple[str, ...]
+    state: str = ""
+
+    @property
+    def looks(self) -> dict[str, Look]:
+        """Ways to look at it, by what is seen; the first is none."""
+        found: dict[str, Look] = {
+            "no trace": lambda model: nullcontext(),
+            "what training keeps": lambda model: pellucid.trace(model, self.keeps, grad=()),
+            "all values": lambda model: pellucid.trace(model, grad=()),
+        }
+        if self.state:
+            found["and the gradient of h"] = lambda model: pellucid.trace(model, grad=[self.state])
+        return found | {"and all gradients": pellucid.trace}
 
 
 class First(nn.Sequential):
@@ -38,17 +61,20 @@ class First(nn.Sequential):
         return y[0] if isinstance(y, tuple) else y
 
 
-def cases() -> dict[str, tuple[nn.Module, Tensor]]:
-    """Models and their input."""
-    found: dict[str, tuple[nn.Module, Tensor]] = {}
+def cases() -> dict[str, Case]:
+    """By name."""
+    found: dict[str, Case] = {}
     for steps, batch, size in ((100, 32, 128), (50, 64, 256)):
         for layer in (layers.RNN, layers.GRU, layers.LSTM):
             name = f"{layer.__name__}, T {steps}, B {batch}, H {size}"
-            found[name] = (First(layer(size, size)), torch.randn(steps, batch, size))
+            keeps = "0.l0.h" if layer is layers.RNN else "0.l0"  # of the RNN not the sum before tanh
+            found[name] = Case(First(layer(size, size)), torch.randn(steps, batch, size), (keeps,), "0.l0.h")
     x = torch.randn(32, 3, 32, 32)
     plain = (layers.Conv2d(3, 32, 3), nn.ReLU(), layers.MaxPool2d(2), layers.Conv2d(32, 64, 3), nn.ReLU())
-    found["Conv2d, ReLU, MaxPool2d, Conv2d, ReLU; B 32, 32 x 32"] = (First(*plain), x)
-    found["two ConvBlocks; B 32, 32 x 32"] = (First(layers.ConvBlock(3, 32, 3), layers.ConvBlock(32, 64, 3)), x)
+    name = "Conv2d, ReLU, MaxPool2d, Conv2d, ReLU on 32 images of 32 x 32"
+    found[name] = Case(First(*plain), x, ("1", "2.out", "4"))
+    blocks = (layers.ConvBlock(3, 32, 3), layers.ConvBlock(32, 64, 3))
+    found["two ConvBlocks on the same"] = Case(First(*blocks), x, ("0.pool", "1.pool"))
     return found
 
 
@@ -61,20 +87,39 @@ def step(model: nn.Module, x: Tensor, look: Look) -> float:
     return time.process_time() - begin
 
 
+def medians(case: Case) -> dict[str, float]:
+    """Seconds of a step by way of looking, all ways in turn and in another order each round: none always pays for the one before."""
+    times: dict[str, list[float]] = {name: [] for name in case.looks}
+    order, rng = list(case.looks.items()), random.Random(0)
+    for number in range(WARM + ROUNDS):
+        rng.shuffle(order)
+        for name, look in order:
+            took = step(case.model, case.x, look)
+            if number >= WARM:
+                times[name].append(took)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def keep_freed_memory() -> None:
+    """As a training of some length does; else what is measured is which way's memory was last given back to the system."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(MMAP_THRESHOLD, 2**30)
+        libc.mallopt(TRIM_THRESHOLD, 2**30)
+
+
 def main() -> None:
     """Measure and print."""
+    keep_freed_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    print("| | " + " | ".join(LOOKS) + " |\n|" + "---|" * (len(LOOKS) + 1))
-    for name, (model, x) in cases().items():
-        looks = {n: f for n, f in LOOKS.items() if n not in ONLY or ONLY[n] in name}
-        times: dict[str, list[float]] = {n: [] for n in looks}
-        for _ in range(ROUNDS):
-            for n, look in looks.items():
-                times[n].append(step(model, x, look))
-        medians = {n: statistics.median(t) for n, t in times.items()}
-        base = medians.pop("no trace")
-        others = [f"{100 * (medians[n] / base - 1):+.0f} %" if n in medians else "" for n in LOOKS if n != "no trace"]
+    known = cases()
+    ways = list(dict.fromkeys(name for case in known.values() for name in case.looks))
+    print("| | " + " | ".join(ways) + " |\n|" + "---|" * (len(ways) + 1))
+    for name, case in known.items():
+        found = medians(case)
+        base = found.pop("no trace")
+        others = [f"{100 * (found[way] / base - 1):+.0f} %" if way in found else "" for way in ways[1:]]
         print(f"| {name} | {1e3 * base:.1f} ms | " + " | ".join(others) + " |", flush=True)
 
 

@@ -194,41 +194,53 @@ def _everything(model: nn.Module) -> _Wanted:
 def _selected(model: nn.Module, layers: Iterable[str | nn.Module]) -> _Wanted:
     if isinstance(layers, str | nn.Module):
         layers = [layers]
-    paths = {module: path for path, module in model.named_modules()}
-    known = _known(model, paths)
+    modules: dict[str, nn.Module] = {}
     wanted: _Wanted = {}
     for given in layers:
+        modules = modules or dict(model.named_modules())
         if isinstance(given, nn.Module):
-            if given not in paths:
+            if not any(given is module for module in modules.values()):
                 raise ArgumentError(
                     f"trace was given a {type(given).__name__} that is not inside the model; give a module of it, or a name"
                 )
             found = _everything(given)
-        elif given in known:
-            module, start = known[given]
-            found = {module: {start}} if start else _everything(module)
         else:
-            near = difflib.get_close_matches(given, known, n=6) or [n for n in known if n][:8]
-            raise ArgumentError(f"trace: the model has no {given!r}; near it, it has {', '.join(near) or 'no layers'}")
+            module, start = _named(modules, given)
+            found = {module: {start}} if start else _everything(module)
         for module, starts in found.items():
             wanted.setdefault(module, set()).update(starts)
     return wanted
 
 
-def _known(model: nn.Module, paths: Mapping[nn.Module, str]) -> dict[str, tuple[nn.Module, str]]:
-    """Every name that may be asked for: of a module, of a value, and of what values' names begin with (``lstm.l0``)."""
-    known: dict[str, tuple[nn.Module, str]] = {}
-    for module, path in paths.items():
-        if isinstance(module, observe.Shows):
-            values = module.shown_names
-        else:
-            values = () if any(True for _ in module.children()) else ("out",)
-        for value in values:
-            parts = value.split(".")
-            for end in range(1, len(parts) + 1):
-                start = ".".join(parts[:end])
-                known[_joined(path, start)] = (module, start)
-    return known | {path: (module, "") for module, path in paths.items()}
+def _named(modules: Mapping[str, nn.Module], name: str) -> tuple[nn.Module, str]:
+    """The module that a name means, of several the innermost, and what the names of the values in it begin with; "" for all.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    if name in modules:
+        return modules[name], ""
+    parts = name.split(".")
+    for end in range(len(parts) - 1, -1, -1):
+        path, start = ".".join(parts[:end]), ".".join(parts[end:])
+        if path in modules and any(_is_under(value, start) for value in _values(modules[path])):
+            return modules[path], start
+    known = [*modules, *(_joined(path, value) for path, module in modules.items() for value in _starts(module))]
+    near = difflib.get_close_matches(name, known, n=6) or [n for n in known if n][:8]
+    raise ArgumentError(f"trace: the model has no {name!r}; near it, it has {', '.join(near) or 'no layers'}")
+
+
+def _values(module: nn.Module) -> tuple[str, ...]:
+    """The names of the values that a module itself hands over."""
+    if isinstance(module, observe.Shows):
+        return module.shown_names
+    return () if any(True for _ in module.children()) else ("out",)
+
+
+def _starts(module: nn.Module) -> Iterator[str]:
+    """What its values may be asked for by: their names, and what these begin with (``l0`` of ``l0.f``)."""
+    whole = (value.split(".") for value in _values(module))
+    yield from dict.fromkeys(".".join(parts[:end]) for parts in whole for end in range(1, len(parts) + 1))
 
 
 def _joined(path: str, name: str) -> str:

@@ -20,8 +20,7 @@ from pellucid.lab import recipe
 from pellucid.lab.data import images, unlabelled_pictures
 from pellucid.lab.predict import predict
 from pellucid.lab.runs import Run
-from pellucid.web import given
-from pellucid.web.opened import Opened, Taking
+from pellucid.web.opened import Opened, Taking, plain
 from pellucid.web.questions import ask
 from pellucid.web.run import of_run
 
@@ -184,8 +183,8 @@ def test_damaged_files_are_refused_or_read(kind: str) -> None:
     [("", "given"), ("...", "given"), ("\0\n", "given"), ("a/b\\c.png", "c.png"), ("한국어.png", "한국어.png"), (".png", "png")],
 )  # fmt: skip
 def test_names_are_made_plain(name: str, kept: str) -> None:
-    assert given._plain(name) == kept
-    long = given._plain("é" * 300 + ".png")
+    assert plain(name) == kept
+    long = plain("é" * 300 + ".png")
     assert len(long.encode()) <= 255
     assert long.endswith(".png")
 

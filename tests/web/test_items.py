@@ -83,7 +83,7 @@ def test_the_next_token_follows_the_step(visit: Open) -> None:
     page = visit(opened, "view=recurrence&network=gru&item=0&step=4")
     answer = told(opened, "gru", 0, step=4)
     name = answer["best"][0]["name"].replace(" ", "␣")  # type: ignore[index]
-    expect(page.get_by_role("region", name="GRU", exact=True)).to_contain_text(f"After step 5 GRU expects {name}")
+    expect(page.get_by_role("region", name="GRU", exact=True)).to_contain_text(f"After step 4 GRU expects {name}")
 
 
 def test_a_text_is_typed(visit: Open) -> None:

@@ -114,7 +114,7 @@ def test_buttons_and_slider_move_time(visit: Open) -> None:
     page.get_by_role("button", name="Previous step").click()
     expect(at(page)).to_have_value("5")
     at(page).fill("9")
-    expect(page.get_by_text(f"step 9 of 0 to {STEPS - 1}")).to_be_visible()
+    expect(page.get_by_text(f"step 9 (0 to {STEPS - 1})")).to_be_visible()
 
 
 def test_a_click_on_a_map_chooses_unit_and_step(visit: Open) -> None:

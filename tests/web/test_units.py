@@ -36,8 +36,9 @@ def picture(tile: dict[str, Any]) -> Tensor:
 def test_reach_of_an_answer(four: Opened, network: str) -> None:
     """Norms as inside.gradient_reach gives them, 1 % by its definition, and the picture of the same gradient."""
     model, x = four.network(network).model, four.item(0).args[0]
+    assert x is not None
     with trace(model) as seen:
-        model(x)[0, 2].backward()
+        model(x.clone().requires_grad_())[0, 2].backward()
     found = about(four, "reach", network, target=2)
     assert found["offered"][0]["target"] == 2
     for state in found["states"]:

@@ -2,7 +2,7 @@
 
 /** A number's text with a true minus, and none at zero. */
 export function minus(text: string): string {
-  return (Number(text) === 0 ? text.replace('-', '') : text).replace('-', '−');
+  return (Number(text) === 0 ? text.replace('-', '') : text).replaceAll('-', '−');
 }
 
 export function shown(value: number | null | undefined, decimals = 2): string {

@@ -6,6 +6,8 @@ export type Parameters = Record<string, string | number | boolean | null>;
 export interface Source {
   /** Whether any question can be answered; recorded answers are those that were asked beforehand. */
   live: boolean;
+  /** Whether an answer is on its way. */
+  busy: boolean;
   ask<T>(name: string, parameters?: Parameters): Promise<T>;
   /** Give a file; its number among the items. */
   give(name: string, data: Blob): Promise<number>;
@@ -26,21 +28,26 @@ export function key(name: string, parameters: Parameters = {}): string {
 }
 
 const REMEMBERED = 200;
+const ANEW = ['overview', 'ahead']; // there may be new items; what was computed ahead may be forgotten
 
 class Live implements Source {
   live = true;
   private answers = new Map<string, Promise<unknown>>();
+  private coming = 0;
 
   constructor(private token: string) {}
+
+  get busy(): boolean {
+    return this.coming > 0;
+  }
 
   ask<T>(name: string, parameters: Parameters = {}): Promise<T> {
     const about = key(name, parameters);
     let answer = this.answers.get(about);
     if (!answer) {
       answer = this.fetch(`ask/${name}?parameters=${encodeURIComponent(JSON.stringify(parameters))}`);
-      // What was not answered may be asked again; what is open may have new items.
-      answer.catch(() => this.answers.delete(about));
-      if (name !== 'overview') this.answers.set(about, answer);
+      answer.catch(() => this.answers.delete(about)); // may be asked again
+      if (!ANEW.includes(name)) this.answers.set(about, answer);
       for (const old of this.answers.keys()) {
         if (this.answers.size <= REMEMBERED) break;
         this.answers.delete(old);
@@ -60,15 +67,21 @@ class Live implements Source {
   }
 
   private async fetch(url: string, init: RequestInit = {}): Promise<unknown> {
-    const response = await fetch(url, { ...init, headers: { Authorization: `Bearer ${this.token}` } });
-    const answer: unknown = await response.json();
-    if (!response.ok) throw new Error((answer as { error: string }).error);
-    return answer;
+    this.coming += 1;
+    try {
+      const response = await fetch(url, { ...init, headers: { Authorization: `Bearer ${this.token}` } });
+      const answer: unknown = await response.json();
+      if (!response.ok) throw new Error((answer as { error: string }).error);
+      return answer;
+    } finally {
+      this.coming -= 1;
+    }
   }
 }
 
 class Recorded implements Source {
   live = false;
+  busy = false;
 
   constructor(private answers: Promise<Record<string, unknown>>) {}
 

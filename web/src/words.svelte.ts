@@ -31,8 +31,11 @@ export type Said = string | Record<Language, string>;
 /** That, in the language that is spoken now. */
 export const translated = (said: Said): string => (typeof said === 'string' ? said : said[spoken.language]);
 
+/** A text whose lines never break between a number and its per cent. */
+export const unbroken = (text: string): string => text.replaceAll(' %', '\u00a0%');
+
 /** A text in the language that is spoken now, with `{name}` filled in. */
 export function say<W extends Words>(words: W, name: keyof W & string, values: Record<string, string | number> = {}): string {
   const text = words[name]?.[spoken.language] ?? name;
-  return text.replace(/\{(\w+)\}/g, (_, key: string) => String(values[key] ?? ''));
+  return unbroken(text.replace(/\{(\w+)\}/g, (_, key: string) => String(values[key] ?? '')));
 }

@@ -27,6 +27,7 @@ def see(
     seed: int = 1,
     cell: str | None = None,
     weights: Path | None = None,
+    labels: str | None = None,
     device: str = "auto",
     port: int = 0,
     browser: bool = True,
@@ -61,6 +62,8 @@ def see(
         Of a run: where a cell of your own stands now, as my_cell.py:MyCell, if its file was moved.
     weights
         Of a model: its weights, as .safetensors.
+    labels
+        Of a model: the classes of its scores, such as cat,dog.
     device
         Who computes: cpu, cuda, cuda:1, or auto (an NVIDIA GPU where there is one), whichever trained.
     port
@@ -74,7 +77,8 @@ def see(
     from pellucid.web.see import serve
 
     on = choose(device)
-    opened = _opened(run_or_model, data, seed, cell, weights, on)
+    names = tuple(name.strip() for name in labels.split(",")) if labels else ()
+    opened = _opened(run_or_model, data, seed, cell, weights, names, on)
     page = serve(opened, port)
     print(text.dumps({"url": page.url}) if json else page.url, flush=True)
     networks = ", ".join(network.label for network in opened.networks)
@@ -92,7 +96,13 @@ def see(
 
 
 def _opened(
-    wanted: str | None, data: Path | None, seed: int, cell: str | None, weights: Path | None, on: torch.device
+    wanted: str | None,
+    data: Path | None,
+    seed: int,
+    cell: str | None,
+    weights: Path | None,
+    labels: tuple[str, ...],
+    on: torch.device,
 ) -> Opened:
     if wanted is None:
         from pellucid.web.model import of_nothing
@@ -105,9 +115,10 @@ def _opened(
             raise ArgumentError("--seed and --cell are for a run, and this is a model of your own; leave them out")
         from pellucid.web.named import of_named
 
-        return of_named(wanted, data, weights, on)
-    if weights is not None:
-        raise ArgumentError(f"--weights is for a model as my_model.py:MyModel, and {wanted} is none; leave it out")
+        return of_named(wanted, data, weights, on, labels=labels)
+    for option, given in (("--weights", weights), ("--labels", labels)):
+        if given:
+            raise ArgumentError(f"{option} is for a model as my_model.py:MyModel, and {wanted} is none; leave it out")
     if path.is_file() or path.suffix:
         _refuse(path)
     from pellucid.web.run import of_run

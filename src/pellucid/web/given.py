@@ -10,21 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import soundfile
-from PIL import Image
 
 from pellucid.errors import DataError, PellucidError
-from pellucid.lab.data import characters, pictures, plain, sound, text, tokens
+from pellucid.lab.data import characters, pictures, sound, text, tokens
+from pellucid.lab.data import plain as files
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.predict import prepare
 from pellucid.lab.recipe import Recipe
+from pellucid.web.opened import plain
+from pellucid.web.pictures import check
 
 DRAWN = 64  # pixels of the longer side up to which a picture may be drawn
-PIXELS = 50_000_000  # of a picture
 SECONDS = 120.0  # of a recording, or as long as the networks listen
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 COLUMNS = 4_000  # of a table
 SAID = 500  # characters of an error, which may name all columns
-NAME = 100  # characters of a file's name that are kept
 
 _TABLES = (".csv", ".tsv")
 _SUFFIXES = {
@@ -54,7 +53,7 @@ def read(kept: Recipe, name: str, content: bytes) -> Inputs:
     Raises:
         DataError: it is of another kind, too large once it is decoded, or cannot be used.
     """
-    name = _plain(name)
+    name = plain(name)
     suffix = Path(name).suffix.lower()
     if suffix not in suffixes(kept):
         raise DataError(f"{name}: this run's networks read {', '.join(suffixes(kept))}; give such a file")
@@ -86,7 +85,7 @@ def _prepared(kept: Recipe, path: Path) -> Inputs:
 
 
 def _text(path: Path) -> str:
-    found = plain.read(path)
+    found = files.read(path)
     if not found.strip():
         raise DataError(f"{path}: the text is empty; give at least one character")
     return found
@@ -95,17 +94,7 @@ def _text(path: Path) -> str:
 def _check_size(kept: Recipe, path: Path) -> None:
     """Refuse what a few bytes blow up to."""
     if kept.kind == "images":
-        try:
-            with Image.open(path, formats=FORMATS) as opened:  # by what is in it; some formats run other programs
-                width, height = opened.size
-        except pictures.UNREADABLE as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{path}: the image cannot be read ({reason}); give one in {', '.join(FORMATS)}") from None
-        if height * width > PIXELS:
-            raise DataError(
-                f"{path}: the image has {height:,} x {width:,} pixels, and up to {PIXELS // 10**6} million are read; make it "
-                "smaller"
-            )
+        check(str(path), path)
     if path.suffix.lower() in _TABLES:
         with path.open("rb") as handle:
             header = handle.readline()
@@ -125,11 +114,3 @@ def _check_size(kept: Recipe, path: Path) -> None:
                 f"{path}: the recording says that it has {about.frames:,} samples in {about.channels} channels, and up to "
                 f"{most:g} s in two channels are read; cut it"
             )
-
-
-def _plain(name: str) -> str:
-    """A file's name without folders and what no file's name should hold, and of a sensible length."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    kept = "".join(c for c in last if c.isprintable()).strip(". ") or "given"
-    suffix = Path(kept).suffix[: NAME // 4]
-    return kept[: NAME // 4 - len(suffix)] + suffix if len(kept.encode()) > NAME else kept

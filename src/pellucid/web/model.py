@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from pellucid import device
 from pellucid.errors import ArgumentError
-from pellucid.web.opened import Form, Item, Opened, Opening
+from pellucid.web.copied import copied
+from pellucid.web.opened import Form, Item, Opened, Opening, Taking
+from pellucid.web.passes import first
+from pellucid.web.reading import Classes, Numbers, Reading
+
+if TYPE_CHECKING:
+    from pellucid.web.pictures import Preprocess
 
 MOST_ITEMS = 64
 
@@ -19,32 +26,85 @@ def of_nothing() -> Opened:
     return Opened(title="Pellucid", form="image", networks=[], items=[])
 
 
-def of_models(models: Mapping[str, nn.Module], batch: Tensor, *rest: Tensor) -> Opened:
-    """What is looked into: the models, each where it is, and the items of a batch. The arguments are those of :func:`pellucid.see`.
+def of_models(
+    models: Mapping[str, nn.Module],
+    batch: Tensor,
+    *lengths: Tensor,
+    labels: Sequence[str] = (),
+    preprocess: Preprocess | None = None,
+) -> Opened:
+    """What is looked into: copies of the models, each where it is, and the items of a batch.
+
+    The arguments are those of :func:`pellucid.see`.
 
     Raises:
-        ArgumentError: a model cannot be called with the batch.
+        ArgumentError: a model cannot be copied, or not be called with the batch; labels or ``preprocess`` do not fit.
     """
-    for name, model in models.items():
-        try:
-            with torch.no_grad():
-                model(*(device.moved(given, device.of(model)) for given in (batch, *rest)))
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            reason = str(error).splitlines()[0]
-            raise ArgumentError(
-                f"see: {name} cannot be called with a batch of {tuple(batch.shape)}: {reason}; give what it takes"
-            ) from None
-    batch, rest = batch.cpu(), tuple(given.cpu() for given in rest)
+    models = {name: copied(name, model) for name, model in models.items()}
     axis = 1 if any(getattr(model, "batch_first", None) is False for model in models.values()) else 0
-    form: Form = "tokens" if not batch.is_floating_point() else "image" if batch.ndim in (4, 5) else "sequence"
     count = min(batch.shape[axis], MOST_ITEMS)
+    # Copies, since the person's may change.
+    batch, *rest = (
+        given.narrow(at, 0, count).detach().cpu().clone() for given, at in ((batch, axis), *((t, 0) for t in lengths))
+    )
+    outputs = {name: _called(name, model, batch, rest) for name, model in models.items()}
+    form: Form = "tokens" if not batch.is_floating_point() else "image" if batch.ndim in (4, 5) else "sequence"
+    scale, takes = _pictures(batch, form, preprocess)
     items = []
     for number in range(count):
         args = (batch.narrow(axis, number, 1), *(t[number : number + 1] for t in rest))
-        items.append(Item(f"item {number}", batch.select(axis, number), args))
+        items.append(Item(f"item {number}", batch.select(axis, number), args, scale=scale))
     return Opened(
         title=", ".join(models),
         form=form,
-        networks=[Opening(name, name, model.eval()) for name, model in models.items()],
+        networks=[Opening(name, name, model) for name, model in models.items()],
         items=items,
+        labels=tuple(labels),
+        reading=_reading(tuple(labels), outputs),
+        takes=takes,
     )
+
+
+def _called(name: str, model: nn.Module, batch: Tensor, rest: Sequence[Tensor]) -> Tensor:
+    """What a model answers on all items."""
+    try:
+        with torch.no_grad():
+            return first(model(*(device.moved(given, device.of(model)).clone() for given in (batch, *rest))))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ArgumentError(
+            f"see: {name} cannot be called with a batch of {tuple(batch.shape)}: {reason}; give what it takes"
+        ) from None
+
+
+def _pictures(batch: Tensor, form: Form, preprocess: Preprocess | None) -> tuple[Tensor | None, Taking | None]:
+    """Of images in grey or colours what brings them between black and white, and that a person may give some."""
+    if form == "image" and batch.ndim == 4 and batch.shape[1] in (1, 3):
+        from pellucid.web.pictures import Like  # which needs Pillow, as nothing else here does
+
+        like = Like.of(batch, preprocess)
+        return like.scale, like.taking
+    if preprocess is not None:
+        raise ArgumentError(
+            f"see: preprocess is for pictures, and the batch is {tuple(batch.shape)}; it fits images (B, C, H, W) of floats with "
+            "1 or 3 channels, so leave it out"
+        )
+    return None, None
+
+
+def _reading(labels: tuple[str, ...], outputs: Mapping[str, Tensor]) -> Reading:
+    """Outputs are scores of the labels where there are any."""
+    if not labels:
+        return Numbers()
+    for name, output in outputs.items():
+        if output.ndim != 2 or output.shape[1] != len(labels):
+            raise ArgumentError(
+                f"see: there are {len(labels)} labels, and {name} answers with {tuple(output.shape)}; labels name the K scores "
+                "of an answer (B, K), one each"
+            )
+        if bool((output >= 0).all()) and torch.allclose(output.sum(1), torch.ones_like(output[:, 0])):
+            raise ArgumentError(
+                f"see: {name} answers with probabilities, and labels are for scores before the softmax; leave out its last "
+                "softmax, or the labels"
+            )
+    return Classes(labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,14 @@ PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 REFUSED = "a pickle can run code when it is read; save weights and tensors with safetensors.torch.save_file instead"
 
 
-def of_named(wanted: str, data: Path | None, weights: Path | None = None, on: torch.device = device.CPU) -> Opened:
+def of_named(
+    wanted: str,
+    data: Path | None,
+    weights: Path | None = None,
+    on: torch.device = device.CPU,
+    *,
+    labels: Sequence[str] = (),
+) -> Opened:
     """What is looked into: the module, and the items of a batch.
 
     Args:
@@ -33,10 +41,11 @@ def of_named(wanted: str, data: Path | None, weights: Path | None = None, on: to
         data: the batch: an image, an NPZ archive, an NPY or a safetensors file; see :func:`batch_of`.
         weights: a safetensors file of the module's ``state_dict``.
         on: the device that computes.
+        labels: the classes, of a model that answers with a score for each.
 
     Raises:
         DataError: a file cannot be used.
-        ArgumentError: there is no batch, or the model cannot be called with it.
+        ArgumentError: there is no batch, or the model cannot be called with it; labels that do not fit.
     """
     model = _module(wanted)
     if weights is not None:
@@ -46,7 +55,7 @@ def of_named(wanted: str, data: Path | None, weights: Path | None = None, on: to
             f"{wanted}: a page shows what a model computes on something; give a batch after it: an image, or an array as "
             ".npz, .npy or .safetensors"
         )
-    return of_models({wanted.rpartition(":")[2]: model.to(on)}, *batch_of(data))
+    return of_models({wanted.rpartition(":")[2]: model.to(on)}, *batch_of(data), labels=labels)
 
 
 def batch_of(data: Path) -> tuple[Tensor, ...]:

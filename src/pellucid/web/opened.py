@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ T = TypeVar("T")
 REMEMBERED = 8  # of each kind of pass, the least recently asked for dropped first
 MOST_ITEMS = 512  # that are open at a time
 LARGEST = 32 * 2**20  # bytes of a file that a person gives
+NAME = 100  # characters of a file's name that are kept
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,14 @@ def flat(image: Tensor) -> Tensor:
     return image if image.ndim == 3 else image[:, image.shape[1] // 2]
 
 
+def plain(name: str) -> str:
+    """The name of a file that a person gives, without folders and what no file's name should hold, and of a sensible length."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    kept = "".join(c for c in last if c.isprintable()).strip(". ") or "given"
+    suffix = Path(kept).suffix[: NAME // 4]
+    return kept[: NAME // 4 - len(suffix)] + suffix if len(kept.encode()) > NAME else kept
+
+
 @dataclass(frozen=True)
 class Taking:
     """What a person may give while the page is open.
@@ -89,7 +99,8 @@ class Opening:
 
     Attributes:
         name: short and unique, such as ``"lstm"``; label: for reading, ``"LSTM"``.
-        model: in evaluation mode, on any device; items are in the processor's memory.
+        model: the page's own, in evaluation mode and without parameters that need gradients, on any device; items are in the
+            processor's memory.
         sentence: what it is made of; empty where nobody said.
     """
 

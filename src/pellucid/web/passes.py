@@ -90,11 +90,14 @@ def run(model: nn.Module, args: Sequence[Tensor | None], *, graph: bool = True) 
     """A pass.
 
     Args:
-        model: what runs, wherever it is; args: what it is called with, a batch of one.
+        model: what runs, wherever it is, and the page's own: no parameter needs a gradient (that would be a third of a
+            backward pass), and while it runs it has hooks.
+        args: what it is called with, a batch of one.
         graph: whether values keep torch's graph, down to the input.
     """
     there = device.of(model)
-    x, *rest = (device.moved(arg, there) for arg in args)
+    # Copies, since a model may write over what it is given.
+    x, *rest = (None if arg is None else device.moved(arg, there).clone() for arg in args)
     with ExitStack() as around:
         around.enter_context(device.working(there))
         around.enter_context(torch.enable_grad())
@@ -163,9 +166,8 @@ class _Starts:
     """Where torch's graph begins."""
 
     def __init__(self) -> None:
-        self._begun: dict[
-            int, tuple[Tensor, Tensor]
-        ] = {}  # with the tensor itself, whose number would else become another's
+        # By its number, with the tensor itself: else another one might get the number.
+        self._begun: dict[int, tuple[Tensor, Tensor]] = {}
 
     @property
     def all(self) -> tuple[Tensor, ...]:
@@ -176,31 +178,25 @@ class _Starts:
         if not isinstance(value, Tensor) or not value.is_floating_point() or value.requires_grad:
             return value
         if id(value) not in self._begun:
-            # A clone, since the model may write over what it is given.
+            # A clone, since what a graph begins from cannot be written over.
             self._begun[id(value)] = value, value.detach().requires_grad_().clone()
         return self._begun[id(value)][1]
 
 
 @contextmanager
 def _graph(model: nn.Module) -> Iterator[_Starts]:
-    """Inside the block torch's graph leads back to inputs alone: parameters' gradients would be a third of a backward pass.
-
-    It begins wherever a layer is given or hands on numbers that no graph leads to: embeddings of tokens, one-hot rows.
-    """
+    """Inside the block torch's graph begins wherever a layer is given or hands on numbers that no graph leads to: the input,
+    embeddings of tokens, one-hot rows."""
     starts = _Starts()
 
     def before(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Given:
         return tuple(map(starts.at, args)), {name: starts.at(value) for name, value in named.items()}
 
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with ExitStack() as undo:
         for layer in model.modules():
             if not any(True for _ in layer.children()):
                 undo.callback(layer.register_forward_pre_hook(before, with_kwargs=True).remove)
                 undo.callback(layer.register_forward_hook(lambda _, __, output: starts.at(output)).remove)
-        for parameter in learned:
-            undo.callback(parameter.requires_grad_)
-            parameter.requires_grad_(False)
         yield starts
 
 

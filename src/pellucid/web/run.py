@@ -47,7 +47,7 @@ def of_run(
     """
     run = Run(folder)
     kept = recipe.read(run)
-    networks = [(member, model.to(on)) for member, model in _networks(kept, run, seed, cell)]
+    networks = [(member, model.to(on).requires_grad_(False)) for member, model in _networks(kept, run, seed, cell)]
     maker = Maker(kept, max(model.body.least for _, model in networks))
     if data is None:
         items = maker.items(*recipe.items(run))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from pellucid.web.pictures import Preprocess
 
 try:
     import uvicorn
@@ -57,26 +61,38 @@ class Page:
 
 
 def see(
-    model: nn.Module | Mapping[str, nn.Module] | None = None, batch: Tensor | None = None, *lengths: Tensor
+    model: nn.Module | Mapping[str, nn.Module] | None = None,
+    batch: Tensor | None = None,
+    *lengths: Tensor,
+    labels: Sequence[str] = (),
+    preprocess: Preprocess | None = None,
 ) -> Page:
     """Open a page on a model, or on several side by side, and what they compute on a batch; the guide, without arguments.
 
     Args:
         model: any module built from layers of ``pellucid.nn`` or ``torch.nn``'s convolutions, on any device; or several by name.
-        batch: what the models take: images (B, C, H, W), sequences (B, T, I) or (T, B, I), tokens (B, T).
+            The page works on a copy: the model may be trained on, and the page shows it as it was.
+        batch: what the models take: images (B, C, H, W), sequences (B, T, I) or (T, B, I), tokens (B, T). The first 64 are
+            shown. Where images have 1 or 3 channels, pictures can be drawn on the page, or given as files.
         lengths: what else they take, such as lengths (B,).
+        labels: the classes, of models that answer with a score for each, (B, K), before the softmax.
+        preprocess: makes a tensor (C, H, W) like the batch's of a picture (PIL.Image.Image, in grey for 1 channel, else in
+            colours), as torchvision's transforms do. Without it a picture is resized to (H, W), and its black and white
+            become 0 and 1 if the batch lies between them, else the batch's lowest and highest number in each channel.
 
     Returns:
         The page; it is served from a thread of this process.
 
     Raises:
-        ArgumentError: the model cannot be called with the batch, or there is no batch.
+        ArgumentError: the model cannot be copied, or not be called with the batch; there is no batch; labels or ``preprocess``
+            do not fit.
     """
     if model is None:
         return serve(of_nothing())
     if batch is None:
         raise ArgumentError("see shows what a model computes on something; give a batch after the model")
-    return serve(of_models(model if isinstance(model, Mapping) else {"model": model}, batch, *lengths))
+    models = model if isinstance(model, Mapping) else {"model": model}
+    return serve(of_models(models, batch, *lengths, labels=labels, preprocess=preprocess))
 
 
 def serve(opened: Opened, port: int = 0) -> Page:

@@ -326,9 +326,9 @@ def test_what_open_networks_make_of_an_item(reader: Opened) -> None:
     """The gradient of the network's own answer by steps back, as a share of the last step's; its maps as they were seen."""
     found = ask(reader, "guide-yours", {"item": 1})
     (network,) = found["networks"]
-    model, x = reader.networks[0].model, reader.item(1).args[0]
+    model, x = reader.networks[0].model, reader.item(1).x[None]
     with trace(model) as seen:
-        model(x).max().backward()
+        model(x.requires_grad_()).max().backward()
     norms = seen["lstm.l0.h"].grad.flip(0).norm(dim=-1)[:, 0]  # type: ignore[union-attr]
     torch.testing.assert_close(tensor(network["reach"]["norms"]), (norms / norms[0]).double(), rtol=1e-3, atol=1e-9)
     assert [stage["kind"] for stage in network["maps"]] == ["convolution", "activation", "pooling"]

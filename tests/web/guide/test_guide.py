@@ -68,6 +68,14 @@ def test_every_page_fits_and_speaks_both_languages(visit: Open, width: int) -> N
         expect(page.get_by_role("alert")).to_have_count(0)
 
 
+@pytest.mark.parametrize(("name", "said"), [("rnn", "ht = tanh(w·xt + u·ht−1 + b)"), ("lstm", "ct = f·ct−1 + i·g")])
+def test_symbols_have_subscripts(visit: Open, name: str, said: str) -> None:
+    page = visit(of_nothing(), f"view=guide&page={name}")
+    text = page.locator(".text")
+    expect(text).to_contain_text(said)
+    assert "t−1" in text.locator("sub").all_text_contents()
+
+
 def test_convolution(visit: Open) -> None:
     """Another filter is another map; a click and the arrow keys move the window, whose sum is the map's number."""
     page = visit(of_nothing(), "view=guide&page=convolution")

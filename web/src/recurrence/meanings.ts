@@ -41,7 +41,7 @@ const known: Record<string, Words> = {
   GRU: {
     z_t: {
       en: 'The update gate: it keeps {percent} of the old hidden state.',
-      ko: '업데이트 게이트: 이전 은닉 상태의 {percent}를 남깁니다.',
+      ko: '갱신 게이트: 이전 은닉 상태의 {percent}를 남깁니다.',
     },
     '1 − z_t': { en: 'The share that is renewed: {percent}.', ko: '새로 바꾸는 몫: {percent}입니다.' },
     r_t: {

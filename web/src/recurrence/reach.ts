@@ -54,25 +54,32 @@ export const fadedAt = ({ state, reverse }: Fall): number | null =>
 
 export const words = {
   falls: { en: 'The gradient falls to 1 % {told}.', ko: '기울기가 1 %로 줄어드는 때: {told}.' },
+  lasts: { en: 'The gradient never falls to 1 % {told}.', ko: '기울기가 끝까지 1 %로 줄지 않는 곳: {told}.' },
+  none: { en: 'No gradient arrives {told}.', ko: '기울기가 닿지 않는 곳: {told}.' },
   inNetworks: { en: 'in the {name}', ko: '{name}' },
   inStates: { en: 'at {name}', ko: '{name}' },
-  after: { en: 'after {fades} steps', ko: '{fades}단계 뒤' },
+  after: { en: 'after {steps} steps', ko: '{steps}단계 뒤' },
   once: { en: 'after 1 step', ko: '1단계 뒤' },
-  stays: { en: 'never ({left} is left after {steps} steps)', ko: '끝까지 남음({steps}단계 뒤 {left})' },
-  nothing: { en: 'at once: none reaches it', ko: '닿지 않음' },
+  left: { en: '({left} is left {after})', ko: '({after} {left})' },
 } satisfies Words;
 
 const percent = (share: number): string => `${share >= 0.1 ? Math.round(100 * share) : Number((100 * share).toPrecision(2))} %`;
 
-/** After how many steps 1 % is left, of each, in a sentence; the lines are those of networks or of states. */
+const after = (steps: number): string => say(words, steps === 1 ? 'once' : 'after', { steps });
+
+/** After how many steps 1 % is left, of each, in sentences; the lines are those of networks or of states. */
 export function told(falls: Fall[], of: 'networks' | 'states'): string {
-  const parts = falls.map(({ name, state, reverse }) => {
+  const parts: Record<'falls' | 'lasts' | 'none', string[]> = { falls: [], lasts: [], none: [] };
+  for (const { name, state, reverse } of falls) {
     const where = say(words, of === 'networks' ? 'inNetworks' : 'inStates', { name });
-    if (state.start === null) return `${where} ${say(words, 'nothing')}`;
-    if (state.fades !== null) return `${where} ${say(words, state.fades === 1 ? 'once' : 'after', { fades: state.fades })}`;
-    const end = reverse ? state.norms.length - 1 : 0;
-    const left = percent(state.norms[end]! / state.norms[state.start]!);
-    return `${where} ${say(words, 'stays', { left, steps: Math.abs(state.start - end) })}`;
-  });
-  return say(words, 'falls', { told: parts.join(', ') });
+    if (state.start === null) parts.none.push(where);
+    else if (state.fades !== null) parts.falls.push(`${where} ${after(state.fades)}`);
+    else {
+      const end = reverse ? state.norms.length - 1 : 0;
+      const left = percent(state.norms[end]! / state.norms[state.start]!);
+      parts.lasts.push(`${where} ${say(words, 'left', { left, after: after(Math.abs(state.start - end)) })}`);
+    }
+  }
+  const sentences = (['falls', 'lasts', 'none'] as const).filter((one) => parts[one].length);
+  return sentences.map((one) => say(words, one, { told: parts[one].join(', ') })).join(' ');
 }

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from pellucid.errors import ArgumentError
 from pellucid.web.opened import Opened
+from pellucid.web.questions.ahead import Ahead
 from pellucid.web.questions.answering import Answering
 from pellucid.web.questions.convolution import Maps, Stages
 from pellucid.web.questions.drivers import Drivers
@@ -29,6 +30,7 @@ from pellucid.web.questions.variant import Variant
 QUESTIONS: dict[str, type[Question]] = {
     "overview": Overview,
     "input": Input,
+    "ahead": Ahead,
     "layers": Layers,
     "answer": Answering,
     "thumbnails": Thumbnails,

@@ -15,6 +15,7 @@ from pellucid.web.opened import LARGEST, Opened, Taking, flat
 from pellucid.web.questions.question import Answer, Question
 from pellucid.web.questions.tiles import numbers, tile
 
+BOARD = 64  # pixels of the longer side of what a picture is drawn on
 SHOWN = 16384  # numbers of a sequence that are sent as they are
 
 
@@ -101,8 +102,10 @@ def _takes(opened: Opened, takes: Taking) -> Answer:
     board = None
     if takes.drawn:
         height, width = opened.items[0].x.shape[1:]
+        shrink = max(1.0, max(height, width) / BOARD)
         edges = [torch.cat([i.own[0, [0, -1]].flatten(), i.own[0, :, [0, -1]].flatten()]) for i in opened.items[:16]]
-        board = {"height": height, "width": width, "ground": round(float(torch.cat(edges).median()))}
+        sides = {"height": max(1, round(height / shrink)), "width": max(1, round(width / shrink))}
+        board = sides | {"ground": round(float(torch.cat(edges).nan_to_num().median()))}
     return {"suffixes": list(takes.suffixes), "largest": LARGEST, "text": takes.text, "board": board}
 
 

@@ -47,4 +47,4 @@ def _beginning(item: Item, steps: int, run: Run) -> list[Tensor | None]:
     count = min(whole, -(-steps * whole // len(run.done.seen[f"{run.name}.{run.memory[0]}"].values)))
     lengths = [None if v is None else v.clamp(max=count) if v.dtype == torch.int64 else v for v in item.args[1:]]
     there = run.done.output.device
-    return [device.moved(x.narrow(axis, 0, count), there), *(device.moved(v, there) for v in lengths)]
+    return [device.moved(x.narrow(axis, 0, count), there).clone(), *(device.moved(v, there) for v in lengths)]

@@ -45,6 +45,7 @@ export const figure = {
   average: { en: 'average pooling, {size}', ko: '평균 풀링, {size}' },
   moved: { en: 'moved by {moved} on average', ko: '평균 {moved}만큼 달라짐' },
   unrolled: { en: 'The unit, unrolled over time', ko: '시간 단계로 펼친 유닛' },
+  range: { en: '{low} to {high}', ko: '{low}~{high}' },
   at: { en: 'step {step}', ko: '{step}번째 단계' },
   ownInputs: { en: 'Numbers of your own', ko: '직접 입력' },
   ownSequence: { en: 'first column of my input', ko: '내 입력의 첫 열' },

@@ -1,0 +1,75 @@
+"""The promise: an input to which someone points has been shown to the networks before it is chosen, and only then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+from tests.web.conftest import Open
+
+from pellucid.web.opened import Opened
+
+
+def passes(opened: Opened) -> set[tuple[object, ...]]:
+    """The networks and items that have one."""
+    return set(opened._passes)
+
+
+def wait(page: Page, until: Callable[[], bool]) -> None:
+    """As long as it takes, and while the page goes on; at most half a minute."""
+    end = time.monotonic() + 30
+    while not until() and time.monotonic() < end:
+        page.wait_for_timeout(20)
+    assert until()
+
+
+def open_at_rest(visit: Open, opened: Opened) -> tuple[Page, list[str]]:
+    """The page once its first input is answered, and what it asks from then on."""
+    page = visit(opened, "view=recurrence")
+    expect(page.get_by_role("slider", name="Time step")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.partition("/ask/")[2].partition("?")[0]))
+    return page, asked
+
+
+def test_a_picture_that_is_pointed_at(visit: Open, reader: Opened) -> None:
+    """Its pass is there before a click, and the first gradient takes no other."""
+    page, asked = open_at_rest(visit, reader)
+    assert passes(reader) == {("reader", 0)}
+    page.get_by_role("option", name="item 2").first.hover()
+    wait(page, lambda: ("reader", 2) in passes(reader))
+    assert set(asked) == {"ahead"}
+    assert "item=2" not in page.url
+    there = reader._passes["reader", 2]
+    page.get_by_role("option", name="item 2").first.click()
+    wait(page, lambda: any(key[:2] == ("reader", 2) for key in reader._gradients))
+    assert reader._passes["reader", 2] is there
+
+
+def test_the_next_one_by_its_button(visit: Open, four: Opened) -> None:
+    page, _ = open_at_rest(visit, four)
+    page.get_by_role("button", name="Next input").hover()
+    wait(page, lambda: ("rnn", 1) in passes(four))
+    assert not any(item == 2 for _, item in passes(four))
+    page.get_by_role("button", name="Next input").click()  # where the pointer stays on it, the one after that is next
+    wait(page, lambda: ("rnn", 2) in passes(four))
+    assert "item=1" in page.url
+
+
+def test_by_keys_those_beside_it(visit: Open, four: Opened) -> None:
+    page, _ = open_at_rest(visit, four)
+    page.get_by_role("combobox", name="Input").first.focus()
+    wait(page, lambda: ("rnn", 1) in passes(four))
+
+
+def test_whoever_passes_over_asks_for_nothing(visit: Open, four: Opened) -> None:
+    page, asked = open_at_rest(visit, four)
+    page.evaluate(  # in one task, as quick as can be
+        """() => { const next = [...document.querySelectorAll('button')].find((b) => b.ariaLabel === 'Next input');
+                   next.dispatchEvent(new PointerEvent('pointerenter')); next.dispatchEvent(new PointerEvent('pointerleave')); }"""
+    )
+    page.wait_for_timeout(400)
+    assert asked == []
+    assert passes(four) == {("rnn", 0)}
