@@ -19,11 +19,13 @@ from pellucid.lab.data import (
     picture_files,
     pictures,
     sequence_files,
+    sequence_tables,
     sequences,
     series,
     sound,
     table,
     text,
+    ts_files,
 )
 from pellucid.lab.data.folders import Progress
 from pellucid.lab.task import Kind, Origin, Task
@@ -40,7 +42,7 @@ _LOADERS: dict[str, Callable[..., Task]] = {
 _OPTIONS: dict[str, frozenset[str]] = {
     "images": frozenset({"seed", "size", "label", "augment", "memory"}),
     "series": frozenset({"target", "id", "horizon", "window", "split", "known", "missing", "calendar", "origins"}),
-    "sequences": frozenset({"seed", "label", "id", "missing", "longest", "regress"}),
+    "sequences": frozenset({"seed", "label", "id", "missing", "longest", "regress", "memory"}),
     "text": frozenset({"seed", "text", "label", "longest", "tokens", "memory"}),
     "characters": frozenset({"window", "tokens", "memory"}),
     "sound": frozenset({"seed", "memory"}),
@@ -81,7 +83,7 @@ def recognise(path: Path) -> Recognition:
         return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
     if suffix in (".csv", ".tsv", *table.PARQUET):
         frame = table.glance(path)
-        long = sequence_files.long_columns(frame)
+        long = sequence_tables.long_columns(frame)
         if long:
             return Recognition(
                 "sequences",
@@ -152,7 +154,11 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
         given["progress"] = progress
     try:
         return replace(_LOADERS[recognised](path, **given), origin=origin)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(
+            error
+        ):  # torch has no error of its own for it
+            raise
         pages = "memory" in _OPTIONS[recognised]
         remedy = "give a smaller --memory, and what is more is paged from a file" if pages else "bring less"
         raise DataError(f"{path}: the data does not fit into memory; {remedy}") from None
@@ -163,7 +169,7 @@ def _fixed(value: object) -> object:
 
 
 def _recognise_folder(path: Path) -> Recognition:
-    pair = sequence_files.archive_pair(path)
+    pair = ts_files.archive_pair(path)
     if pair:
         answer = sequence_files.answer_of(pair[0])
         return Recognition("sequences", f"{path.name} holds a training and a test file of sequences: {_TO_DO[answer]}")
@@ -174,7 +180,7 @@ def _recognise_folder(path: Path) -> Recognition:
         suffix = file.suffix.lower()
         counts["images"] += suffix in pictures.SUFFIXES
         counts["sound"] += suffix in sound.SUFFIXES
-        counts["sequences"] += suffix in sequence_files.TABLES
+        counts["sequences"] += suffix in sequence_tables.TABLES
     if (
         not counts["images"]
         and not counts["sound"]
