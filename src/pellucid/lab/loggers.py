@@ -149,7 +149,9 @@ class Mlflow(Log):
 
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # that is where the result goes
         if "MLFLOW_LOGGING_LEVEL" not in os.environ:
-            logging.getLogger("mlflow").setLevel(logging.WARNING)  # tables made anew are no news between bars of progress
+            logging.getLogger("mlflow").setLevel(
+                logging.WARNING
+            )  # tables made anew are no news between bars of progress
         self.folder = str(folder.resolve())
         self._flow = mlflow
         self._client: MlflowClient | None = None

@@ -74,7 +74,7 @@ def long_columns(frame: pl.DataFrame) -> LongColumns | None:
             continue
         for label in frame.columns:
             if label.lower() in LABELS and label != id and _constant(frame, id, label):
-                labels = frame.group_by(id).agg(pl.col(label).first())[label].cast(pl.String).to_list()
+                labels = frame.group_by(id).agg(pl.col(label).first())[label].drop_nulls().cast(pl.String).to_list()
                 return LongColumns(id, label, "number" if numbers.reason(labels) else "class")
     return None
 
