@@ -164,11 +164,11 @@ CASES = [
     Case(
         "Nottingham",
         "Nottingham.mat",
-        ALL,
-        {"trials": 1, "seeds": 1, "epochs": 20},
+        ("rnn", "lstm", "gru"),
+        {"trials": 2, "seeds": 1, "epochs": 80},
         {"rnn": "4.05", "lstm": "3.29", "gru": "3.46"},
         BAI + ", 1 million parameters",
-        "40,000 parameters, no tuning, 1 seed, 20 epochs, trained on pieces of 256 steps",
+        "40,000 parameters, 2 trials, 1 seed, 80 epochs, trained on pieces of 256 steps",
     ),
     *(
         Case(
@@ -261,16 +261,18 @@ def page(rows: list[dict[str, Any]]) -> str:
         "Music is scored as published: the negative log-likelihood in nats of all 88 notes of a step, given the steps before it, as a",
         "mean over all steps of the test part but each piece's first. Chung et al. have 8.54 for a GRU of 20,000 parameters on the",
         "chorales (Chung, Gulcehre, Cho and Bengio 2014). Models in which the notes of a step depend on each other, such as the",
-        "RNN-RBM, are another matter: the networks here take them as independent. Nottingham is a case that was begun and not run to",
-        "its end, so it has no row.",
+        "RNN-RBM, are another matter: the networks here take them as independent. On Nottingham the LSTM and the GRU stay behind the",
+        "published ones, which have 25 times as many parameters; the RNN is ahead of the published one.",
         "",
         "The adding problem's published figures are squared errors, here their roots: always saying the mean gives 0.41. Its",
-        "published sequences are longer and made anew for each step of training; here 7,000 are all there are. At 100 steps only the",
-        "LSTM and the GRU were run (for how long is read off the run's files), and 200 is a case that was not.",
+        "published sequences are longer and made anew for each step of training; here 7,000 are all there are. At 100 and 200 steps only",
+        "the LSTM and the GRU were run. The minutes of 50 and 100 steps are those of a machine that much else ran on.",
         "",
         "Sequential MNIST has 784 steps a digit, and an epoch of 7,000 of them took two busy cores 60 to 100 seconds for each network:",
         "four epochs are where learning begins, and the published figures are of many more on 60,000 digits. At 14 x 14, a quarter of",
         "the steps, the networks come in the published order, in turn and permuted; the RNN learns permuted digits here, and those in turn not at all.",
+        "Permuted digits of 784 steps were begun and left: an epoch of 7,000 takes some 36 seconds of a core for the LSTM and the RNN, and",
+        "one of the published 60,000 some 6 minutes, so that a hundred epochs of three networks, tuned once, are a day of two cores.",
         "",
     ]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -114,31 +115,66 @@ def test_results_are_paired_by_seed_and_never_mixed() -> None:
 
 def test_a_run_goes_on_and_writes_page_figure_and_data(tmp_path: Path) -> None:
     MEASURED.clear()
-    first = run([small_claim()], tmp_path, quick=True, command="pellucid claims --quick")
+    first = run([small_claim()], tmp_path, command="pellucid claims --quick")
     assert sorted(MEASURED) == [0, 1, 2]
     (tmp_path / "units").joinpath(next(f.name for f in (tmp_path / "units").iterdir())).unlink()
     MEASURED.clear()
-    again = run([small_claim()], tmp_path, quick=True)
+    again = run([small_claim()], tmp_path)
     assert len(MEASURED) == 1
     assert again.findings[0].parts == first.findings[0].parts
     assert again.findings[0].verdict == "holds"
     text = (tmp_path / "claims.md").read_text(encoding="utf-8")
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert (tmp_path / picture).is_file()
-    assert "The quick run" in text
     assert "5.10 points" in text
+    assert f"full set, {datetime.now(UTC).date()}." in text
     kept = Report.model_validate_json((tmp_path / "claims" / "result.json").read_text(encoding="utf-8"))
     assert kept == again
     assert len(kept.units) == 3
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_the_page_shows_what_is_measured_in_full_or_else_quickly(tmp_path: Path) -> None:
+    """A claim that is asked for later does not take the others off the page, and a quick finding gives way to a full one."""
+    other = replace(small_claim(7.0), name="other")
+    few = [replace(c, units=c.units[:2], quick=True) for c in (small_claim(), other)]
+    every = [small_claim(), other, *few]
+
+    def table() -> list[str]:
+        lines = (tmp_path / "claims.md").read_text(encoding="utf-8").splitlines()
+        return [
+            f"{line.split('](#')[1].split(')')[0]}: {line.split('|')[-2].strip()}" for line in lines if "](#" in line
+        ]
+
+    run(few, tmp_path, beside=every)
+    assert table() == ["small: quick", "other: quick"]
+    asked = run([other], tmp_path, beside=every)
+    assert [f.name for f in asked.findings] == ["other"]
+    assert table() == ["small: quick", "other: full"]
+    run(few[1:], tmp_path, beside=every)
+    assert table() == ["small: quick", "other: full"]
+
+
+def test_a_run_that_is_stopped_leaves_a_page_of_what_is_measured(tmp_path: Path) -> None:
+    later = replace(small_claim(7.0), name="later")
+
+    def stop(unit: Unit, was_there: bool) -> None:
+        if unit.settings["size"] == 7.0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([small_claim(), later], tmp_path, tell=stop)
+    text = (tmp_path / "claims.md").read_text(encoding="utf-8")
+    assert "### small" in text
+    assert "### later" not in text
+
+
 def test_a_damaged_unit_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
-    run([small_claim()], tmp_path, quick=True)
+    run([small_claim()], tmp_path)
     file = next((tmp_path / "units").iterdir())
     file.write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match="remove this file"):
-        run([small_claim()], tmp_path, quick=True)
+        run([small_claim()], tmp_path)
     assert file.read_text(encoding="utf-8") == "{"
 
 
@@ -152,8 +188,7 @@ def test_the_number_of_processes_does_not_change_a_result(tmp_path: Path) -> Non
 
     claim = replace(claim, units=units, judge=judge)
     found = [
-        {json.dumps(u.settings): u.measures for u in run([claim], tmp_path / str(n), quick=True, workers=n).units}
-        for n in (1, 2)
+        {json.dumps(u.settings): u.measures for u in run([claim], tmp_path / str(n), workers=n).units} for n in (1, 2)
     ]
     assert len(found[0]) == 4
     assert found[0] == found[1]

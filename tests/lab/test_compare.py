@@ -24,6 +24,7 @@ from pellucid.lab import comparison, data
 from pellucid.lab import plan as planning
 from pellucid.lab.costs import structure
 from pellucid.lab.outcome import first
+from pellucid.lab.report import words
 from pellucid.lab.report.page import render
 from pellucid.lab.results import Comparison
 from pellucid.lab.task import Split
@@ -190,12 +191,12 @@ def test_a_cell_of_ones_own(tmp_path: Path) -> None:
 
 def test_impossible_plans_are_sentences(tmp_path: Path) -> None:
     task = data.load(KINDS["images"](tmp_path))
-    for options, words in (
+    for options, said in (
         ({"seeds": 0}, "seeds is 0"),
         ({"candidates": ["lsmt"]}, "no candidate 'lsmt'"),
         ({"candidates": ["rnn", "rnn"]}, "once"),
     ):
-        with pytest.raises(ArgumentError, match=words):
+        with pytest.raises(ArgumentError, match=said):
             small(task, **options)
 
 
@@ -218,6 +219,24 @@ class _Page(HTMLParser):
             self.text.append(text)
 
 
+def test_what_is_said_of_sizes_is_what_networks_have(tmp_path: Path) -> None:
+    """A vocabulary takes parameters that no width takes away."""
+    task = data.load(tasks.write_texts(tmp_path / "a.csv"))
+    small, fit = (planning.plan(task, ["rnn", "gru"], size=size) for size in (10, 5000))
+    assert f"at least {min(small.sizes):,} parameters each, since none can have as few as 10;" in small.sentence()
+    assert "; about 5,000 parameters each;" in fit.sentence()
+    built = [b.build(task, w) for b, w in zip(small.blueprints, small.widths, strict=True)]
+    assert small.sizes == [sum(p.numel() for p in model.parameters()) for model in built]
+
+
+def test_a_report_points_at_no_network_where_the_simplest_answer_is_the_one_to_use(tmp_path: Path) -> None:
+    task = data.load(KINDS["images"](tmp_path))
+    found, _ = comparison.compare(small(task, candidates=["rnn", "cnn"], seeds=1), out=tmp_path / "run")
+    for beats, arrows in ((True, 1), (False, 0)):
+        candidates = [c.model_copy(update={"beats_baseline": beats}) for c in found.candidates]
+        assert render(found.model_copy(update={"candidates": candidates})).count(" ←") == arrows
+
+
 def test_the_report_is_whole_safe_and_alone(tmp_path: Path) -> None:
     folder = tasks.write_images(tmp_path / "images")
     (folder / "left").rename(folder / "<script>alert(1)</script>".replace("/", "∕"))
@@ -230,7 +249,7 @@ def test_the_report_is_whole_safe_and_alone(tmp_path: Path) -> None:
         assert base64.b64decode(link.removeprefix("data:image/svg+xml;base64,")).decode() == drawing
     assert Comparison.model_validate(json.loads(page.data)) == found
     text = "".join(page.text)
-    assert found.verdict.sentence in text
+    assert words.together(found.verdict.sentence) in text
     assert "<script>alert(1)" in text  # as text, not as an element
     for c in found.candidates:
         assert f"{c.cost.parameters:,}" in text

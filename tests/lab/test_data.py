@@ -237,6 +237,19 @@ def _broken_sound(p: Path) -> Path:
     return p / "x"
 
 
+def _nothing(name: str) -> Callable[[Path], Path]:
+    def make(p: Path) -> Path:
+        (p / name).touch()
+        return p / name
+
+    return make
+
+
+def _strange_arrays(p: Path) -> Path:
+    np.savez(p / "a.npz", a=np.zeros(3), b=np.zeros(3))
+    return p / "a.npz"
+
+
 def _latin(p: Path) -> Path:
     (p / "a.txt").write_bytes("caf\xe9 ".encode("latin-1") * 1000)
     return p / "a.txt"
@@ -248,7 +261,7 @@ def _latin(p: Path) -> Path:
         (lambda p: p / "nothing.csv", "there is no such file"),
         (_empty, "no images and no sounds"),
         (_one_class, "one class"),
-        (_broken_image, "03.png: the image cannot be read"),
+        (_broken_image, r"03.png: the image cannot be read \(it is of no kind that is known\)"),
         (_csv(""), "empty"),
         (_csv("a,b\n"), "no rows"),
         (_csv("name\nfoo\nbar\n"), "no column holds numbers"),
@@ -260,6 +273,15 @@ def _latin(p: Path) -> Path:
         (_latin, "is not UTF-8"),
         (lambda p: tasks.write_text(p / "a.txt", 300), "at least"),
         (lambda p: (p / "a.xyz").write_text("x") and p / "a.xyz", "'.xyz' are not known"),
+        (_nothing("a.txt"), "a.txt: the file is empty; give a text"),
+        (_nothing("a.npz"), "a.npz: the file is no NPZ archive"),
+        (_strange_arrays, "the archive holds a, b; images are the arrays"),
+        (
+            _csv(
+                "id,x,label\n" + "".join(f"s{k // 9},{k},{'nan' if k // 9 == 4 else k // 9 % 2}\n" for k in range(99))
+            ),
+            "line 38: .* is empty",
+        ),
     ],
 )
 def test_bad_data_is_a_sentence(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:

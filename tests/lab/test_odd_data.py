@@ -120,6 +120,14 @@ def test_short_texts_are_texts(tmp_path: Path) -> None:
     assert data.load(write_rows(tmp_path / "a.csv", "word,label", rows)).kind == "text"
 
 
+def test_short_texts_beside_numbers_are_texts_and_names_of_kinds_are_not(tmp_path: Path) -> None:
+    adjectives, nouns = ("good", "bad", "long", "short", "odd"), ("film", "plot", "cast", "score", "end")
+    rows = [f"{a} {n},{k % 2}" for k, (a, n) in enumerate((a, n) for a in adjectives for n in nouns)]
+    assert data.recognise(write_rows(tmp_path / "a.csv", "review,stars", rows)).kind == "text"
+    rows = [f"{('light rain', 'clear sky')[k % 2]},{k / 7}" for k in range(40)]
+    assert data.recognise(write_rows(tmp_path / "b.csv", "weather,warmth", rows)).kind == "series"
+
+
 def test_rows_are_counted_by_lines_also_behind_line_breaks_in_texts(tmp_path: Path) -> None:
     rows = [f'"a text of\nsome lines, number {k}",{"xy"[k % 2]}' for k in range(20)]
     rows[15] = '"a text without\na label",'

@@ -15,7 +15,7 @@ from pellucid.errors import DataError, PellucidError
 from pellucid.lab import comparison, data
 from pellucid.lab import plan as planning
 from pellucid.lab.candidates import blueprint
-from pellucid.lab.data import sequence_files
+from pellucid.lab.data import ts_files
 from pellucid.lab.data.summaries import nearest
 
 NETWORKS = ["cnn", "rnn", "lstm", "gru"]
@@ -260,7 +260,7 @@ def test_bad_sequences_are_a_sentence(tmp_path: Path, make: Callable[[Path], Pat
 
 def test_lines_of_an_archive_file_are_read_exactly(tmp_path: Path) -> None:
     (tmp_path / "a.ts").write_text("# a comment\n" + HEAD + "1,2.5,?:-1e3,0,1:low\n\n7:8,9:high\n")
-    values, labels, classes = sequence_files.read_ts(tmp_path / "a.ts")
+    values, labels, classes = ts_files.read(tmp_path / "a.ts")
     np.testing.assert_array_equal(values[0], [[1, -1000], [2.5, 0], [np.nan, 1]])
     np.testing.assert_array_equal(values[1], [[7, 8], [np.nan, 9]])
     assert labels == classes == ["low", "high"]
@@ -269,7 +269,7 @@ def test_lines_of_an_archive_file_are_read_exactly(tmp_path: Path) -> None:
 def test_steps_at_the_end_that_are_missing_in_every_channel_are_none(tmp_path: Path) -> None:
     """Archives fill up to equal lengths so; a value that is missing in one channel is a gap."""
     (tmp_path / "a.ts").write_text(HEAD + "1,2,?,?:3,4,5,?:low\n")
-    values, _, _ = sequence_files.read_ts(tmp_path / "a.ts")
+    values, _, _ = ts_files.read(tmp_path / "a.ts")
     np.testing.assert_array_equal(values[0], [[1, 3], [2, 4], [np.nan, 5]])
     padded = np.full((8, 5), np.nan)
     padded[:, :3] = np.arange(24).reshape(8, 3)

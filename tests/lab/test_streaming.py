@@ -1,4 +1,4 @@
-"""The promise: texts and sounds that do not fit into memory are read, trained on and judged from files in the cache folder,
+"""The promise: texts, sounds and sequences that do not fit into memory are read, trained on and judged from files in the cache folder,
 with the figures that they have in memory.
 """
 
@@ -15,10 +15,11 @@ import polars as pl
 import pytest
 import torch
 from tests.lab import tasks
+from tests.lab.test_sequences import write_folder, write_long, write_npz, write_ts
 
 from pellucid.errors import DataError
 from pellucid.lab import data
-from pellucid.lab.data import plain, table
+from pellucid.lab.data import plain, sequence_files, sequences, table
 from pellucid.lab.data.paging import step_moments
 from pellucid.lab.data.ragged import Ragged
 from pellucid.lab.data.split import deviation
@@ -85,10 +86,33 @@ def write_sounds(folder: Path, count: int) -> Path:
     return folder / f"sounds-{count}"
 
 
+def write_arrays(folder: Path, count: int) -> Path:
+    """Noise of two classes, around 4 and around 5: 250 steps of 4 channels, compressed."""
+    generator = np.random.default_rng(0)
+    values = (
+        generator.integers(0, 9, (count, 250, 4), dtype=np.int8) + np.arange(count, dtype=np.int8)[:, None, None] % 2
+    )
+    np.savez_compressed(folder / f"arrays-{count}.npz", values=values, labels=np.arange(count) % 2)
+    return folder / f"arrays-{count}.npz"
+
+
+def write_long_table(folder: Path, count: int) -> Path:
+    """The same in a long table, in which the rows of every two sequences come in turn."""
+    generator = np.random.default_rng(0)
+    row = np.arange(250 * count)
+    which = row // 500 * 2 + row % 2
+    noise = {name: generator.normal(size=len(which)).astype(np.float32) + which % 2 for name in "abcd"}
+    file = folder / f"long-{count}.parquet"
+    pl.DataFrame({"id": which, "label": which % 2, **noise}).write_parquet(file, row_group_size=50_000)
+    return file
+
+
 LARGE: dict[str, tuple[Callable[[Path, int], Path], int, int]] = {
     "text": (write_texts, 22_000, 1_000),
     "characters": (write_plain, 9_000_000, 200_000),
     "sound": (write_sounds, 150, 20),
+    "sequences in arrays": (write_arrays, 11_000, 200),
+    "sequences in a table": (write_long_table, 11_000, 200),
 }
 
 
@@ -110,22 +134,38 @@ def test_what_does_not_fit_into_memory_is_streamed(kind: str, tmp_path: Path) ->
     assert list((tmp_path / "cache").iterdir()) == []  # nothing is left
 
 
+def write_holes(file: Path) -> Path:
+    """Sequences that lack values, of which some are filled and others are as they were."""
+    values = np.random.default_rng(0).normal(size=(40, 9, 2))
+    values[::3, 4, 1] = np.nan
+    np.savez(file, values=values, labels=np.arange(40) % 2)
+    return file
+
+
 @pytest.fixture
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", ["text", "subwords of a table", "characters", "subwords", "sound"])
+SEQUENCES = ["ts", "long", "folder", "npz", "holes"]
+
+
+@pytest.mark.parametrize("kind", ["text", "subwords of a table", "characters", "subwords", "sound", *SEQUENCES])
 def test_streamed_and_held_data_are_the_same(kind: str, cached: Path) -> None:
     """To the last bit: what networks see, the baseline's scores, the scaling, and the fingerprint, by which a run goes on."""
-    options = {"tokens": "subwords"} if "subwords" in kind else {}
+    options = {"tokens": "subwords"} if "subwords" in kind else {"missing": "linear"} if kind == "holes" else {}
     source = {
         "text": lambda: tasks.write_texts(cached / "a.csv"),
         "subwords of a table": lambda: tasks.write_texts(cached / "a.csv"),
         "characters": lambda: tasks.write_text(cached / "a.txt", 9000),
         "subwords": lambda: tasks.write_text(cached / "a.txt", 60_000),
         "sound": lambda: tasks.write_sounds(cached / "a"),
+        "ts": lambda: write_ts(cached / "a.ts"),
+        "long": lambda: write_long(cached / "a.csv"),
+        "folder": lambda: write_folder(cached / "a"),
+        "npz": lambda: write_npz(cached / "a.npz"),
+        "holes": lambda: write_holes(cached / "a.npz"),
     }[kind]()
     held, streamed = (data.load(source, memory=memory, **options) for memory in (1.0, 0.0))
     assert (cached / "cache").is_dir()
@@ -139,6 +179,52 @@ def test_streamed_and_held_data_are_the_same(kind: str, cached: Path) -> None:
         assert (a.lengths is None and b.lengths is None) or torch.equal(a.lengths, b.lengths)
     assert dict(streamed.facts)["Memory"].endswith("are paged from there")
     assert "Memory" not in dict(held.facts)
+
+
+@pytest.mark.parametrize("form", ["comma", "decimal comma", "parquet"])
+def test_a_large_table_of_sequences_is_read_as_a_small_one(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of sequences that lie in any order, whole numbers that are broken ones further down, decimal commas, gaps."""
+    generator = np.random.default_rng(0)
+    which = generator.permutation(np.repeat(np.arange(30), 10))
+    a = np.where(np.arange(300) < 200, np.arange(300), np.round(generator.normal(size=300), 3)).tolist()
+    frame = pl.DataFrame({"id": which, "label": which % 2, "a": a, "b": generator.normal(size=300).round(4)})
+    frame = frame.with_columns(b=pl.when(pl.arange(0, 300) == 250).then(None).otherwise(pl.col("b")))
+
+    def write(frame: pl.DataFrame) -> Path:
+        source = tmp_path / ("a.parquet" if form == "parquet" else "a.csv")
+        if form == "parquet":
+            frame.write_parquet(source)
+        else:
+            text = frame.write_csv()
+            source.write_text(text.replace(",", ";").replace(".", ",") if form == "decimal comma" else text)
+        return source
+
+    source = write(frame)
+    small = data.load(source, missing="linear")
+    monkeypatch.setattr(table, "LARGE", 0)
+    monkeypatch.setattr(table, "ROWS", 50)
+    monkeypatch.setattr(table, "BLOCK", 500)
+    assert table.glance(source).height < 300
+    large = data.load(source, missing="linear")
+    assert small.fingerprint == large.fingerprint
+    assert small.facts == large.facts
+    assert torch.equal(small.train.x, large.train.x)
+    assert small.test.items == large.test.items
+    read = [
+        sequence_files.read(write(rows), label=None, id=None, held=0, progress=None)
+        for rows in (frame, frame.sort("id", maintain_order=True))
+    ]
+    mixed, sorted_ = (dict(zip(found.items, found.values, strict=True)) for found in read)
+    assert all(np.array_equal(mixed[item], sorted_[item], equal_nan=True) for item in mixed)
+    one = pl.Series("label", [5 if k == 280 else v for k, v in enumerate(frame["label"])])
+    with pytest.raises(DataError, match=r"(line 282|row 281): the label of id .* changes from '[01]' to '5'"):
+        data.load(write(frame.with_columns(one)), kind="sequences")
+    if form != "parquet":
+        words = pl.Series("a", ["oops" if k == 280 else str(v) for k, v in enumerate(a)])
+        with pytest.raises(DataError, match="line 282: column 'a' has 'oops' where a number is needed"):
+            data.load(write(frame.with_columns(words)), missing="linear")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -230,6 +316,12 @@ def test_no_room_on_the_disk_is_a_sentence(cached: Path) -> None:
     (cached / "cache").write_text("")
     with pytest.raises(DataError, match="set PELLUCID_CACHE to a folder that has it"):
         data.load(tasks.write_text(cached / "a.txt"), memory=0.0)
+
+
+def test_what_torch_cannot_allocate_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequences, "_padded", lambda *_: torch.empty(2**50))
+    with pytest.raises(DataError, match="does not fit into memory; give a smaller --memory"):
+        data.load(write_npz(tmp_path / "a.npz"))
 
 
 def test_a_learning_curve_copies_no_items(tmp_path: Path) -> None:

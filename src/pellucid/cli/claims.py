@@ -44,7 +44,8 @@ def claims(
     quick
         Fewer seeds, shorter sequences and shorter training: some ten minutes on two cores. The full set takes hours.
     out
-        Folder for the page, the figures and the units (default: runs/claims, or runs/claims-quick).
+        Folder for the page, the figures and the units (default: runs/claims). The page shows each claim that is measured there,
+        in full or else quickly, and says which.
     data
         Your own data, anything that `pellucid compare` reads without options: adds the claim lstm-data.
     workers
@@ -68,15 +69,17 @@ def claims(
         raise ArgumentError(f"workers is {workers}, and this machine has {most} processors; give 1 to {most}")
     workers = workers or min(2, most)
     on = choose(device)
-    wanted = lab.named(names, lab.claims(quick, data))
+    asked, others = lab.claims(quick, data), lab.claims(not quick)
+    wanted = lab.named(names, asked)
     screen, paper = Console(stderr=True, markup=False), Console(width=None if sys.stdout.isatty() else 80, markup=False)
     if listed:
         paper.print(terminal.listing(wanted))
         return
-    place = out or Path("runs") / ("claims-quick" if quick else "claims")
+    place = out or Path("runs") / "claims"
+    beside = [*others, *asked] if quick else [*asked, *others]  # the full set first
     try:
         with terminal.progress(wanted, workers, screen) as tell:
-            report = lab.run(wanted, place, quick=quick, workers=workers, on=on, command=command_line(), tell=tell)
+            report = lab.run(wanted, place, beside=beside, workers=workers, on=on, command=command_line(), tell=tell)
     except KeyboardInterrupt:
         screen.print("Stopped. The same command goes on from here.")
         sys.exit(130)

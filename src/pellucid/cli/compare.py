@@ -141,7 +141,7 @@ def compare(
     augment
         Images: auto, none, or how training images are varied: shift, flip, or shift,flip (default: auto, for photographs).
     memory
-        Images, sounds and texts: gigabytes of them, as they are read, to hold in memory; more is paged from a file
+        Images, sounds, texts and sequences: gigabytes of them, as they are read, to hold in memory; more is paged from a file
         (default: 1).
     out
         Folder of the run (default: runs/NAME-...).

@@ -7,6 +7,7 @@ the epochs of several trainings come in turn.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from abc import ABC, abstractmethod
@@ -147,6 +148,10 @@ class Mlflow(Log):
         import mlflow
 
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # that is where the result goes
+        if "MLFLOW_LOGGING_LEVEL" not in os.environ:
+            logging.getLogger("mlflow").setLevel(
+                logging.WARNING
+            )  # tables made anew are no news between bars of progress
         self.folder = str(folder.resolve())
         self._flow = mlflow
         self._client: MlflowClient | None = None

@@ -39,7 +39,7 @@ class Plan:
 
     Attributes:
         task: the data.
-        blueprints, widths: the networks.
+        blueprints, widths: the networks; sizes: what they have of what is made equal.
         config: all that decides the figures.
         budget: of a seed's training; tuning trials get half its epochs.
         cautions: what a reader must know of the plan.
@@ -49,6 +49,7 @@ class Plan:
     task: Task
     blueprints: list[Blueprint]
     widths: list[int]
+    sizes: list[int]
     config: Config
     budget: Budget
     cautions: tuple[str, ...]
@@ -82,10 +83,13 @@ class Plan:
             f"{self.budget.epochs} epochs" if self.budget.seconds is None else f"{self.budget.seconds:g} s of training"
         )
         what = "multiply-adds" if self.config.equal == "macs" else "parameters"
+        each = f"about {self.config.size:,} {what} each"
+        if min(self.sizes) > (1 + TOLERANCE) * self.config.size:
+            each = f"at least {min(self.sizes):,} {what} each, since none can have as few as {self.config.size:,}"
         curve = f", and again on {len(SHARES)} smaller parts of the data" if self.config.curve else ""
         on = "" if self.config.device == "cpu" else f", on the {self.config.device}"
         return (
-            f"{names}; about {self.config.size:,} {what} each; {trials} setting{'s' * (trials > 1)} tried and "
+            f"{names}; {each}; {trials} setting{'s' * (trials > 1)} tried and "
             f"{seeds} seed{'s' * (seeds > 1)} trained, at most {most} each{curve}{on}"
         )
 
@@ -186,7 +190,7 @@ def plan(
         cells=digest(*(_cell_file(name).read_bytes() for name in candidates if ":" in name)),
         device=device.name(on),
     )
-    return Plan(task, plans, widths, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions, on)
+    return Plan(task, plans, widths, found, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions, on)
 
 
 def _blueprints(task: Task, candidates: list[str]) -> list[Blueprint]:

@@ -54,9 +54,8 @@ def verdict(
         )
     if not any(c.beats_baseline for c in candidates):
         sentence = (
-            f"None of the networks surely beats the simplest answer, {baseline.name} "
-            f"({show(baseline.score, metric)}): use that, or bring more data. The best of them is the {best.label} "
-            f"({show(best.score, metric)})."
+            f"None of the networks surely beats the simplest answer, {baseline.name}, at {show(baseline.score, metric)}: use that, "
+            f"or bring more data. The best of them is the {best.label}, at {show(best.score, metric)}."
         )
     elif len(candidates) == 1:
         sentence = f"The {best.label} reaches {show(best.score, metric)}, and the {baseline.name} {show(baseline.score, metric)}."

@@ -81,6 +81,7 @@ class Claim:
         on: what the answer depends on, where some parts hold and others do not.
         units: what is to be measured.
         judge: reads the results.
+        quick: whether its units are the quick set's.
     """
 
     name: str
@@ -91,3 +92,4 @@ class Claim:
     on: str
     units: Sequence[Unit]
     judge: Callable[[Results], Answer]
+    quick: bool = False

@@ -22,19 +22,18 @@ def write_page(report: Report, place: Run) -> None:
 
 def render(report: Report) -> str:
     """The page."""
-    kind = "quick" if report.quick else "full"
-    hint = (
-        "few seeds, short sequences and short training; without `--quick` all are longer, and a run that is stopped goes on with the same command"
-        if report.quick
-        else "a run that is stopped goes on with the same command"
-    )
     where = report.machine if report.device == "cpu" else f"{report.machine}, {report.device}"
+    sets = {
+        False: "`pellucid claims`, the full set, which goes on where it was stopped",
+        True: "`pellucid claims --quick`, the quick set: few seeds, short sequences and short training",
+    }
+    there = [sets[quick] for quick in sorted({f.quick for f in report.findings})]
     lines = [
         "<!-- Written by `pellucid claims`: change it there. -->",
         "# What is said of these networks, measured",
         "",
-        f"The {kind} run of {report.created[:10]}, Pellucid {report.pellucid}, torch {report.torch}, {where}: "
-        f"`{report.command}` ({hint}). All units, with their settings and figures, are in [claims/result.json](claims/result.json).",
+        f"Measured by {', and by '.join(there)}. Pellucid {report.pellucid}, torch {report.torch}, {where}. All units, with their "
+        "settings and figures, are in [claims/result.json](claims/result.json).",
         "",
         "A claim's effects (its parts) and the threshold of each are in the code, set before the figures were looked at; where one was mended afterwards the claim says so. "
         "Intervals are 95 %, Student's t over seeds; each seed draws data, split and weights anew unless the text says "
@@ -43,12 +42,14 @@ def render(report: Report) -> str:
         "none is, and *depends* on what is named where parts disagree. With many parts some intervals miss by chance: one "
         "in twenty is expected to.",
         "",
-        "| claim | verdict | main effect | parts as claimed |",
-        "| --- | --- | --- | --: |",
+        "| claim | verdict | main effect | parts as claimed | set |",
+        "| --- | --- | --- | --: | --- |",
     ]
     for f in report.findings:
         hold = sum(p.verdict == "holds" for p in f.parts)
-        lines.append(f"| [{f.claimed}](#{f.name}) | {f.verdict} | {shown(f.parts[0])} | {hold} of {len(f.parts)} |")
+        lines.append(
+            f"| [{f.claimed}](#{f.name}) | {f.verdict} | {shown(f.parts[0])} | {hold} of {len(f.parts)} | {_set(f)} |"
+        )
     for family, findings in groupby(report.findings, lambda f: f.family):
         lines += ["", f"## {family}"]
         for finding in findings:
@@ -85,5 +86,11 @@ def _section(f: Finding, on: str) -> list[str]:
         "| --- | --- | --- | --- |",
         *(f"| {p.name} | {shown(p)} | {p.needed} | {said[p.verdict]} |" for p in f.parts),
         "",
-        f"{words.seconds(f.seconds)} on {on}." if f.seconds else "Nothing is trained: it is counted.",
+        f"{words.seconds(f.seconds)} on {on}, {_set(f)} set, {f.on}."
+        if f.seconds
+        else "Nothing is trained: it is counted.",
     ]
+
+
+def _set(f: Finding) -> str:
+    return "quick" if f.quick else "full"

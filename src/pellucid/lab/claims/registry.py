@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pellucid.errors import ArgumentError
@@ -21,7 +22,8 @@ def claims(quick: bool, source: Path | None = None) -> list[Claim]:
         DataError: the data cannot be used.
     """
     families = (convolution, pooling, memory, gradients, gates, gru, activation)
-    return [claim for family in families for claim in family.claims(quick)] + uses.claims(quick, source)
+    found = [claim for family in families for claim in family.claims(quick)] + uses.claims(quick, source)
+    return [replace(claim, quick=quick) for claim in found]
 
 
 def named(wanted: Sequence[str], among: list[Claim]) -> list[Claim]:

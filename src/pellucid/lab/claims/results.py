@@ -16,6 +16,7 @@ class Measured(Record):
     settings: dict[str, Setting]
     measures: dict[str, float]
     seconds: float  # of one processor core, or until a GPU was done
+    on: str = ""  # the day, ISO 8601
 
 
 class Part(Record):
@@ -75,17 +76,18 @@ class Finding(Record):
     parts: list[Part]
     panels: list[Lines | Dots]
     seconds: float  # of one processor core, or until a GPU was done
+    quick: bool  # of the quick set
+    on: str  # the day of its last measurement; "" where nothing is measured
 
 
 class Report(Record):
-    """All findings of a run, and the units that they rest on."""
+    """Findings, and the units that they rest on."""
 
     pellucid: str
     torch: str
     machine: str
     device: str = "cpu"  # or what the GPU is called
     created: str
-    quick: bool
     command: str
     findings: list[Finding]
     units: list[Measured]

@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
@@ -36,13 +36,13 @@ def run(
     claims: Sequence[Claim],
     out: Path,
     *,
-    quick: bool,
+    beside: Sequence[Claim] = (),
     workers: int = 1,
     on: torch.device = device.CPU,
     command: str = "",
     tell: Tell | None = None,
 ) -> Report:
-    """Measure the claims' units, or read what was measured, judge, and write the page.
+    """Measure the claims' units, or read what was measured, judge, and write the page, also where it is stopped.
 
     Each unit runs on one thread, so its result does not depend on how many run at a time; times apart, which claims
     compare inside a unit only.
@@ -50,11 +50,15 @@ def run(
     Args:
         claims: what is asked.
         out: the folder.
-        quick: whether these are the quick set's claims; the page says so.
+        beside: further claims, which the page shows where all of their units are in the folder; of those with one name the
+            first that are.
         workers: processes.
         on: the device; what was measured on another one is not taken for this one's.
-        command: as the page names it.
+        command: by which it was asked.
         tell: called for each unit.
+
+    Returns:
+        The findings on the claims that were asked.
 
     Raises:
         DataError: the folder cannot be used, or a process ended before its unit was done.
@@ -64,31 +68,48 @@ def run(
         name = device.name(on)
         units = {_key(u, name): u for claim in claims for u in claim.units}
         measured: dict[str, Measured] = {}
-        for key, unit in units.items():
+        for key in dict.fromkeys([*units, *(_key(u, name) for claim in beside for u in claim.units)]):
             found = _read(place.file("units", f"{key}.json"))
             if found is not None:
                 measured[key] = found
+                if tell and key in units:
+                    tell(units[key], True)
+
+        try:
+            for key, result in _measure({key: unit for key, unit in units.items() if key not in measured}, workers, on):
+                write(place.file("units", f"{key}.json"), result.model_dump_json())
+                measured[key] = result
                 if tell:
-                    tell(unit, True)
-        missing = {key: unit for key, unit in units.items() if key not in measured}
-        for key, result in _measure(missing, workers, on):
-            write(place.file("units", f"{key}.json"), result.model_dump_json())
-            measured[key] = result
-            if tell:
-                tell(units[key], False)
-        report = Report(
-            pellucid=pellucid.__version__,
-            torch=torch.__version__,
-            machine=f"{platform.machine()}, Python {platform.python_version()}",
-            device=name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            quick=quick,
-            command=command,
-            findings=[_judge(claim, [measured[_key(u, name)] for u in claim.units]) for claim in claims],
-            units=list(measured.values()),
-        )
-        page.write_page(report, place)
-    return report
+                    tell(units[key], False)
+        finally:
+            whole = _first([*beside, *claims], measured, name)
+            if whole:
+                page.write_page(_report(whole, measured, name, command), place)
+    return _report(claims, measured, name, command)
+
+
+def _first(claims: Sequence[Claim], measured: Mapping[str, Measured], device: str) -> list[Claim]:
+    """The claims of which everything is measured, of each name the first, in the order in which names come."""
+    found: dict[str, Claim] = {}
+    for claim in claims:
+        if all(_key(u, device) in measured for u in claim.units):
+            found.setdefault(claim.name, claim)
+    order = list(dict.fromkeys(claim.name for claim in claims))
+    return sorted(found.values(), key=lambda claim: order.index(claim.name))
+
+
+def _report(claims: Sequence[Claim], measured: Mapping[str, Measured], device: str, command: str) -> Report:
+    units = {_key(u, device): None for claim in claims for u in claim.units}
+    return Report(
+        pellucid=pellucid.__version__,
+        torch=torch.__version__,
+        machine=f"{platform.machine()}, Python {platform.python_version()}",
+        device=device,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        findings=[_judge(claim, [measured[_key(u, device)] for u in claim.units]) for claim in claims],
+        units=[measured[key] for key in units],
+    )
 
 
 def _judge(claim: Claim, measured: list[Measured]) -> Finding:
@@ -105,6 +126,8 @@ def _judge(claim: Claim, measured: list[Measured]) -> Finding:
         parts=list(answer.parts),
         panels=list(answer.panels),
         seconds=sum(m.seconds for m in measured),
+        quick=claim.quick,
+        on=max((m.on for m in measured), default=""),
     )
 
 
@@ -163,4 +186,5 @@ def measure(unit: Unit, on: torch.device = device.CPU) -> Measured:
         settings=unit.settings,
         measures=measures,
         seconds=clock() - started,
+        on=datetime.now(UTC).date().isoformat(),
     )

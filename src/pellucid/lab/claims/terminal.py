@@ -34,7 +34,8 @@ def table(report: Report) -> RenderableType:
             shown(f.parts[0]),
             f"{hold} of {len(f.parts)}",
         )
-    few = "The quick run: few seeds, short sequences, short training." if report.quick else "The full run."
+    quick = all(f.quick for f in report.findings)
+    few = "The quick set: few seeds, short sequences, short training." if quick else "The full set."
     return Group(rows, Text(""), Text(f"{few} Parts are effects that a claim promises; the page names them all."))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import polars as pl
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import (
+    archives,
     characters,
     event_files,
     events,
@@ -19,11 +21,13 @@ from pellucid.lab.data import (
     picture_files,
     pictures,
     sequence_files,
+    sequence_tables,
     sequences,
     series,
     sound,
     table,
     text,
+    ts_files,
 )
 from pellucid.lab.data.folders import Progress
 from pellucid.lab.task import Kind, Origin, Task
@@ -40,7 +44,7 @@ _LOADERS: dict[str, Callable[..., Task]] = {
 _OPTIONS: dict[str, frozenset[str]] = {
     "images": frozenset({"seed", "size", "label", "augment", "memory"}),
     "series": frozenset({"target", "id", "horizon", "window", "split", "known", "missing", "calendar", "origins"}),
-    "sequences": frozenset({"seed", "label", "id", "missing", "longest", "regress"}),
+    "sequences": frozenset({"seed", "label", "id", "missing", "longest", "regress", "memory"}),
     "text": frozenset({"seed", "text", "label", "longest", "tokens", "memory"}),
     "characters": frozenset({"window", "tokens", "memory"}),
     "sound": frozenset({"seed", "memory"}),
@@ -81,7 +85,7 @@ def recognise(path: Path) -> Recognition:
         return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
     if suffix in (".csv", ".tsv", *table.PARQUET):
         frame = table.glance(path)
-        long = sequence_files.long_columns(frame)
+        long = sequence_tables.long_columns(frame)
         if long:
             return Recognition(
                 "sequences",
@@ -90,7 +94,7 @@ def recognise(path: Path) -> Recognition:
             )
         words = [n for n in frame.columns if table.is_words(frame[n])]
         numeric = any(c.dtype.is_numeric() for c in frame.iter_columns())
-        if frame.width > 1 and words and (not numeric or any(_mean_length(frame[n]) > 20 for n in words)):
+        if frame.width > 1 and words and (not numeric or any(_are_texts(frame[n]) for n in words)):
             return Recognition("text", f"{path.name} has a column of texts, {words[0]!r}: texts to classify")
         several = series.id_column(frame)
         if several:
@@ -102,8 +106,15 @@ def recognise(path: Path) -> Recognition:
     if suffix == ".ts" or (suffix == ".npz" and sequence_files.holds_sequences(path)):
         answer = sequence_files.answer_of(path)
         return Recognition("sequences", f"{path.name} holds sequences with {_EACH[answer]} each: {_TO_DO[answer]}")
+    if suffix == ".npz" and not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: the file is no NPZ archive; save one with numpy.savez")
     if suffix == ".mat" or (suffix == ".npz" and event_files.holds_events(path)):
         return Recognition("events", f"{path.name} holds matrices of 0 and 1 over time: say which events hold next")
+    if suffix == ".npz":
+        raise DataError(
+            f"{path}: the archive holds {', '.join(archives.names(path)) or 'no arrays'}; images are the arrays 'images' and "
+            "'labels', sequences 'values' and 'labels', events 'events', or a 'train' and a 'test' of each"
+        )
     if suffix in (".txt", ".md", ".text", ""):
         return Recognition("characters", f"{path.name} is a plain text: say its next character")
     raise DataError(
@@ -152,7 +163,11 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
         given["progress"] = progress
     try:
         return replace(_LOADERS[recognised](path, **given), origin=origin)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(
+            error
+        ):  # torch has no error of its own for it
+            raise
         pages = "memory" in _OPTIONS[recognised]
         remedy = "give a smaller --memory, and what is more is paged from a file" if pages else "bring less"
         raise DataError(f"{path}: the data does not fit into memory; {remedy}") from None
@@ -163,7 +178,7 @@ def _fixed(value: object) -> object:
 
 
 def _recognise_folder(path: Path) -> Recognition:
-    pair = sequence_files.archive_pair(path)
+    pair = ts_files.archive_pair(path)
     if pair:
         answer = sequence_files.answer_of(pair[0])
         return Recognition("sequences", f"{path.name} holds a training and a test file of sequences: {_TO_DO[answer]}")
@@ -174,7 +189,7 @@ def _recognise_folder(path: Path) -> Recognition:
         suffix = file.suffix.lower()
         counts["images"] += suffix in pictures.SUFFIXES
         counts["sound"] += suffix in sound.SUFFIXES
-        counts["sequences"] += suffix in sequence_files.TABLES
+        counts["sequences"] += suffix in sequence_tables.TABLES
     if (
         not counts["images"]
         and not counts["sound"]
@@ -195,6 +210,8 @@ def _recognise_folder(path: Path) -> Recognition:
     return Recognition("images", f"{path.name} holds {counts['images']:,} images: images to classify")
 
 
-def _mean_length(column: pl.Series) -> float:
-    lengths = column.cast(pl.String).str.len_chars().drop_nulls().to_numpy()
-    return float(lengths.mean()) if len(lengths) else 0.0
+def _are_texts(column: pl.Series) -> bool:
+    """Whether a column's words are long, or several that mostly differ from row to row, and so no names of kinds."""
+    words = column.cast(pl.String).drop_nulls().str.strip_chars()
+    several = words.str.contains(r"\s").sum() > len(words) / 2 and words.n_unique() > len(words) / 2
+    return len(words) > 0 and (float(words.str.len_chars().to_numpy().mean()) > 20 or bool(several))

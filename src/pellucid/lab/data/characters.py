@@ -43,6 +43,8 @@ def load(source: Path, *, window: int = 64, tokens: str | None = None, memory: f
     """
     held = allowed(memory)
     text = Text(source, held / 2)
+    if not len(text):
+        raise DataError(f"{source}: the file is empty; give a text")
     ends = (0, int(len(text) * FRACTIONS[0]), int(len(text) * sum(FRACTIONS)), len(text))
     parts = [text.part(start, stop) for start, stop in itertools.pairwise(ends)]
     way = cutting.chosen(tokens or ("characters" if len(text) < MUCH else "subwords"), len(parts[0]))

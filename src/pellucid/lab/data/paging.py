@@ -101,10 +101,11 @@ def moments(images: Array, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64]
     return mean, np.where(spread <= 1e-6 * size, 1.0, spread)
 
 
-def step_moments(each: Callable[[], Iterable[Array]]) -> tuple[Array, NDArray[np.float64]]:
+def step_moments(each: Callable[[], Iterable[NDArray[Any]]]) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Mean and deviation of each channel over the steps of sequences (T, C); deviation 1 where a channel is constant.
 
-    They are added up step by step, so the figures are those of one array of all steps, to the last bit.
+    They are added up step by step, so the figures are those of one array of all steps, to the last bit (where there are several
+    channels; NumPy adds up a single one in another order). The mean is of the sequences' type.
 
     Args:
         each: makes the sequences anew.
@@ -115,7 +116,7 @@ def step_moments(each: Callable[[], Iterable[Array]]) -> tuple[Array, NDArray[np
         count += len(part)
         low, high = _added(low, part), _added(high, part.astype(np.float64))
         size = np.maximum(size, np.abs(part).max(0))
-    mean, middle = low / np.float32(count), high / count
+    mean, middle = low / low.dtype.type(count), high / count
     for part in each():
         squares = _added(squares, np.square(part - middle))
     spread = np.sqrt(squares / count)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.data import archives
 from pellucid.lab.data.folders import PARTS
 from pellucid.lab.data.pictures import Encoded, Pictures, check_sides
 
@@ -93,7 +92,7 @@ def of_arrays(source: Path) -> Pictures:
     counts: list[int] = []
     for side, images, targets in keys:
         shape = shape_of_array(source, images)
-        own = np.squeeze(_whole(source, targets))
+        own = np.squeeze(archives.whole(source, targets))
         if own.shape != (shape[0],) or own.dtype.kind not in "biuUS":
             raise DataError(
                 f"{source}: {targets!r} is {own.dtype} of shape {own.shape}; {shape[0]} images need as many classes, whole "
@@ -136,7 +135,7 @@ def rows_of_table(file: Path) -> int:
 
 def pictures_of_array(source: Path, name: str) -> Iterator[tuple[str, Encoded]]:
     """The pictures of an archive's array, one at a time in memory, each with the words that name it."""
-    for k, picture in enumerate(_rows(source, name)):
+    for k, picture in enumerate(archives.rows(source, name)):
         yield f"{source}, {name}[{k}]", picture
 
 
@@ -146,7 +145,7 @@ def shape_of_array(source: Path, name: str) -> tuple[int, ...]:
     Raises:
         DataError: it is none.
     """
-    shape, kind = _head(source, name)
+    shape, kind = archives.head(source, name)
     channels = shape[3] if len(shape) == 4 else 1
     if len(shape) not in (3, 4) or channels > 4 or kind.kind not in "biuf":
         raise DataError(
@@ -154,19 +153,6 @@ def shape_of_array(source: Path, name: str) -> tuple[int, ...]:
             "(N, height, width, channels) with 1 to 4 channels"
         )
     return shape
-
-
-def array_names(source: Path) -> list[str]:
-    """The names of an archive's arrays.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with zipfile.ZipFile(source) as archive:
-            return [n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{source}: the archive cannot be read ({error}); is the file whole?") from None
 
 
 def _holds_images(kind: pa.DataType) -> bool:
@@ -270,7 +256,7 @@ def _numbered(values: Sequence[Any], names: Sequence[str] | None) -> tuple[list[
 
 def _keys(source: Path) -> tuple[list[tuple[int, str, str]], bool]:
     """(part, name of the images, name of the labels) of each pair of arrays, and whether they are a split."""
-    there = array_names(source)
+    there = archives.names(source)
     lower = {name.casefold(): name for name in there}
     found = []
     for part, side in PARTS.items():
@@ -288,47 +274,3 @@ def _keys(source: Path) -> tuple[list[tuple[int, str, str]], bool]:
             "x_train, y_train, x_test and y_test"
         )
     return whole[:1], False
-
-
-def _read_head(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, kind = read(member)
-    if kind.hasobject:
-        raise ValueError("it holds Python objects, which could run code; save plain arrays")
-    return tuple(shape), fortran, kind
-
-
-def _head(source: Path, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    try:
-        with zipfile.ZipFile(source) as archive, archive.open(f"{name}.npy") as member:
-            shape, _, kind = _read_head(member)
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise _damaged(source, name, error) from None
-    return shape, kind
-
-
-def _whole(source: Path, name: str) -> NDArray[Any]:
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            return np.asarray(archive[name])
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise _damaged(source, name, error) from None
-
-
-def _rows(source: Path, name: str) -> Iterator[NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(source) as archive, archive.open(f"{name}.npy") as member:
-            shape, fortran, kind = _read_head(member)
-            if fortran:  # its rows do not lie together
-                yield from _whole(source, name)
-                return
-            size = int(np.prod(shape[1:])) * kind.itemsize
-            for _ in range(shape[0]):
-                yield np.frombuffer(member.read(size), dtype=kind).reshape(shape[1:])
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise _damaged(source, name, error) from None
-
-
-def _damaged(source: Path, name: str, error: Exception) -> DataError:
-    return DataError(f"{source}: the array {name!r} cannot be read ({error}); save it anew with numpy.savez")

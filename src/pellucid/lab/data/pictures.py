@@ -136,4 +136,5 @@ def _opaque(picture: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _unreadable(where: str, error: Exception) -> DataError:
-    return DataError(f"{where}: the image cannot be read ({error}); replace or remove it")
+    reason = "it is of no kind that is known" if isinstance(error, UnidentifiedImageError) else error
+    return DataError(f"{where}: the image cannot be read ({reason}); replace or remove it")

@@ -11,7 +11,6 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
@@ -21,14 +20,14 @@ from pellucid.lab.data.classes import always_the_most_frequent, judgement, stron
 from pellucid.lab.data.folders import Progress, sides
 from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.labels import of_items
+from pellucid.lab.data.paging import HELD, allowed, paged, room, step_moments
 from pellucid.lab.data.sequence_files import Sequences
 from pellucid.lab.data.series.gaps import Missing, filled_column
-from pellucid.lab.data.split import deviation, digest
+from pellucid.lab.data.split import digest
+from pellucid.lab.data.stacks import Array, Stack
 from pellucid.lab.data.summaries import nearest
 from pellucid.lab.data.unlabelled_sequences import find
 from pellucid.lab.task import Split, Task
-
-Array = NDArray[np.float64]
 
 
 def load(
@@ -40,6 +39,7 @@ def load(
     missing: str | None = None,
     longest: int | None = None,
     regress: bool | None = None,
+    memory: float = HELD,
     progress: Progress | None = None,
 ) -> Task:
     """Read, split (as the data says, or 70/15/15 % of each class), scale by the training part, pad to the longest.
@@ -51,15 +51,17 @@ def load(
         missing: how missing values are filled, within each sequence: ``"linear"`` or ``"last"``.
         longest: steps that are kept of longer sequences; all where None.
         regress: whether labels are numbers to say, and no classes to tell apart; as they look where None.
+        memory: GB of sequences to hold in memory; more lie in a file that the operating system pages.
         progress: told of each file.
 
     Raises:
         DataError: it cannot be read, has one class, has labels that are no numbers where they must be, or lacks values.
         ArgumentError: an option that does not fit.
     """
-    found = sequence_files.read(source, label=label, id=id, progress=progress)
+    held = allowed(memory)
+    found = sequence_files.read(source, label=label, id=id, held=held, progress=progress)
     facts: list[tuple[str, str]] = []
-    values = [v[:longest] for v in _without_gaps(source, found, missing, facts)]
+    values = [v[:longest] for v in _without_gaps(source, found, missing, held, facts)]
     why = _why_numbers(source, found, regress)
     classed = why is None and found.marks is None
     if classed and len(found.classes) < 2:
@@ -71,10 +73,10 @@ def load(
     if found.given is not None:
         cautions = [caution.replace("items", "sequences") for caution in cautions]
     lengths = np.array([len(v) for v in values], dtype=np.int64)
-    steps = np.concatenate([values[i] for i in indices[0]])
-    if np.abs(steps).max() > 1e30:
+    largest = max(np.abs(values[i]).max() for i in indices[0])
+    if largest > 1e30:
         raise DataError(
-            f"{source}: values reach {np.abs(steps).max():.3g}, which is past what networks compute with; give another unit"
+            f"{source}: values reach {largest:.3g}, which is past what networks compute with; give another unit"
         )
     parts = [[values[k] for k in i] for i in indices]
     if why is not None:
@@ -83,17 +85,16 @@ def load(
         asked = of_items([torch.from_numpy(found.marks[i].astype(np.float32)) for i in indices], found.classes)
     else:
         asked = _classes([torch.tensor(labels)[torch.from_numpy(i)] for i in indices], found.classes, parts)
-    mean, spread = steps.mean(0), deviation(steps, 0)
-    x = _padded(values, mean, spread)
+    mean, spread = step_moments(lambda: (values[i] for i in indices[0]))
     unequal = lengths.min() < lengths.max()
     splits = [
         Split(
-            torch.from_numpy(x[i]),
+            _padded(part, int(lengths.max()), mean, spread, held * len(part) / len(values)),
             y,
             torch.from_numpy(lengths[i]) if unequal else None,
             [found.items[k] for k in i],
         )
-        for i, y in zip(indices, asked.targets, strict=True)
+        for i, part, y in zip(indices, parts, asked.targets, strict=True)
     ]
     cautions.append("If one person or machine made several sequences, they may lie on both sides of the split.")
     span = f"{lengths.min():,} to {lengths.max():,}" if unequal else f"{lengths.max():,}"
@@ -134,6 +135,7 @@ def load(
             ("Scaling", "mean and deviation of the training part's steps, per channel"),
             *facts,
             *asked.facts[1:],
+            *paged(4 * len(values) * count * int(lengths.max()), held, "sequences"),
         ),
         cautions=(*cautions, *asked.cautions),
         preprocessing={
@@ -201,27 +203,28 @@ def prepare(source: Path, how: Mapping[str, Any]) -> Inputs:
         DataError: they cannot be read, have other channels, or lack values that training did not fill.
     """
     understood(how, "channels", "id", "longest", "missing", "mean", "deviation", "classes")
-    found = find(source, how)
-    whole = _without_gaps(source, found, how["missing"], [])
+    held = allowed(HELD)
+    found = find(source, how, held)
+    whole = _without_gaps(source, found, how["missing"], held, [])
     values = [v[: how["longest"]] for v in whole]
-    x = _padded(values, np.array(how["mean"]), np.array(how["deviation"]))
     lengths = torch.tensor([len(v) for v in values])
+    x = _padded(values, int(lengths.max()), np.array(how["mean"]), np.array(how["deviation"]), held)
     cut = sum(len(v) < len(w) for v, w in zip(values, whole, strict=True))
     notes = (f"{cut:,} of {len(values):,} sequences were cut at {how['longest']:,} steps.",) if cut else ()
-    return Inputs(
-        torch.from_numpy(x), lengths if lengths.min() < lengths.max() else None, list(found.items), notes=notes
-    )
+    return Inputs(x, lengths if lengths.min() < lengths.max() else None, list(found.items), notes=notes)
 
 
-def _padded(values: Sequence[Array], mean: Array, spread: Array) -> NDArray[np.float32]:
-    """Scaled, (N, T, C) with T of the longest and zero behind the ends."""
-    x = np.zeros((len(values), max(map(len, values)), len(mean)), dtype=np.float32)
-    for i, v in enumerate(values):
-        x[i, : len(v)] = (v - mean) / spread
-    return x
+def _padded(values: Sequence[Array], longest: int, mean: Array, spread: Array, held: float) -> Tensor:
+    """Scaled, (N, longest, C) and zero behind the ends; on a file where it takes more than so many bytes."""
+    x = room((len(values), longest, len(mean)), held)
+    for own, v in zip(x, values, strict=True):
+        own[: len(v)], own[len(v) :] = (v - mean) / spread, 0
+    return torch.from_numpy(x)
 
 
-def _without_gaps(source: Path, found: Sequences, how: str | None, facts: list[tuple[str, str]]) -> list[Array]:
+def _without_gaps(
+    source: Path, found: Sequences, how: str | None, held: float, facts: list[tuple[str, str]]
+) -> list[Array]:
     """The values, gaps filled as asked."""
     if how is not None and how not in get_args(Missing):
         raise ArgumentError(f"missing is {how!r}; choose linear or last")
@@ -247,10 +250,11 @@ def _without_gaps(source: Path, found: Sequences, how: str | None, facts: list[t
             f"{source}: {where} (the first in {found.items[holed[0]]}); say how to fill them with --missing linear or last"
         )
     facts += [("Missing", where), ("Filled", f"{how}, within each sequence; before the first value, with that")]
-    filled = list(found.values)
+    filled = Stack(held)
     for i in holed:
-        filled[i] = np.stack([_filled(column, how) for column in found.values[i].T], 1)
-    return filled
+        filled.append(np.stack([_filled(column, how) for column in found.values[i].T], 1))
+    instead = dict(zip(holed, filled.sequences(), strict=True))
+    return [instead.get(i, v) for i, v in enumerate(found.values)]
 
 
 def _filled(column: Array, how: str) -> Array:

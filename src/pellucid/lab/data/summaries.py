@@ -26,13 +26,15 @@ def nearest(
     train: Sequence[Array], train_y: Tensor, valid: Sequence[Array], test: Sequence[Array], classes: int
 ) -> Answers:
     """The class of the training sequence with the nearest summary; summaries are scaled by the training part's deviations."""
+    from sklearn.metrics import pairwise_distances_argmin  # which holds some of the distances in memory, not all
+
     known = np.stack([summary(v) for v in train])
     spread = deviation(known, 0)
 
     def answers(part: Sequence[Array]) -> Tensor:
         asked = np.stack([summary(v) for v in part])
-        distances = torch.cdist(torch.from_numpy(asked / spread), torch.from_numpy(known / spread))
-        return torch.nn.functional.one_hot(train_y[distances.argmin(1)], classes).float()
+        which = pairwise_distances_argmin(asked / spread, known / spread)
+        return torch.nn.functional.one_hot(train_y[torch.from_numpy(which)], classes).float()
 
     sentence = f"Says the class of the training sequence that is nearest in {WHAT}."
     return Answers("nearest summary", sentence, answers(valid), answers(test))

@@ -79,10 +79,13 @@ def glance(source: Path, nulls: tuple[str, ...] = NULLS) -> pl.DataFrame:
         return pl.read_csv(_first_lines(source), **_form(source, nulls))
 
 
-def pieces(source: Path, columns: Sequence[str], nulls: tuple[str, ...] = NULLS) -> Iterator[pl.DataFrame]:
+def pieces(
+    source: Path, columns: Sequence[str], nulls: tuple[str, ...] = NULLS, numbers: Sequence[str] = ()
+) -> Iterator[pl.DataFrame]:
     """Some columns of the table as :func:`read` gives it, a few rows at a time where the file is large.
 
-    Of a large CSV file all values are text, since nobody has seen what else stands in a column.
+    Of a large CSV file all values are text, since nobody has seen what else stands in a column; :func:`numbers` makes numbers
+    of those columns that are to hold ``numbers``.
 
     Raises:
         DataError: as for :func:`read`.
@@ -94,7 +97,7 @@ def pieces(source: Path, columns: Sequence[str], nulls: tuple[str, ...] = NULLS)
         if source.suffix.lower() in PARQUET:
             yield from _rows_of_parquet(source, columns)
         else:
-            yield from _rows_of_csv(source, columns, nulls)
+            yield from _rows_of_csv(source, columns, nulls, numbers)
 
 
 def _first_lines(source: Path) -> bytes:
@@ -116,12 +119,16 @@ def _rows_of_parquet(source: Path, columns: Sequence[str] | None) -> Iterator[pl
             yield pl.DataFrame(pl.from_arrow(batch))
 
 
-def _rows_of_csv(source: Path, columns: Sequence[str], nulls: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+def _rows_of_csv(
+    source: Path, columns: Sequence[str], nulls: tuple[str, ...], numbers: Sequence[str]
+) -> Iterator[pl.DataFrame]:
     """By Arrow, since polars takes several times a file's size to go through it."""
+    form = _form(source, nulls)
+    points = [pl.col(*numbers).str.replace(",", ".", literal=True)] if numbers and form["decimal_comma"] else []
     reader = arrow.open_csv(
         source,
         read_options=arrow.ReadOptions(use_threads=False, block_size=BLOCK),
-        parse_options=arrow.ParseOptions(delimiter=_form(source, nulls)["separator"], newlines_in_values=True),
+        parse_options=arrow.ParseOptions(delimiter=form["separator"], newlines_in_values=True),
         convert_options=arrow.ConvertOptions(
             column_types=dict.fromkeys(columns, pa.string()),
             include_columns=list(columns),
@@ -131,7 +138,7 @@ def _rows_of_csv(source: Path, columns: Sequence[str], nulls: tuple[str, ...]) -
     )
     with reader:
         for batch in reader:
-            yield pl.DataFrame(pl.from_arrow(batch))
+            yield pl.DataFrame(pl.from_arrow(batch)).with_columns(points)
 
 
 def begins_with_numbers(source: Path) -> bool:
@@ -217,8 +224,13 @@ def _dialect(source: Path) -> tuple[str, bool]:
     return separator, decimal_comma
 
 
-def numbers(source: Path, column: pl.Series) -> pl.Series | None:
+def numbers(source: Path, column: pl.Series, before: int = 0) -> pl.Series | None:
     """A column as numbers, with nulls where there is nothing; None where it holds no numbers, or mostly other things.
+
+    Args:
+        source: of the table.
+        column: some rows of it.
+        before: rows that come before them.
 
     Raises:
         DataError: some of its values are no numbers.
@@ -232,7 +244,7 @@ def numbers(source: Path, column: pl.Series) -> pl.Series | None:
         if wrong.any():
             at = int(wrong.argmax())
             raise DataError(
-                f"{source}, {row(source, at)}: column {column.name!r} has {column[at]!r} where a number is needed; correct it, "
+                f"{source}, {row(source, before + at)}: column {column.name!r} has {column[at]!r} where a number is needed; correct it, "
                 "or remove the column"
             )
         return cast

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pellucid.errors import DataError
-from pellucid.lab.data import table
+from pellucid.lab.data import archives, table
 from pellucid.lab.data.folders import PARTS
 from pellucid.lab.data.inputs import files_at
 from pellucid.lab.data.picture_files import (
     IMAGES,
-    array_names,
     image_column,
     pictures_of_array,
     pictures_of_table,
@@ -72,7 +71,7 @@ def _of_tables(files: Sequence[Path]) -> Unlabelled:
 
 
 def _of_archive(source: Path) -> Unlabelled:
-    there = array_names(source)
+    there = archives.names(source)
     parted = [f"{i}_{part}" for i in IMAGES for part in PARTS] + [f"{part}_{i}" for i in IMAGES for part in PARTS]
     found = [name for name in there if name.casefold() in (*IMAGES, *parted)] or (there if len(there) == 1 else [])
     if not found:

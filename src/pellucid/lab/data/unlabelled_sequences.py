@@ -9,23 +9,15 @@ from typing import Any
 import numpy as np
 
 from pellucid.errors import DataError
-from pellucid.lab.data import table
+from pellucid.lab.data import sequence_tables, table, ts_files
 from pellucid.lab.data.inputs import files_at
-from pellucid.lab.data.sequence_files import (
-    TABLES,
-    Array,
-    Sequences,
-    archive_pair,
-    arrays_of,
-    channels_of,
-    cut_arrays,
-    read_ts,
-    rows_by,
-)
+from pellucid.lab.data.sequence_files import Sequences, arrays_of, cut_arrays
+from pellucid.lab.data.sequence_tables import TABLES, channels_of
 from pellucid.lab.data.split import shown
+from pellucid.lab.data.stacks import Array
 
 
-def find(source: Path, how: Mapping[str, Any]) -> Sequences:
+def find(source: Path, how: Mapping[str, Any], held: float) -> Sequences:
     """The sequences of a ``.ts`` file, an NPZ archive, a table, or a folder of tables; classes there are not looked at.
 
     A table is a long one where training's was, with the same column to tell sequences apart, and one sequence elsewhere.
@@ -33,15 +25,16 @@ def find(source: Path, how: Mapping[str, Any]) -> Sequences:
     Args:
         source: file or folder.
         how: the task's preprocessing.
+        held: bytes of a file's values that are held in memory; more lie on a file of their own.
 
     Raises:
         DataError: it cannot be read, or has not the channels of training.
     """
     values: list[Array] = []
     items: list[str] = []
-    pair = archive_pair(source) if source.is_dir() else None
+    pair = ts_files.archive_pair(source) if source.is_dir() else None
     for file in pair or files_at(source, TABLES | {".ts", ".npz"}, "table"):
-        own, names = _of_file(file, how)
+        own, names = _of_file(file, how, held)
         values += own
         items += names
     for name, value in zip(items, values, strict=True):
@@ -50,15 +43,15 @@ def find(source: Path, how: Mapping[str, Any]) -> Sequences:
     return Sequences(values, [], [], items, how["channels"], None, "new")
 
 
-def _of_file(file: Path, how: Mapping[str, Any]) -> tuple[list[Array], list[str]]:
+def _of_file(file: Path, how: Mapping[str, Any], held: float) -> tuple[list[Array], list[str]]:
     suffix = file.suffix.lower()
     if suffix in TABLES:
-        return _of_table(file, how)
+        return _of_table(file, how, held)
     if suffix == ".ts":
-        values = read_ts(file, labelled=False)[0]
+        values = ts_files.read(file, labelled=False, held=held)[0]
         items = [f"{shown(Path(file.name))} case {k + 1}" for k in range(len(values))]
     else:
-        values = cut_arrays(file, arrays_of(file, "values"))
+        values = cut_arrays(file, arrays_of(file).get("lengths"), held)
         items = [f"sequence {k + 1}" for k in range(len(values))]
     wanted = len(how["channels"])
     strange = next((k for k, v in enumerate(values) if v.shape[1] != wanted), None)
@@ -70,9 +63,9 @@ def _of_file(file: Path, how: Mapping[str, Any]) -> tuple[list[Array], list[str]
     return values, items
 
 
-def _of_table(file: Path, how: Mapping[str, Any]) -> tuple[list[Array], list[str]]:
-    frame = table.read(file)
+def _of_table(file: Path, how: Mapping[str, Any], held: float) -> tuple[list[Array], list[str]]:
     id, channels = how["id"], how["channels"]
+    frame = table.read(file) if id is None else table.glance(file)
     for name in (*channels, *([id] if id else [])):
         if name not in frame.columns:
             role = "it tells sequences apart" if name == id else f"the networks saw {', '.join(channels)}"
@@ -83,11 +76,7 @@ def _of_table(file: Path, how: Mapping[str, Any]) -> tuple[list[Array], list[str
     if numbers.columns != channels:
         lost = next(name for name in channels if name not in numbers.columns)
         raise DataError(f"{file}: column {lost!r} holds no numbers; correct it")
-    values = numbers.to_numpy().astype(np.float64)
     if id is None:
-        return [values], [shown(file)]
-    if frame[id].null_count():
-        at = int(frame[id].is_null().arg_max() or 0)
-        raise DataError(f"{file}, {table.row(file, at)}: column {id!r} is empty there; fill it in or drop the row")
-    rows = rows_by(frame[id])
-    return [values[own] for own in rows.values()], [f"{id} {name}" for name in rows]
+        return [numbers.to_numpy().astype(np.float64)], [shown(file)]
+    found = sequence_tables.read(file, id, None, channels, held)
+    return found.values, [f"{id} {name}" for name in found.names]

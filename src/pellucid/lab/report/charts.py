@@ -185,12 +185,12 @@ def numbers(pairs: Sequence[tuple[float, float]], name: str, colour: str) -> Mar
 
 def roll(found: Roll, name: str, colour: str) -> Markup:
     """A row for each label, a column for each step: the fill is how probable it was said to be, the frame that it held."""
-    cell, left, top = 10, 56, 6
+    cell, left, top = 13, 56, 6  # as high as a label's line
     body = []
     for row, label in enumerate(reversed(found.labels)):
         at = len(found.labels) - 1 - row
         y = top + row * cell
-        body.append(_text(left - 5, y + 9, _short(label, 7), anchor="end", kind="small"))
+        body.append(_text(left - 5, y + 10, _short(label, 7), anchor="end", kind="small"))
         for step, (held, said) in enumerate(zip(found.actual[at], found.said[at], strict=True)):
             x = left + step * cell
             if said >= 0.02:

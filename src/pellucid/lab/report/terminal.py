@@ -21,7 +21,7 @@ def terminal_table(comparison: Comparison) -> RenderableType:
     for c in comparison.candidates:
         behind = "" if c.behind is None else words.span(c.behind, signed=True)
         table.add_row(
-            Text(c.label, style="bold" if c.name == comparison.verdict.choice else ""),
+            Text(c.label, style="bold" if c.name == comparison.verdict.choice and c.beats_baseline else ""),
             words.figure(c.score),
             words.span(c.score),
             behind,

@@ -58,3 +58,8 @@ def seconds(number: float) -> str:
 def milliseconds(number: float) -> str:
     """``0.42 ms``."""
     return f"{number:.2g} ms" if number < 10 else f"{number:.0f} ms"
+
+
+def together(sentence: str) -> str:
+    """A sentence that is not broken between a number and its %."""
+    return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
