@@ -16,14 +16,23 @@ namespace {
 constexpr long input_bytes = 384 * 1024, map_bytes = 64 * 1024;
 // And of what the input becomes at the points of minimal filtering.
 constexpr long point_bytes = 256 * 1024;
+// From so many results on a row is given without a map between; the ends of shorter ones, copied by themselves, cost more.
+constexpr long long_row = 64;
+
+bool side_by_side(const Axis& a) { return a.kernel == 2 && a.stride == 2 && a.dilation == 1 && a.before == 0 && 2 * a.out <= a.in; }
 
 // Whether the maximum is taken in windows two by two, side by side, of a map of one plane, with nothing done to it before.
 template <class T>
 bool halves(const ConvolutionBlock<T>& b) {
-    const auto side_by_side = [](const Axis& a) {
-        return a.kernel == 2 && a.stride == 2 && a.dilation == 1 && a.before == 0 && 2 * a.out <= a.in;
-    };
     return b.pooled_first && b.pool.axis[0].trivial() && b.pool.axis[0].out == 1 && side_by_side(b.pool.axis[1]) && side_by_side(b.pool.axis[2]);
+}
+
+// Whether its windows are what tiles of minimal filtering give.
+template <class T>
+bool pools_tiles(const ConvolutionBlock<T>& b) {
+    const Cuts cuts(b.axis[1], b.axis[2]);
+    const bool in_row = b.pooled_first && b.pool.axis[0].trivial() && b.pool.axis[1].trivial() && side_by_side(b.pool.axis[2]);
+    return cuts.in_row ? in_row && cuts.dilation == 1 : halves(b);
 }
 
 // Whether it is taken while the sums are in registers: rows are then taken one by one, and their last vectors may be emptier
@@ -117,6 +126,7 @@ public:
         map_ = arena.take<T>(map * together);
         pools_ = !block.pool.trivial();
         by_plane_ = block.by_plane();
+        pools_tiles_ = pools_tiles(block);
         size_ = PlaneSize::of(block.axis[1], block.axis[2]);
         pooled_ = arena.take<T>(pools_ ? windows * together : 0);
         places_ = arena.take<Spot<T>>(pools_ && block.pool.max ? windows * together : 0);
@@ -145,7 +155,7 @@ private:
     Pooler<T> pooler_;
     T *input_, *map_, *pooled_;
     Spot<T>* places_;
-    bool pools_, by_plane_;
+    bool pools_, by_plane_, pools_tiles_;
     PlaneSize size_;
     const Tile* framed_ = nullptr;                  // whose frame is around the input
     std::vector<PointwiseRun<T>> activation_;       // none or one
@@ -185,7 +195,16 @@ private:
     bool at_points(const Tile& t, long image, Range all, long first, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
         const int filters = (int)all.count();
         const Windows found = windows_at(t, image, all.begin, out, keep);
-        if (!t.halves.empty()) {
+        if (!pools_ && !keep.map && out.x == 1 && t.out(2).count() >= long_row) {
+            T* to = out.at(image, all.begin) + t.out(1).begin * out.y + t.out(2).begin;
+            if (!points_->rows(t, first, filters, to, out.y, out.channel)) return false;
+            for (int f = 0; f < filters && !activation_.empty(); ++f) {
+                T* rows = to + f * out.channel;
+                activation_[0].run({rows, nullptr}, {out.y, 0}, rows, out.y, t.out(1).count(), t.out(2).count());
+            }
+            return true;
+        }
+        if (pools_tiles_) {
             if (!points_->largest(t, first, filters, found.values, found.places, (Spot<T>)block_.axis[2].out)) return false;
         } else {
             if (!points_->map(t, first, filters, map_)) return false;

@@ -214,6 +214,25 @@ bool largest_from_points(const LargestResultsCall<T>& c) {
     return is_finite<T>(unfinite);
 }
 
+template <class T, bool Places>
+bool row_largest_from_points(const LargestResultsCall<T>& c) {
+    Vec<T> unfinite{};
+    const T* from = c.points;
+    T* to = c.to;
+    Spot<T>* places = c.places;
+    for (long i = 0; i < c.columns; ++i, from += c.tile, to += lanes<T>) {
+        const Vec<T> m[4] = {load(from), load(from + c.point), load(from + 2 * c.point), load(from + 3 * c.point)};
+        Vec<T> y[2];
+        results(m, y);
+        const Vec<T> all = y[0] + y[1];
+        unfinite += all - all;
+        const Mask<T> larger = y[1] > y[0], first = Mask<T>{} + (Spot<T>)(c.spot + 2 * i);
+        store(to, larger ? y[1] : y[0]);
+        if constexpr (Places) store(places, larger ? first + 1 : first), places += lanes<T>;
+    }
+    return is_finite<T>(unfinite);
+}
+
 template <class T>
 void filters_to_points(const FilterPointsCall<T>& c) {
     for (long i = 0; i < c.count; ++i) {
@@ -283,6 +302,8 @@ void build(Spatial<T>& s) {
     s.row_from_points = row_from_points<T>;
     s.largest_from_points[0] = largest_from_points<T, false>;
     s.largest_from_points[1] = largest_from_points<T, true>;
+    s.row_largest_from_points[0] = row_largest_from_points<T, false>;
+    s.row_largest_from_points[1] = row_largest_from_points<T, true>;
     s.filters_to_points = filters_to_points<T>;
     s.filters_from_points = filters_from_points<T>;
     s.row_filters_from_points = row_filters_from_points<T>;

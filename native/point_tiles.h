@@ -19,7 +19,7 @@ public:
         numbers_ = arena.take<T>(rounded_up(block.channels, kernels.lanes) * grid.height(filters.cuts) * grid.width(filters.cuts));
         made_ = arena.take<T>(grid.made(filters.cuts) * kernels.lanes);
         places_ = arena.take<Spot<T>>(grid.count() * kernels.lanes);
-        turned_ = arena.take<T>(rounded_up(grid.count(), kernels.lanes) * kernels.lanes);
+        turned_ = arena.take<T>(rounded_up(std::max<long>(grid.count(), 1), kernels.lanes) * kernels.lanes);
     }
 
     void bring(const Tile& t, const Maps<const T>& in, long image, long group) {
@@ -42,7 +42,23 @@ public:
         return true;
     }
 
-    // The largest of windows two by two, and where they are in a map of that width.
+    // The same straight to rows of a tensor, beyond whose ends nothing may be written.
+    bool rows(const Tile& t, long first, int filters, T* to, long y_step, long channel_step) {
+        const PointGrid grid = PointGrid::of(filters_.cuts, t);
+        const long lanes = kernels_.lanes, row = 2 * grid.columns * lanes, width = t.out(2).count(), whole = width - width % lanes;
+        if (!sums_.results(first, made_, row)) return false;
+        for (long y = 0; y < t.out(1).count(); ++y) {
+            const T* from = made_ + y * row;
+            T* place = to + y * y_step;
+            for (long x = 0; x < whole; x += lanes) kernels_.turn({from + x * lanes, lanes, (int)lanes, filters, place + x, channel_step});
+            if (whole == width) continue;
+            kernels_.turn({from + whole * lanes, lanes, (int)(width - whole), filters, turned_, lanes});
+            for (int f = 0; f < filters; ++f) std::copy_n(turned_ + f * lanes, width - whole, place + f * channel_step + whole);
+        }
+        return true;
+    }
+
+    // The largest of windows that are tiles' results, and where they are in a map of that width.
     bool largest(const Tile& t, long first, int filters, T* to, Spot<T>* places, Spot<T> width) {
         const PointGrid grid = PointGrid::of(filters_.cuts, t);
         const Spot<T> spot = (Spot<T>)(t.out(1).begin * width + t.out(2).begin);

@@ -170,7 +170,8 @@ bool PointSums<T>::results(long filter, T* to, long row) {
 
 template <class T>
 bool PointSums<T>::largest(long filter, T* to, Spot<T>* places, Spot<T> spot, Spot<T> width) {
-    return kernels_.spatial.largest_from_points[places != nullptr](
+    const auto& kernel = filters_.cuts.in_row ? kernels_.spatial.row_largest_from_points : kernels_.spatial.largest_from_points;
+    return kernel[places != nullptr](
         {sums(filter), grid_.count() * wide_, wide_, grid_.lines, grid_.columns, to, places, spot, width});
 }
 

@@ -275,6 +275,7 @@ struct Spatial {
     void (*row_results_to_points)(const PointsCall<T>&);
     bool (*row_from_points)(const PointsCall<T>&);
     bool (*largest_from_points[2])(const LargestResultsCall<T>&);      // [whether places are asked for]; the same
+    bool (*row_largest_from_points[2])(const LargestResultsCall<T>&);
     void (*filters_to_points)(const FilterPointsCall<T>&);
     void (*filters_from_points)(const FilterPointsCall<T>&);           // its transpose
     void (*row_filters_from_points)(const FilterPointsCall<T>&);       // of three in a row, the first of nine
