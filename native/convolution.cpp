@@ -194,7 +194,6 @@ private:
     // Some filters of a group, the first of which is its `first`, by minimal filtering; false: a result is not finite.
     bool at_points(const Tile& t, long image, Range all, long first, const Maps<T>& out, const Kept<T, Spot<T>>& keep) {
         const int filters = (int)all.count();
-        const Windows found = windows_at(t, image, all.begin, out, keep);
         if (!pools_ && !keep.map && out.x == 1 && t.out(2).count() >= long_row) {
             T* to = out.at(image, all.begin) + t.out(1).begin * out.y + t.out(2).begin;
             if (!points_->rows(t, first, filters, to, out.y, out.channel)) return false;
@@ -204,6 +203,7 @@ private:
             }
             return true;
         }
+        const Windows found = windows_at(t, image, all.begin, out, keep);
         if (pools_tiles_) {
             if (!points_->largest(t, first, filters, found.values, found.places, (Spot<T>)block_.axis[2].out)) return false;
         } else {

@@ -112,6 +112,15 @@ inline void results_of(const T* from, long point, Vec<T> (&y)[2][2], Vec<T>& unf
     unfinite += all - all;
 }
 
+// The two of one in a row.
+template <class T>
+inline void row_results_of(const T* from, long point, Vec<T> (&y)[2], Vec<T>& unfinite) {
+    const Vec<T> m[4] = {load(from), load(from + point), load(from + 2 * point), load(from + 3 * point)};
+    results(m, y);
+    const Vec<T> all = y[0] + y[1];
+    unfinite += all - all;
+}
+
 template <class T>
 inline bool is_finite(Vec<T> unfinite) {
     bool finite = true;
@@ -175,12 +184,9 @@ bool row_from_points(const PointsCall<T>& c) {
     for (long line = 0; line < c.lines; ++line) {
         T* to = c.numbers + line * c.row;
         for (long i = 0; i < c.columns; ++i, from += c.tile, to += 2 * c.column) {
-            const Vec<T> m[4] = {load(from), load(from + c.point), load(from + 2 * c.point), load(from + 3 * c.point)};
             Vec<T> y[2];
-            results(m, y);
+            row_results_of<T>(from, c.point, y, unfinite);
             store(to, y[0]), store(to + c.column, y[1]);
-            const Vec<T> all = y[0] + y[1];
-            unfinite += all - all;
         }
     }
     return is_finite<T>(unfinite);
@@ -221,11 +227,8 @@ bool row_largest_from_points(const LargestResultsCall<T>& c) {
     T* to = c.to;
     Spot<T>* places = c.places;
     for (long i = 0; i < c.columns; ++i, from += c.tile, to += lanes<T>) {
-        const Vec<T> m[4] = {load(from), load(from + c.point), load(from + 2 * c.point), load(from + 3 * c.point)};
         Vec<T> y[2];
-        results(m, y);
-        const Vec<T> all = y[0] + y[1];
-        unfinite += all - all;
+        row_results_of<T>(from, c.point, y, unfinite);
         const Mask<T> larger = y[1] > y[0], first = Mask<T>{} + (Spot<T>)(c.spot + 2 * i);
         store(to, larger ? y[1] : y[0]);
         if constexpr (Places) store(places, larger ? first + 1 : first), places += lanes<T>;
