@@ -9,6 +9,7 @@ import sys
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from tests.lab.test_sequences import write_folder, write_long, write_npz, write_
 
 from pellucid.errors import DataError
 from pellucid.lab import data
-from pellucid.lab.data import plain, sequence_files, sequences, table
+from pellucid.lab.data import archives, plain, sequence_files, sequences, table
 from pellucid.lab.data.paging import step_moments
 from pellucid.lab.data.ragged import Ragged
 from pellucid.lab.data.split import deviation
@@ -310,6 +311,17 @@ def test_moments_of_parts_are_those_of_the_whole() -> None:
     assert (mean == whole.mean(0)).all()
     assert (spread == deviation(whole, 0)).all()
     assert spread[1] == 1
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_of_an_archive_are_the_array_s(save: Any, order: Any, tmp_path: Path) -> None:
+    """One at a time, compressed or not, also of an array whose columns lie together."""
+    array = np.asarray(np.random.default_rng(0).normal(size=(5, 4, 3)), order=order)
+    save(tmp_path / "a.npz", x=array)
+    found = list(archives.rows(tmp_path / "a.npz", "x"))
+    assert len(found) == 5
+    assert np.array_equal(np.stack(found), array)
 
 
 def test_no_room_on_the_disk_is_a_sentence(cached: Path) -> None:
