@@ -22,7 +22,7 @@ from pellucid.errors import ArgumentError
 from pellucid.lab import compare
 from pellucid.lab.tune import Study
 
-pytest.importorskip("psycopg", reason="the driver is not installed (pip install 'pellucid[postgresql]')")
+psycopg = pytest.importorskip("psycopg", reason="the driver is not installed (pip install 'pellucid[postgresql]')")
 
 
 def _programs() -> Path | None:
@@ -69,7 +69,11 @@ def server() -> Iterator[str]:
 
 SHARE = """
 import sys
-from pellucid.lab.tune import Study
+import alembic, psycopg, sqlalchemy, optuna.storages._rdb.storage  # so that all arrive at the database in the same moment
+from pellucid.lab.tune import Study, settings
+settings(8)
+print("ready", flush=True)
+sys.stdin.readline()
 study = Study(sys.argv[2], 8, True, sys.argv[1])
 on = study.better_half([float(k) for k in range(8)], 3)
 print(on, study.best({k: float(k) for k in on}))
@@ -77,13 +81,22 @@ print(on, study.best({k: float(k) for k in on}))
 
 
 def test_processes_share_a_database(server: str) -> None:
-    """Three at once, and each finds its own trials there afterwards, whole."""
-    names = [f"network {k}" for k in range(3)]
-    command = [sys.executable, "-c", SHARE, server]
-    at_work = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in names]
-    assert [process.communicate()[0] for process in at_work] == ["[4, 5, 6, 7] 7\n"] * 3
+    """Four at once in a database without a table, and each finds its own trials there afterwards, whole."""
+    address = server.replace("/postgres?", "/empty?")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE empty")
+    names = [f"network {k}" for k in range(4)]
+    command = [sys.executable, "-c", SHARE, address]
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    at_work = [subprocess.Popen([*command, name], **piped) for name in names]  # type: ignore[call-overload]
+    for process in at_work:
+        assert process.stdout.readline() == "ready\n"
+    for process in at_work:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate()[0] for process in at_work] == ["[4, 5, 6, 7] 7\n"] * len(names)
     for name in names:
-        trials = optuna.load_study(study_name=name, storage=server).trials
+        trials = optuna.load_study(study_name=name, storage=address).trials
         assert [t.state.name for t in trials] == ["PRUNED"] * 4 + ["COMPLETE"] * 4
         assert [t.value for t in trials] == [float(k) for k in range(8)]
         assert [t.params for t in trials] == list(Study("elsewhere", 8, True).settings)

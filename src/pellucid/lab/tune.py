@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -153,9 +154,11 @@ def _shown(storage: str | None) -> str:
 
 
 def _storage(where: str | None) -> Any:
-    """Optuna's storage; an address is its own."""
-    if where is None or "://" in where:
-        return where
+    """Optuna's storage."""
+    if where is None:
+        return None
+    if "://" in where:
+        return _database(where)
     if not where.endswith(".journal"):
         raise ArgumentError(
             f"--storage {where} is neither a file ending in .journal nor an address such as postgresql://user@host/name"
@@ -164,3 +167,22 @@ def _storage(where: str | None) -> Any:
     from optuna.storages.journal import JournalFileBackend
 
     return JournalStorage(JournalFileBackend(where))
+
+
+def _database(address: str, tries: int = 5) -> Any:
+    """Optuna's storage in a database, whose tables another process may be making at this moment.
+
+    Optuna makes the tables that it does not find. Of several that find none at the same time one makes them, and to the
+    others the database says that they are there already; these find them when they look again.
+    """
+    import optuna
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for _ in range(tries - 1):
+        try:
+            return optuna.storages.get_storage(address)
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(0.1)
+    return optuna.storages.get_storage(address)
