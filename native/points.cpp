@@ -121,8 +121,8 @@ PointSums<T>::PointSums(const PointFilters<T>& filters, PointGrid most, const Ke
     const long a_panel = filters.cuts.points() * most.count() * cut.wide;
     depth_ = rounded_up(filters.cuts.all() * filters.step, kernels.lanes);
     wide_ = std::clamp<long>(sum_bytes / (long)sizeof(T) / a_panel, 1, cut.count) * cut.wide;
-    tiles_ = arena.take<T>(filters.cuts.points() * most.count() * depth_);
-    sums_ = arena.take<T>(filters.cuts.points() * most.count() * wide_);
+    tiles_ = arena.take<T>(filters.cuts.points() * apart(most, depth_, kernels));
+    sums_ = arena.take<T>(filters.cuts.points() * apart(most, wide_, kernels));
 }
 
 template <class T>
@@ -134,8 +134,9 @@ void PointSums<T>::begin(PointGrid grid, long group, const Pixels<T>& numbers) {
         for (long i = 0; i < filters_.inner; i += lanes) {
             T* from = numbers.data + i / lanes * numbers.plane + 3 * (c / columns * numbers.row + c % columns * column);
             T* to = tiles_ + c * filters_.step + i;
-            if (cuts.in_row) kernels_.spatial.row_to_points({from, lanes, column, to, grid.count() * depth_, depth_, grid.lines, grid.columns});
-            else kernels_.spatial.to_points({from, numbers.row, lanes, to, grid.count() * depth_, depth_, grid.lines, grid.columns});
+            const long point = apart(grid, depth_, kernels_);
+            if (cuts.in_row) kernels_.spatial.row_to_points({from, lanes, column, to, point, depth_, grid.lines, grid.columns});
+            else kernels_.spatial.to_points({from, numbers.row, lanes, to, point, depth_, grid.lines, grid.columns});
         }
 }
 
@@ -148,10 +149,10 @@ T* PointSums<T>::sums(long filter) {
         for (int p = 0; p < filters_.cuts.points(); ++p) {
             Gemm<T> g;
             g.m = grid_.count(), g.n = filters_.wide, g.a_row = depth_, g.a_column = 1;
-            g.c = sums_ + p * g.m * wide_ - made_, g.c_row = wide_;
+            g.c = sums_ + p * apart(grid_, wide_, kernels_) - made_, g.c_row = wide_;
             if (p == middle(filters_.cuts)) g.bias = filters_.bias(group_);
             for (const auto& part : filters_.parts(p)) {
-                g.k = part.depth, g.a = tiles_ + p * g.m * depth_ + part.first;
+                g.k = part.depth, g.a = tiles_ + p * apart(grid_, depth_, kernels_) + part.first;
                 multiply_share(g, {0, g.m, first, last}, filters_.values(group_, part), (T*)nullptr, (T*)nullptr, kernels_);
                 g.add = true, g.bias = nullptr;
             }
@@ -164,15 +165,15 @@ template <class T>
 bool PointSums<T>::results(long filter, T* to, long row) {
     const long lanes = kernels_.lanes;
     if (filters_.cuts.in_row)
-        return kernels_.spatial.row_from_points({to, lanes, filters_.cuts.dilation * lanes, sums(filter), grid_.count() * wide_, wide_, grid_.lines, grid_.columns});
-    return kernels_.spatial.from_points({to, row, lanes, sums(filter), grid_.count() * wide_, wide_, grid_.lines, grid_.columns});
+        return kernels_.spatial.row_from_points({to, lanes, filters_.cuts.dilation * lanes, sums(filter), apart(grid_, wide_, kernels_), wide_, grid_.lines, grid_.columns});
+    return kernels_.spatial.from_points({to, row, lanes, sums(filter), apart(grid_, wide_, kernels_), wide_, grid_.lines, grid_.columns});
 }
 
 template <class T>
 bool PointSums<T>::largest(long filter, T* to, Spot<T>* places, Spot<T> spot, Spot<T> width) {
     const auto& kernel = filters_.cuts.in_row ? kernels_.spatial.row_largest_from_points : kernels_.spatial.largest_from_points;
     return kernel[places != nullptr](
-        {sums(filter), grid_.count() * wide_, wide_, grid_.lines, grid_.columns, to, places, spot, width});
+        {sums(filter), apart(grid_, wide_, kernels_), wide_, grid_.lines, grid_.columns, to, places, spot, width});
 }
 
 #define PELLUCID_FOR(T)                                                                  \

@@ -98,6 +98,11 @@ struct PointGrid {
     PointGrid part(const Cuts& cuts, long units) const { return cuts.in_row ? PointGrid{lines, units} : PointGrid{units, columns}; }
 };
 
+// From one point's numbers of a grid's tiles to the next's: a vector further than they reach, for a tile's at all points would
+// otherwise mostly be in one set of the nearest cache, which holds fewer.
+template <class T>
+long apart(PointGrid grid, long wide, const Kernels<T>& kernels) { return grid.count() * wide + kernels.lanes; }
+
 // Numbers as vectors of channels: of vector v, number (y, x) is at v * plane + y * row + x * lanes.
 template <class T>
 struct Pixels {

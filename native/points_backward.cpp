@@ -50,9 +50,9 @@ public:
         if (!gradients.weight) return;
         input_ = Pixels<T>::of(arena.take<T>(channels_ * out_.height(cuts_) * out_.width(cuts_)), out_.height(cuts_), out_.width(cuts_), (int)lanes_);
         std::fill_n(input_.data, channels_ / lanes_ * input_.plane, block.border_value);
-        const long tiles = out_.part(cuts_, out_strip_).count();
-        input_points_ = arena.take<T>(cuts_.points() * panels_of_input_.count * panels_of_input_.size(tiles));
-        map_points_ = arena.take<T>(cuts_.points() * tiles * filters_);
+        const PointGrid strip = out_.part(cuts_, out_strip_);
+        input_points_ = arena.take<T>(cuts_.points() * input_apart(strip));
+        map_points_ = arena.take<T>(cuts_.points() * apart(strip, filters_, kernels));
         filter_points_ = arena.take<T>(cuts_.points() * block.filters * cuts_.all() * channels_);
         turned_ = arena.take<T>(9 * channels_);
     }
@@ -143,16 +143,20 @@ private:
         return finite;
     }
 
+    // From one point of the input's panels to the next; see apart().
+    long input_apart(PointGrid grid) const { return panels_of_input_.count * panels_of_input_.size(grid.count()) + lanes_; }
+
     // What some units of tiles add to the filters' gradient at the points.
     void weight_gradient(Range units, Range filters) {
         const PointGrid grid = out_.part(cuts_, units.count());
         const First begin = first_of(units.begin);
         const Spatial<T>& s = kernels_.spatial;
         const long row = cuts_.in_row ? lanes_ : map_.row, input_row = cuts_.in_row ? lanes_ : input_.row, column = cuts_.dilation * lanes_;
-        const long tiles = grid.count(), panel = panels_of_input_.size(tiles), wide = panels_of_input_.wide, point = panels_of_input_.count * panel;
+        const long tiles = grid.count(), panel = panels_of_input_.size(tiles), wide = panels_of_input_.wide;
+        const long point = input_apart(grid), map_point = apart(grid, filters_, kernels_);
         for (long f = filters.begin; f < filters.end; f += lanes_)
             (cuts_.in_row ? s.row_results_to_points : s.results_to_points)(
-                {map_at(begin.y, begin.x) + f / lanes_ * map_.plane, row, column, map_points_ + f, tiles * filters_, filters_, grid.lines, grid.columns});
+                {map_at(begin.y, begin.x) + f / lanes_ * map_.plane, row, column, map_points_ + f, map_point, filters_, grid.lines, grid.columns});
         for (long cut = 0; cut < cuts_.all(); ++cut) {
             const long line = cut / cuts_.count[1], across = cut % cuts_.count[1];
             T* first = input_.data + (begin.y + 3 * line) * input_.row + begin.x * lanes_ + 3 * across * column;
@@ -162,7 +166,7 @@ private:
                 if (line >= cuts_.at(0, p / 4) || across >= cuts_.at(1, p % 4)) continue;
                 Gemm<T> g;
                 g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = true;
-                g.a = map_points_ + p * tiles * filters_ + filters.begin, g.a_row = 1, g.a_column = filters_;
+                g.a = map_points_ + p * map_point + filters.begin, g.a_row = 1, g.a_column = filters_;
                 g.c = filter_points(p, filters.begin, cut), g.c_row = cuts_.all() * channels_;
                 multiply_share(g, {0, g.m, 0, panels_of_input_.count}, input_points_ + p * point, (T*)nullptr, (T*)nullptr, kernels_);
             }
