@@ -27,15 +27,6 @@ using PyPointwise = std::tuple<int, std::vector<double>, std::vector<PyStep>>;  
 using MaybePlaces = std::optional<Places>;                                                  // of int32 beside float32, of int64 beside float64
 using PyPool = std::tuple<bool, std::vector<PyAxis>, bool, long>;                           // max, axes, whether padding counts, divisor
 
-// Whether all are at least 0 and below size: no sign bit in what any of them lacks of either.
-template <class Place>
-bool all_below(const Place* places, long count, long size) {
-    const Place last = (Place)(size - 1);
-    Place signs = 0;
-    for (long i = 0; i < count; ++i) signs |= places[i] < 0 ? places[i] : (Place)(last - places[i]);
-    return signs >= 0;
-}
-
 Pointwise checked_pointwise(const PyPointwise& given, int inputs) {
     Pointwise p;
     const auto& [count, numbers, steps] = given;
@@ -272,7 +263,7 @@ private:
             k.places = whole<Spot<T>>(*places, shape(batch, all, pool_.axis, true), "places");
             if (read) {
                 const long size = axis_[0].out * axis_[1].out * axis_[2].out;
-                require(all_below(k.places, places->size(), size), "a place lies beside its map");
+                require(chosen->kernels<T>().spatial.within(k.places, places->size(), (Spot<T>)size), "a place lies beside its map");
             }
         }
         if (!read) return k;
@@ -380,7 +371,7 @@ private:
         const Spot<T>* at = spots<T>(places, count);
         require(at || !pool_.max, "the places are missing");
         const long size = pool_.axis[0].in * pool_.axis[1].in * pool_.axis[2].in;
-        require(!at || all_below(at, gradient.size(), size), "a place lies beside its map");
+        require(!at || chosen->kernels<T>().spatial.within(at, gradient.size(), (Spot<T>)size), "a place lies beside its map");
         require(threads >= 1, "at least one thread is needed");
         nb::gil_scoped_release release;
         pool_planes_backward<T>(pool_, slope, at, count, to, *chosen, std::min(threads, most_threads));

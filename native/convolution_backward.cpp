@@ -33,9 +33,15 @@ public:
         maps_ = arena.take<T>(map_size_ * together_);
         if (gradients.weight)
             for (long i = 0; i < together_; ++i) frame(tile, block, input_ + i * input_size_, kernels);
-        std::fill_n(maps_, map_size_ * together_, T(0));
+        for (long i = 0; i < together_; ++i) blank(maps_ + i * map_size_);
         const long grid = tile.phase_step + kernels.lanes;
         found_ = arena.take<T>(grid * most_channels);
+        if (by_tap(block)) {
+            size_t most = 0;
+            for (const InputPhase& phase : phases_) most = std::max(most, phase.taps.size() / block.filters);
+            added_ = arena.take<T>(most * layout_.filter_step);
+            ones_.assign(most, T(1));
+        }
         padded_ = arena.take<T>(gradients.in && target_.lent() ? block.channels * target_.volume() : 0);
     }
 
@@ -48,15 +54,14 @@ public:
             const long count = std::min(together_, end - first);
             for (long i = 0; i < count; ++i) {
                 T* map = maps_ + i * map_size_ + layout_.margin;
-                for (long f = 0; f < b_.filters; ++f) gradient_.run(first + i, group * b_.filters + f, map + f * layout_.filter_step, t_.z_step, t_.y_step);
+                for (long f = 0; f < b_.filters; ++f) {
+                    const auto same = gradient_.run(first + i, group * b_.filters + f, map + f * layout_.filter_step, t_.z_step, t_.y_step);
+                    if (bias && filters.has(f)) bias[f] += kernels_.sum(same.data, same.count);
+                }
                 if (g_.in) input_gradient(first + i, group, share, map);
                 if (weight) bring(t_, b_, in, first + i, group, input_ + i * input_size_, kernels_, b_.by_plane() ? in.channel : 0);
             }
             if (weight) weight_gradient(count, filters, weight);
-            if (!bias) continue;
-            for (long i = 0; i < count; ++i)
-                for (long f = filters.begin; f < filters.end; ++f)
-                    bias[f] += kernels_.sum(maps_ + i * map_size_ + layout_.margin + f * layout_.filter_step, t_.length);
         }
     }
 
@@ -71,7 +76,24 @@ private:
     const Kernels<T>& kernels_;
     MapGradient<T> gradient_;
     long input_size_, map_size_, together_;
-    T *input_, *maps_, *found_, *padded_;
+    T *input_, *maps_, *found_, *padded_, *added_ = nullptr;
+    std::vector<T> ones_;
+    std::vector<long> vectors_;
+    std::vector<std::int32_t> added_taps_;
+
+    // What lies around the numbers of an image's map gradient is 0.
+    void blank(T* map) const {
+        const long rows = t_.out(1).count(), width = t_.out(2).count(), reach = t_.y_step - width;
+        for (long f = 0; f < b_.filters; ++f, map += layout_.filter_step) {
+            T* plane = std::fill_n(map, layout_.margin, T(0));
+            for (long z = 0; z < t_.out(0).count(); ++z, plane += t_.z_step) {
+                for (long y = 0; y < rows; ++y) std::fill_n(plane + y * t_.y_step + width, reach, T(0));
+                std::fill_n(plane + rows * t_.y_step, t_.z_step - rows * t_.y_step, T(0));
+            }
+            std::fill(plane, map + layout_.filter_step, T(0));
+        }
+        std::fill_n(map, 2 * kernels_.lanes, T(0));
+    }
 
     void input_gradient(long image, long group, ImageShare share, const T* map) {
         const long size = b_.axis[0].in * b_.axis[1].in * b_.axis[2].in, volume = target_.volume();
@@ -79,6 +101,7 @@ private:
         T* to = target_.lent() ? padded_ : in;
         if (target_.lent() && !target_.met(t_)) std::fill_n(to, b_.channels * volume, T(0));
         if (b_.by_plane()) planes_gradient(group, share, map, to);
+        else if (by_tap(b_)) taps_gradient(group, share, map, to);
         else channels_gradient(group, share, map, to);
         if (!target_.lent()) return;
         std::fill_n(in, b_.channels * size, T(0));
@@ -89,22 +112,45 @@ private:
         const long row = t_.phase_step + kernels_.lanes;
         for (const InputPhase& phase : phases_) {
             const auto& part = phase.parts[share.index];
-            const long depth = (long)phase.taps.size(), starts = (long)part.starts.size();
-            if (starts == 0) continue;
-            const T* pixels = first_seen(phase, part, map);
-            const Shape shape = Shape::of(kernels_.spatial, b_.channels, starts);
-            for (long c = 0; c < b_.channels; c += shape.filters) {
-                const int channels = (int)std::min<long>(shape.filters, b_.channels - c);
-                TapsCall<T> call{{weights_ + phase.weights + (group * b_.channels + c) * depth, depth, phase.taps.data(), depth, nullptr}, {}, {}, row};
-                for (long s = 0; s < starts; s += shape.vectors) {
-                    const int count = (int)std::min<long>(shape.vectors, starts - s);
-                    for (int j = 0; j < count; ++j) {
-                        call.pixels[j] = pixels + part.starts[s + j];
-                        call.out[j] = found_ + part.starts[s + j];
-                    }
-                    kernels_.spatial.taps[channels - 1][count - 1](call);
-                }
-                for (int i = 0; i < channels; ++i) deal(phase, part, found_ + i * row, to + (c + i) * target_.volume());
+            if (part.starts.empty()) continue;
+            const long depth = (long)phase.taps.size();
+            const T* weights = weights_ + phase.weights + group * b_.channels * depth;
+            for (long c = 0; c < b_.channels; c += most_channels) {
+                const long channels = std::min<long>(most_channels, b_.channels - c);
+                sums({weights + c * depth, depth, phase.taps.data(), depth, nullptr}, channels, part.starts, first_seen(phase, part, map), found_, row);
+                for (long i = 0; i < channels; ++i) deal(phase, part, found_ + i * row, to + (c + i) * target_.volume());
+            }
+        }
+    }
+
+    // Of one channel: what each tap adds, of all filters, and then the sums of these.
+    void taps_gradient(long group, ImageShare share, const T* map, T* to) {
+        const long row = layout_.filter_step, filters = b_.filters;
+        for (const InputPhase& phase : phases_) {
+            const auto& part = phase.parts[share.index];
+            if (part.starts.empty()) continue;
+            const long count = (long)phase.taps.size() / filters, seen = part.starts.back() + phase.taps[(count - 1) * filters] + kernels_.lanes;
+            const T* weights = weights_ + phase.weights + group * (long)phase.taps.size();
+            vectors_.clear(), added_taps_.clear();
+            for (long at = 0; at < seen; at += kernels_.lanes) vectors_.push_back(at);
+            for (long k = 0; k < count; ++k) added_taps_.push_back((std::int32_t)(k * row + phase.taps[k * filters]));
+            sums({weights, filters, phase.taps.data(), filters, nullptr}, count, vectors_, first_seen(phase, part, map), added_, row);
+            sums({ones_.data(), count, added_taps_.data(), count, nullptr}, 1, part.starts, added_, found_, row);
+            deal(phase, part, found_, to);
+        }
+    }
+
+    // So many rows of sums, of vectors of neighbouring numbers that begin there.
+    void sums(const FilterSums<T>& of, long rows, const std::vector<long>& starts, const T* pixels, T* to, long row) const {
+        const long all = (long)starts.size();
+        const Shape shape = Shape::of(kernels_.spatial, rows, all);
+        for (long r = 0; r < rows; r += shape.filters) {
+            const int some = (int)std::min<long>(shape.filters, rows - r);
+            TapsCall<T> call{{of.weights + r * of.weight_row, of.weight_row, of.taps, of.depth, nullptr}, {}, {}, row};
+            for (long s = 0; s < all; s += shape.vectors) {
+                const int count = (int)std::min<long>(shape.vectors, all - s);
+                for (int j = 0; j < count; ++j) call.pixels[j] = pixels + starts[s + j], call.out[j] = to + r * row + starts[s + j];
+                kernels_.spatial.taps[some - 1][count - 1](call);
             }
         }
     }
@@ -198,8 +244,9 @@ private:
         }
         for (long f = of.begin; f < of.end; f += s.filters) {
             const int filters = (int)std::min<long>(s.filters, of.end - f);
-            for (long k = 0; k < depth; k += s.taps_at_once) {
-                const int taps = (int)std::min<long>(s.taps_at_once, depth - k);
+            const int at_once = evenly(depth, s.taps_at_once);
+            for (long k = 0; k < depth; k += at_once) {
+                const int taps = (int)std::min<long>(at_once, depth - k);
                 const CorrelateCall<T> call{maps_ + layout_.margin + f * layout_.filter_step, layout_.filter_step, map_size_, input_, input_size_,
                                             t_.taps.data() + k, images, layout_.starts.data(), (long)layout_.starts.size(), weight + f * depth + k, depth};
                 s.correlate[filters - 1][taps - 1](call);

@@ -16,24 +16,35 @@ public:
         const bool pools = !block.pool.trivial();
         slope_ = arena.take<T>(pools ? windows_ : 0);
         places_ = arena.take<Spot<T>>(pools && block.pool.max && !block.pooled_first ? windows_ : 0);
-        dense_ = arena.take<T>(block.activation && !block.pooled_first ? size_ : 0);
+        dense_ = arena.take<T>(dense() ? size_ : 0);
         if (block.activation) {
             activation_.emplace_back(*block.activation, kernels, arena);
             derivative_.emplace_back(*gradients.derivative, kernels, arena);
         }
     }
 
-    // One filter's, into planes and rows that far apart; what lies between them is left as it is.
-    void run(long image, long filter, T* to, long z_step, long y_step) {
+    // Numbers side by side.
+    struct Numbers {
+        const T* data;
+        long count;
+    };
+
+    // One filter's, into planes and rows that far apart; what lies between them is left as it is. Returns, until the next run, numbers
+    // that have the same sum.
+    Numbers run(long image, long filter, T* to, long z_step, long y_step) {
         const long at = image * b_.groups * b_.filters + filter, width = b_.axis[2].out, area = b_.axis[1].out * width;
         const T* map = g_.kept.map ? g_.kept.map + at * size_ : nullptr;
         const T* out = g_.out + at * windows_;
-        const bool pools = !b_.pool.trivial(), dense = b_.activation && !b_.pooled_first;      // first as the map lies
-        if (pools) unpool(map, at * windows_, out, dense ? dense_ : to, dense ? area : z_step, dense ? width : y_step);
-        if (dense) derivative_[0].run({map, pools ? dense_ : out}, {0, 0}, dense_, 0, 1, size_, pools ? 0 : size_);
-        if (pools && !dense) return;
-        for (long z = 0; z < b_.axis[0].out; ++z)
-            kernels_.spatial.copy({(dense ? dense_ : out) + z * area, width, to + z * z_step, y_step, b_.axis[1].out, width});
+        const bool pools = !b_.pool.trivial();
+        if (!dense()) {
+            if (pools) return {unpool(map, at * windows_, out, to, z_step, y_step), windows_};      // each window's goes to one number
+        } else {
+            if (pools) unpool(map, at * windows_, out, dense_, area, width);
+            if (b_.activation) derivative_[0].run({map, pools ? dense_ : out}, {0, 0}, dense_, 0, 1, size_, pools ? 0 : size_);
+            out = dense_;
+        }
+        for (long z = 0; z < b_.axis[0].out; ++z) kernels_.spatial.copy({out + z * area, width, to + z * z_step, y_step, b_.axis[1].out, width});
+        return {out, size_};
     }
 
 private:
@@ -46,10 +57,14 @@ private:
     Spot<T>* places_;
     std::vector<PointwiseRun<T>> activation_, derivative_;      // none or one
 
+    // Whether it is first made as the map lies.
+    bool dense() const { return !b_.pooled_first && (b_.activation || !b_.pool.trivial()); }
+
     static long volume(const Axis (&a)[3]) { return a[0].out * a[1].out * a[2].out; }
 
-    // The gradient of what is pooled, from the results' and from what was kept: the map, or of maxima the windows' (at `at`).
-    void unpool(const T* map, long at, const T* out, T* to, long z_step, long y_step) {
+    // The gradient of what is pooled, from the results' and from what was kept: the map, or of maxima the windows' (at `at`). Returns
+    // that of the windows.
+    const T* unpool(const T* map, long at, const T* out, T* to, long z_step, long y_step) {
         const Axis(&p)[3] = b_.pool.axis;
         const Spot<T>* places = nullptr;
         if (b_.pooled_first) {
@@ -62,6 +77,7 @@ private:
             places = places_;
         }
         scatter_plane<T>(b_.pool, out, places, to, z_step, y_step, kernels_);
+        return out;
     }
 };
 

@@ -21,11 +21,16 @@ struct InputPhase {
     };
     std::vector<Part> parts = {};           // one a share, see ImageShare
     long first = 0;                         // from a place in the padded input to the first tap's in the map's gradient
-    std::vector<std::int32_t> taps = {};    // from there on, over filters and taps
+    std::vector<std::int32_t> taps = {};    // from there on, over filters and taps, or taps and filters: see by_tap
     int rows = 0, columns = 0;              // of a filter's taps
     std::vector<std::int32_t> members = {};     // their weights, of a group's first channel
     long weights = 0;                       // where they are among all phases', [group][channel][filter, tap]
 };
+
+// Whether the input's gradient is made a tap at a time: of one channel every number of the map's gradient would be loaded for each
+// product, and loads take longer. So it is loaded once for all taps, and what they add, of all filters, is added up where it belongs.
+template <class T>
+bool by_tap(const ConvolutionBlock<T>& b) { return b.channels == 1 && b.filters >= 8; }
 
 // The layout of one image's map gradient: as the results in the tile, with a margin of zeros before each filter.
 struct Gradient {
@@ -113,13 +118,20 @@ std::vector<InputPhase> phases_of(const ConvolutionBlock<T>& b, const Axis (&a)[
                 const auto place = [&](long kz, long ky, long kx) { return -t.axis[0].shift[kz] * t.z_step - t.axis[1].shift[ky] * t.y_step - t.axis[2].shift[kx]; };
                 phase.first = place(planes[0], rows[0], columns[0]);
                 phase.rows = (int)rows.size(), phase.columns = (int)columns.size();
-                for (long f = 0; f < b.filters; ++f)
-                    for (long kz : planes)
-                        for (long ky : rows)
-                            for (long kx : columns) {
-                                phase.members.push_back((std::int32_t)(f * b.channels * volume + (kz * kernel[1] + ky) * kernel[2] + kx));
-                                phase.taps.push_back((std::int32_t)(f * g.filter_step + place(kz, ky, kx) - phase.first));
-                            }
+                std::vector<std::pair<long, long>> met_here;        // a tap, and where it meets the first number
+                for (long kz : planes)
+                    for (long ky : rows)
+                        for (long kx : columns) met_here.push_back({(kz * kernel[1] + ky) * kernel[2] + kx, place(kz, ky, kx) - phase.first});
+                const auto add = [&](long f, const std::pair<long, long>& tap) {
+                    phase.members.push_back((std::int32_t)(f * b.channels * volume + tap.first));
+                    phase.taps.push_back((std::int32_t)(f * g.filter_step + tap.second));
+                };
+                if (by_tap(b)) {
+                    for (const auto& tap : met_here)
+                        for (long f = 0; f < b.filters; ++f) add(f, tap);
+                } else
+                    for (long f = 0; f < b.filters; ++f)
+                        for (const auto& tap : met_here) add(f, tap);
                 found.push_back(std::move(phase));
             }
     return found;

@@ -101,8 +101,8 @@ private:
         const long height = b_.axis[1].out, width = b_.axis[2].out;
         const int filters = (int)std::min(lanes_, b_.filters - first);
         for (int i = 0; i < filters; ++i) {
-            gradient_.run(image, group * b_.filters + first + i, planes_ + i * plane_, area_, width);
-            if (bias && first + i >= wanted.begin && first + i < wanted.end) bias[first + i] += kernels_.sum(planes_ + i * plane_, area_);
+            const auto same = gradient_.run(image, group * b_.filters + first + i, planes_ + i * plane_, area_, width);
+            if (bias && wanted.has(first + i)) bias[first + i] += kernels_.sum(same.data, same.count);
         }
         for (long y = 0; y < height; ++y)
             kernels_.turn({planes_ + y * width, plane_, filters, width, map_at(y, 0) + first / lanes_ * map_.plane, lanes_});

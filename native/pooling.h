@@ -24,6 +24,7 @@ struct Axis {
 struct Range {
     long begin = 0, end = 0;
     long count() const { return end - begin; }
+    bool has(long at) const { return at >= begin && at < end; }
 };
 
 struct Pool {

@@ -311,6 +311,20 @@ void halve_place(const HalveCall<T>& c) {
 }
 
 template <class T>
+bool within(const pellucid::Spot<T>* places, long count, pellucid::Spot<T> size) {
+    const long whole = count / lanes<T> * lanes<T>;
+    Spots<T> beside{};
+    for (long i = 0; i < whole; i += lanes<T>) {
+        const auto place = load_as<Spots<T>>(places + i);
+        beside |= (place < Spots<T>{}) | (place >= size - Spots<T>{});
+    }
+    bool all = true;
+    for (int i = 0; i < lanes<T>; ++i) all = all && beside[i] == 0;
+    for (long i = whole; i < count; ++i) all = all && places[i] >= 0 && places[i] < size;
+    return all;
+}
+
+template <class T>
 void spread(const SpreadCall<T>& c) {
     using S = pellucid::Spot<T>;
     constexpr auto all = FirstIndices<lanes<T>>{};
@@ -441,6 +455,7 @@ void build(Spatial<T>& s) {
     s.halve_max = halve<T, Largest>;
     s.halve_sum = halve<T, Sum>;
     s.halve_place = halve_place<T>;
+    s.within = within<T>;
     s.spread = spread<T>;
     s.spread_mean = spread_mean<T>;
     s.copy = copy<T>;

@@ -263,6 +263,7 @@ struct Spatial {
     void (*halve_max)(const HalveCall<T>&);
     void (*halve_sum)(const HalveCall<T>&);
     void (*halve_place)(const HalveCall<T>&);
+    bool (*within)(const Spot<T>* places, long count, Spot<T> size);    // whether all are in a map of that size
     void (*spread)(const SpreadCall<T>&);
     void (*spread_mean)(const SpreadCall<T>&);
     void (*copy)(const CopyCall<T>&);

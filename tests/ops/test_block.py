@@ -39,11 +39,11 @@ def always() -> Iterator[None]:
 
 
 @st.composite
-def problems(draw: Any, depthwise: bool = False, minimal: bool = False) -> dict[str, Any]:
+def problems(draw: Any, depthwise: bool = False, minimal: bool = False, single: bool = False) -> dict[str, Any]:
     """Blocks of odd sizes, and everything that they can have.
 
     Depthwise: a filter for each channel, larger maps and kernels. Minimal: what is computed by minimal filtering, along one axis or
-    two, with stride 1 and of many channels and filters.
+    two, with stride 1 and of many channels and filters. Single: of one channel, with many filters.
     """
     dims = draw(st.integers(1, 2) if minimal else st.integers(2, 3) if depthwise else st.integers(1, 3))
     groups = draw(st.sampled_from([1, 2, 3] if depthwise else [1, 1, 1, 2, 3]))
@@ -76,8 +76,9 @@ def problems(draw: Any, depthwise: bool = False, minimal: bool = False) -> dict[
         padding = tuple((min(a, n - 1), min(b, n - 1)) for (a, b), n in zip(padding, size, strict=True))
     return {
         "batch": draw(st.integers(1, 3)),
-        "channels": groups * (1 if depthwise else draw(st.integers(16, 35) if minimal else st.integers(1, 5))),
-        "filters": groups * (1 if depthwise else draw(st.integers(16, 50) if minimal else st.integers(1, 14))),
+        "channels": groups * (1 if depthwise or single else draw(st.integers(16, 35) if minimal else st.integers(1, 5))),
+        "filters": groups
+        * (1 if depthwise else draw(st.integers(16, 50) if minimal else st.integers(8 if single else 1, 14))),
         "groups": groups,
         "size": size,
         "kernel": kernel,
@@ -145,6 +146,14 @@ def test_a_depthwise_block_is_its_steps(isa: str, p: dict[str, Any]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
+@given(p=problems(single=True))
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+def test_a_block_of_one_channel_is_its_steps(isa: str, p: dict[str, Any]) -> None:
+    """Its gradient is made a tap at a time."""
+    compare_with_steps(isa, p)
+
+
+@settings(max_examples=150, deadline=None)
 @given(p=problems(minimal=True))
 @pytest.mark.parametrize("isa", _native.instruction_sets())
 def test_a_block_by_minimal_filtering_is_its_steps(isa: str, p: dict[str, Any]) -> None:
@@ -198,7 +207,7 @@ def compare_with_steps(isa: str, p: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("activation", [None, "relu", "gelu"])
 @pytest.mark.parametrize("pool", ["max", "avg", None])
-@pytest.mark.parametrize("size", [(1, 3, 224, 50), (5, 3, 40, 40), (2, 40, 20, 20)])
+@pytest.mark.parametrize("size", [(1, 3, 224, 50), (1, 1, 224, 50), (5, 3, 40, 40), (2, 40, 20, 20)])
 def test_the_same_bits_on_any_number_of_threads(
     size: tuple[int, ...], activation: str | None, pool: str | None
 ) -> None:
