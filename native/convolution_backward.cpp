@@ -280,7 +280,7 @@ template <class T>
 void convolve_backward(const ConvolutionBlock<T>& block, const BackwardPlan& plan, const Maps<const T>& in, const ConvolutionGradients<T>& gradients, const Isa& isa) {
     const Kernels<T>& kernels = isa.kernels<T>();
     if (plan.minimal && backward_by_points(block, plan.tile, in, gradients, kernels, plan.team)) return;
-    const Pieces<T> pieces(block, gradients);
+    const Pieces<T> pieces(block, gradients, true);
     if (block.batch == 0) return pieces.give();
     std::optional<DirectPlan> made;
     if (!plan.direct) made = direct_plan(block, plan.tile, gradients.in != nullptr, plan.team, kernels.lanes);

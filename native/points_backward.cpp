@@ -54,21 +54,22 @@ public:
         input_points_ = arena.take<T>(cuts_.points() * input_apart(strip));
         map_points_ = arena.take<T>(cuts_.points() * apart(strip, filters_, kernels));
         filter_points_ = arena.take<T>(cuts_.points() * block.filters * cuts_.all() * channels_);
-        turned_ = arena.take<T>(9 * channels_);
+        tap_step_ = rounded_up(9, lanes_);
+        found_taps_ = arena.take<T>(9 * channels_);
+        taps_ = arena.take<T>(tap_step_ * channels_);
     }
 
     // Images of a group: their input's gradient, and the weight's and the bias's. False: a gradient of the input is not finite.
     bool images(long begin, long end, long group, ImageShare share, const Maps<const T>& in, T* weight, T* bias) {
         const Range vectors = share.part({0, filters_ / lanes_}), filters{vectors.begin * lanes_, std::min(vectors.end * lanes_, b_.filters)};
         bool finite = true;
-        if (weight) std::fill_n(filter_points_, cuts_.points() * b_.filters * cuts_.all() * channels_, T(0));
         for (long image = begin; image < end; ++image) {
             for (long f = 0; f < b_.filters; f += lanes_) map_gradient(image, group, f, filters, bias);
             if (g_.in) finite = input_gradient(image, group, share.part({0, in_.units(cuts_)})) && finite;
             if (!weight || filters.count() <= 0) continue;
             bring(t_, b_, in, image, group, input_, kernels_);
             const long units = out_.units(cuts_);
-            for (long unit = 0; unit < units; unit += out_strip_) weight_gradient({unit, std::min(unit + out_strip_, units)}, filters);
+            for (long unit = 0; unit < units; unit += out_strip_) weight_gradient({unit, std::min(unit + out_strip_, units)}, filters, image > begin || unit > 0);
         }
         if (weight) give_weight(filters, weight);
         return finite;
@@ -88,7 +89,8 @@ private:
     std::optional<PointSums<T>> sums_;
     Pixels<T> map_, input_;
     long area_, plane_, width_ = 0, channel_step_ = 0;
-    T *planes_, *found_ = nullptr, *rows_ = nullptr, *input_points_ = nullptr, *map_points_ = nullptr, *filter_points_ = nullptr, *turned_ = nullptr;
+    T *planes_, *found_ = nullptr, *rows_ = nullptr, *input_points_ = nullptr, *map_points_ = nullptr, *filter_points_ = nullptr, *found_taps_ = nullptr, *taps_ = nullptr;
+    long tap_step_ = 0;
 
     // Where the map's gradient begins.
     T* map_at(long y, long x) const {
@@ -146,8 +148,8 @@ private:
     // From one point of the input's panels to the next; see apart().
     long input_apart(PointGrid grid) const { return panels_of_input_.count * panels_of_input_.size(grid.count()) + lanes_; }
 
-    // What some units of tiles add to the filters' gradient at the points.
-    void weight_gradient(Range units, Range filters) {
+    // What some units of tiles add to the filters' gradient at the points, or make of it if they are the first.
+    void weight_gradient(Range units, Range filters, bool add) {
         const PointGrid grid = out_.part(cuts_, units.count());
         const First begin = first_of(units.begin);
         const Spatial<T>& s = kernels_.spatial;
@@ -165,7 +167,7 @@ private:
             for (int p = 0; p < cuts_.points(); ++p) {
                 if (line >= cuts_.at(0, p / 4) || across >= cuts_.at(1, p % 4)) continue;
                 Gemm<T> g;
-                g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = true;
+                g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = add;
                 g.a = map_points_ + p * map_point + filters.begin, g.a_row = 1, g.a_column = filters_;
                 g.c = filter_points(p, filters.begin, cut), g.c_row = cuts_.all() * channels_;
                 multiply_share(g, {0, g.m, 0, panels_of_input_.count}, input_points_ + p * point, (T*)nullptr, (T*)nullptr, kernels_);
@@ -178,17 +180,23 @@ private:
     }
 
     void give_weight(Range filters, T* weight) {
-        const long taps = cuts_.kernel[0] * cuts_.kernel[1];
+        const long taps = cuts_.kernel[0] * cuts_.kernel[1], found = cuts_.in_row ? 3 : 9;
         for (long f = filters.begin; f < filters.end; ++f)
             for (long cut = 0; cut < cuts_.all(); ++cut) {
-                (cuts_.in_row ? kernels_.spatial.row_filters_from_points : kernels_.spatial.filters_from_points)({turned_, filter_points(0, f, cut), lanes_, b_.filters * cuts_.all() * channels_, channels_ / lanes_});
-                const long first[2] = {cut / cuts_.count[1] * 3, cut % cuts_.count[1] * 3};
+                const auto& from_points = cuts_.in_row ? kernels_.spatial.row_filters_from_points : kernels_.spatial.filters_from_points;
+                from_points({found_taps_, filter_points(0, f, cut), lanes_, b_.filters * cuts_.all() * channels_, channels_ / lanes_});
+                for (long c = 0; c < channels_; c += lanes_)
+                    for (long k = 0; k < found; k += lanes_)
+                        kernels_.turn({found_taps_ + 9 * c + k * lanes_, lanes_, (int)std::min(lanes_, found - k), lanes_, taps_ + c * tap_step_ + k, tap_step_});
+                const long y = cut / cuts_.count[1] * 3, x = cut % cuts_.count[1] * 3;
+                const long lines = std::min(3l, cuts_.kernel[0] - y), columns = std::min(3l, cuts_.kernel[1] - x);
                 for (long c = 0; c < b_.channels; ++c)
-                    for (long y = first[0]; y < std::min(first[0] + 3, cuts_.kernel[0]); ++y)
-                        for (long x = first[1]; x < std::min(first[1] + 3, cuts_.kernel[1]); ++x) {
-                            const long k = 3 * (y - first[0]) + x - first[1];
-                            weight[(f * b_.channels + c) * taps + y * cuts_.kernel[1] + x] = turned_[(9 * (c / lanes_) + k) * lanes_ + c % lanes_];
-                        }
+                    for (long i = 0; i < lines; ++i) {
+                        const T* row = taps_ + c * tap_step_ + 3 * i;
+                        T* to = weight + (f * b_.channels + c) * taps + (y + i) * cuts_.kernel[1] + x;
+                        to[0] = row[0], to[1] = row[1];         // a cut has two columns or three
+                        if (columns == 3) to[2] = row[2];
+                    }
             }
     }
 };
@@ -203,7 +211,7 @@ bool backward_by_points(const ConvolutionBlock<T>& block, const Tile& tile, cons
     Arena shared(true);     // not the memory that this thread keeps: its share of the work wants that
     std::optional<PointFilters<T>> filters;
     if (gradients.in) filters.emplace(block, true, kernels, shared);
-    const Pieces<T> pieces(block, gradients);
+    const Pieces<T> pieces(block, gradients, false);
     const long units = pieces.count() * block.groups;
     const int shares = (int)std::max<long>(team / units, 1);
     const long jobs = units * shares;
