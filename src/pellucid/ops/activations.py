@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.cells import Cell, Input, State
+from pellucid.cells.derivative import Derivative
 from pellucid.cells.graph import Node
 from pellucid.cells.language import erf, exp, minimum, relu, select, sigmoid, silu, tanh
 from pellucid.cells.program import Pointwise, Program, compile_program
@@ -31,12 +32,14 @@ class Activation:
         equation: as equations.
         rises: whether it never falls, so that the largest number's is the largest.
         by_sign: whether its derivative depends on the sign alone, which its result has too.
+        derived: equations with the same derivative, of fewer steps than that of `equation`; None: there are none.
     """
 
     torch: Callable[[Tensor], Tensor]
     equation: Callable[[Any], Any]
     rises: bool = True
     by_sign: bool = False
+    derived: Callable[[Any], Any] | None = None
 
 
 def _elu(a: Any) -> Any:
@@ -48,7 +51,7 @@ def _gelu(a: Any) -> Any:
 
 
 ACTIVATIONS: Mapping[str, Activation] = {
-    "relu": Activation(torch.relu, relu, by_sign=True),
+    "relu": Activation(torch.relu, relu, by_sign=True, derived=lambda a: select(a > 0.0, a, 0.0)),
     "leaky_relu": Activation(F.leaky_relu, lambda a: select(a > 0.0, a, 0.01 * a), by_sign=True),
     "elu": Activation(F.elu, _elu),
     "gelu": Activation(F.gelu, _gelu, rises=False),
@@ -76,11 +79,16 @@ class _Step(Cell):
 @cache
 def programs(name: str) -> tuple[Steps, Steps]:
     """The activation of a map, and its derivative: the map and the gradient of what was made of it give the map's gradient."""
-    derivative = _Step(ACTIVATIONS[name].equation).derivative()
-    (a,) = (n for n in derivative.adjoints if n.op == "projection")
-    forward = compile_program({"y": derivative.forward.registers[derivative.forward.outputs["after h"]]})
-    backward = compile_program({"y": derivative.adjoints[a]})
-    return _steps(forward, [a]), _steps(backward, [a, derivative.incoming["h"]])
+    activation = ACTIVATIONS[name]
+    made, derived = (_Step(e).derivative() for e in (activation.equation, activation.derived or activation.equation))
+    forward = compile_program({"y": made.forward.registers[made.forward.outputs["after h"]]})
+    backward = compile_program({"y": derived.adjoints[_projection(derived)]})
+    return _steps(forward, [_projection(made)]), _steps(backward, [_projection(derived), derived.incoming["h"]])
+
+
+def _projection(of: Derivative) -> Node:
+    (a,) = (n for n in of.adjoints if n.op == "projection")
+    return a
 
 
 def _steps(program: Program, inputs: list[Node]) -> Steps:
