@@ -9,7 +9,7 @@ import torch
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.nn.block import ConvBlock
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d
-from pellucid.ops import observe
+from pellucid.ops import choice, observe
 from pellucid.ops.activations import ACTIVATIONS
 from pellucid.ops.convolution import block_maps, convolution_block
 
@@ -121,3 +121,48 @@ def test_a_bad_argument_is_told_when_the_block_is_made(arguments, words):
 def test_a_map_too_small_to_pool_says_where():
     with pytest.raises(SizeError, match=r"pooling a map of 1 × 1.*height"):
         ConvBlock(3, 4, 3)(torch.zeros(1, 3, 3, 3))
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", None])
+@pytest.mark.parametrize("pool", ["max", "avg", None])
+@pytest.mark.parametrize("awkward", ["turned", "negated", "one number"])
+def test_a_call_after_another_like_it_has_the_same_gradients(activation, pool, awkward, monkeypatch):
+    """It goes past the checks: whatever the gradient lies like that it is given, and whichever gradients are wanted."""
+    monkeypatch.setattr(choice, "choose", lambda *_, **__: choice.Choice(True, ""))
+    block = ConvBlock(2, 9, 3, padding=1, activation=activation, pool=pool, dtype=torch.float64)
+    steps = [torch.nn.Conv2d(2, 9, 3, padding=1, dtype=torch.float64)]
+    steps += [ACTIVATION_LAYERS[activation]()] if activation else []
+    steps += [{"max": torch.nn.MaxPool2d, "avg": torch.nn.AvgPool2d}[pool](2)] if pool else []
+    theirs = torch.nn.Sequential(*steps)
+    block.load_state_dict(steps[0].state_dict())
+    x = torch.randn(3, 2, 10, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        size = theirs(x).shape
+    slope = torch.randn(*reversed(size), dtype=torch.complex128, generator=torch.Generator().manual_seed(5))
+    slope = {
+        "turned": slope.real.permute(3, 2, 1, 0),
+        "negated": slope.conj().imag.reshape(size),
+        "one number": slope.real[:1, :1, :1, :1].expand(size),
+    }[awkward]
+    block(x.clone().requires_grad_())
+    for frozen in ((), ("weight",), ("bias",), ("weight", "bias")):
+        settled = block._last._settled[1]
+        assert settled is not None
+        found = []
+        for layer, named in ((block, block), (theirs, steps[0])):
+            named.weight.requires_grad_("weight" not in frozen)
+            named.bias.requires_grad_("bias" not in frozen)
+            leaf = x.clone().requires_grad_()
+            wanted = [leaf, *(p for p in named.parameters() if p.requires_grad)]
+            found.append(torch.autograd.grad(layer(leaf), wanted, slope))
+        assert block._last._settled[1] is settled  # nothing was settled anew
+        torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
+
+
+def test_a_call_after_another_like_it_has_derivatives_of_derivatives(monkeypatch):
+    monkeypatch.setattr(choice, "choose", lambda *_, **__: choice.Choice(True, ""))
+    block = ConvBlock(1, 3, 3, activation="tanh", pool="avg", dtype=torch.float64)
+    x = torch.randn(2, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    block(x)
+    assert block._last._settled[1] is not None
+    assert torch.autograd.gradgradcheck(block, (x,))

@@ -155,15 +155,8 @@ def run_block(
         recompute: keep nothing but the tensors given, and compute in the backward pass anew what it needs.
     """
     if trains(input, weight, bias):
-        return differentiable(shape, input, weight, bias, by_torch, recompute)
+        return _differentiable((shape, by_torch, recompute), input, weight, bias)
     return forward(shape, input, weight, bias, keep=False)[0]
-
-
-def differentiable(
-    shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, by_torch: Torch, recompute: bool
-) -> Tensor:
-    """The same where autograd will ask for a gradient."""
-    return _differentiable((shape, by_torch, recompute), input, weight, bias)
 
 
 class Kept(NamedTuple):
@@ -199,6 +192,11 @@ def infer(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None) -> T
     out = input.new_empty(*shape.result)
     shape.engine.run(input, weight, bias, out, None, None, None, torch.get_num_threads())
     return out
+
+
+def learn(shape: Shape, input: Tensor, weight: Tensor, bias: Tensor | None, by_torch: Torch) -> Tensor:
+    """The same where autograd will ask for a gradient."""
+    return _as_they_lie(shape, by_torch, input, weight, bias)
 
 
 def kept_with_result(shape: Shape, out: Tensor, places: Tensor | None) -> Kept:
@@ -259,8 +257,45 @@ class _Differentiable(torch.autograd.Function):
         return None, *backward(shape, input, weight, kept, gradient, wanted)
 
 
+class _AsTheyLie(torch.autograd.Function):
+    """The same of tensors that the engine reads as they lie: with a small block every line costs as much as some filters."""
+
+    @staticmethod
+    def forward(ctx: Any, shape: Shape, by_torch: Torch, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        out = input.new_empty(*shape.result)
+        keeps_map, keeps_largest, keeps_places = shape.keeps
+        map = input.new_empty(shape.batch, shape.filters, *shape.map) if keeps_map else None
+        largest = input.new_empty(*shape.result) if keeps_largest else None
+        places = input.new_empty(*shape.result, dtype=place_type(input)) if keeps_places else None
+        shape.engine.run(input, weight, bias, out, map, largest, places, torch.get_num_threads())
+        if shape.seen_in_result and shape.pooled_first:
+            largest = out
+        elif shape.seen_in_result:
+            map = out
+        ctx.block = shape, by_torch
+        ctx.save_for_backward(input, weight, bias, map, largest, places)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        input, weight, bias, map, largest, places = ctx.saved_tensors
+        _, _, *wanted = ctx.needs_input_grad
+        shape, by_torch = ctx.block
+        if torch.is_grad_enabled():
+            return None, None, *_by_torch(by_torch, shape, (input, weight, bias), wanted, gradient)
+        if gradient.is_neg() or not gradient.is_contiguous():
+            gradient = plain(gradient).contiguous()
+        dx = torch.empty_like(input) if wanted[0] else None
+        dweight = torch.empty_like(weight) if wanted[1] else None
+        dbias = torch.empty_like(bias) if wanted[2] else None
+        threads = torch.get_num_threads()
+        shape.engine.backward(input, weight, map, largest, places, gradient, dx, dweight, dbias, threads)
+        return None, None, dx, dweight, dbias
+
+
 # Past the search for wrappers that transforms left behind, which costs 2 microseconds: the engine is given none.
 _differentiable: Callable[..., Tensor] = super(torch.autograd.Function, _Differentiable).apply
+_as_they_lie: Callable[..., Tensor] = super(torch.autograd.Function, _AsTheyLie).apply
 
 
 def _by_torch(

@@ -20,7 +20,7 @@ from pellucid.geometry.axis import Window, channels_mismatch
 from pellucid.ops import choice, library_block
 from pellucid.ops.activations import ACTIVATIONS
 from pellucid.ops.again import LastCall
-from pellucid.ops.block import Pooling, Shape, differentiable, infer, run_block
+from pellucid.ops.block import Pooling, Shape, infer, learn, run_block
 from pellucid.ops.pooling import average_pool, block_pooling, max_pool, pool_by_torch
 from pellucid.ops.remember import remembered, remembered_for_all
 from pellucid.ops.tensors import engine_takes, memory_format, trains
@@ -299,11 +299,7 @@ def compute_block(
     like = last.like(settling, input, weight, bias)
     if like is not None:
         try:
-            return (
-                differentiable(like, input, weight, bias, _by_torch, recompute)
-                if training
-                else infer(like, input, weight, bias)
-            )
+            return learn(like, input, weight, bias, _by_torch) if training else infer(like, input, weight, bias)
         except (TypeError, ValueError):
             pass  # the engine refuses them; what follows finds another way, or has words for it
     check_memory(layer, memory)
@@ -311,7 +307,7 @@ def compute_block(
         maps = batched(layer, input, dims)
         shape = _block_shape(layer, maps.shape, weight.shape, None if bias is None else bias.shape, *options)
         if shape.choice(maps, training).native:
-            if maps is input:
+            if maps is input and not (training and recompute):
                 last.keep(settling, shape, input, weight, bias)
             out = _on_engine(shape, maps, weight, bias, recompute)
             return out if maps is input else out.squeeze(0)
