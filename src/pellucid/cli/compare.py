@@ -141,8 +141,7 @@ def compare(
     augment
         Images: auto, none, or how training images are varied: shift, flip, or shift,flip (default: auto, for photographs).
     memory
-        Images, sounds, texts and sequences: gigabytes of them, as they are read, to hold in memory; more is paged from a file
-        (default: 1).
+        All but events: gigabytes of the data to hold in memory; more is paged from a file (default: 1).
     out
         Folder of the run (default: runs/NAME-...).
     fresh

@@ -43,7 +43,9 @@ _LOADERS: dict[str, Callable[..., Task]] = {
 }
 _OPTIONS: dict[str, frozenset[str]] = {
     "images": frozenset({"seed", "size", "label", "augment", "memory"}),
-    "series": frozenset({"target", "id", "horizon", "window", "split", "known", "missing", "calendar", "origins"}),
+    "series": frozenset(
+        {"target", "id", "horizon", "window", "split", "known", "missing", "calendar", "origins", "memory"}
+    ),
     "sequences": frozenset({"seed", "label", "id", "missing", "longest", "regress", "memory"}),
     "text": frozenset({"seed", "text", "label", "longest", "tokens", "memory"}),
     "characters": frozenset({"window", "tokens", "memory"}),

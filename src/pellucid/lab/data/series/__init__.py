@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import metrics
+from pellucid.lab.data.paging import HELD, Space, allowed, last, paged, slices
 from pellucid.lab.data.series import baselines, calendar, gaps, scaling, windows
 from pellucid.lab.data.series.reading import Series, Table, id_column, read
 from pellucid.lab.data.series.seasons import common_season
-from pellucid.lab.data.split import FRACTIONS, digest
+from pellucid.lab.data.split import FRACTIONS, Digest
 from pellucid.lab.task import Metric, Task
 
 __all__ = ["id_column", "load"]
@@ -39,6 +40,7 @@ def load(
     missing: str | None = None,
     calendar: bool = False,
     origins: int | None = None,
+    memory: float = HELD,
 ) -> Task:
     """Read a table, split it in time, cut it into windows, scale by the training part.
 
@@ -53,21 +55,24 @@ def load(
         missing: how gaps are filled: ``"linear"``, ``"last"`` or ``"seasonal"``.
         calendar: whether networks see hour, weekday and month.
         origins: how many forecasts of the test part are evaluated; every step one, but at most 4,000, where None.
+        memory: gigabytes that values, times and windows may take; more is paged from files.
 
     Raises:
         DataError: no numbers, a missing or wrong value, times out of order or uneven, too few rows.
         ArgumentError: an option that does not fit the table.
     """
     gaps.check(missing)
-    found = read(source, target, id)
+    space = Space(allowed(memory))
+    found = read(source, target, id, space)
     ahead = _known(found, known)
     facts: list[tuple[str, str]] = []
     found = _without_future(found, ahead, facts)
-    found, filled, cautions = _without_gaps(found, missing, split, facts)
-    names, at = found.columns, found.target
+    found, filled, cautions = _without_gaps(found, missing, split, facts, space)
+    at = found.target
     ends = [_ends(source, s, split) for s in found.series]
     step_days = 0.0 if found.step is None else found.step.days()
-    season = common_season([s.values[: e[0], at] for s, e in zip(found.series, ends, strict=True)], step_days)
+    trains = [s.values[: e[0], at] for s, e in zip(found.series, ends, strict=True)]
+    season = common_season(trains, step_days, space)
     horizon = horizon or min(max(season, 1), 24)
     window = window or max(int(np.clip(2 * season, 16, 96)), horizon if ahead else 0)
     if ahead and window < horizon:
@@ -77,25 +82,13 @@ def load(
         )
     found, filled, ends = _long_enough(found, filled, ends, window, horizon, cautions)
     cycles = _cycles(found, calendar, min(e[0] for e in ends), facts)
-    scales = [scaling.fit(source, s.values[: e[0]], s.values) for s, e in zip(found.series, ends, strict=True)]
-    pairs = [(float(s.offset[at]), float(s.factor[at])) for s in scales]
-    inputs = [scaling.channels(s, c, horizon, cycles, ahead) for s, c in zip(found.series, scales, strict=True)]
-    wholes = [windows.origins(filled, ends, window, horizon, at, part) for part in range(3)]
-    for part, whole in zip(PARTS, wholes, strict=True):
-        if not len(whole):
-            raise DataError(
-                f"{source}: no window of the {part} part is free of filled values where it has to be (its last step, and the "
-                f"{horizon} forecast); give a smaller horizon (--horizon), or more rows"
-            )
-    if origins is not None and not 1 <= origins <= len(wholes[2]):
-        raise ArgumentError(
-            f"origins is {origins}, and the test part has {len(wholes[2]):,}; give 1 to {len(wholes[2]):,}"
-        )
-    chosen = [windows.thin(w) for w in wholes]
-    chosen[2] = chosen[2] if origins is None else windows.spread(wholes[2], origins)
-    splits = [windows.cut(found.series, inputs, pairs, c, window, horizon, at) for c in chosen]
+    scales = [scaling.fit(source, s, e[0], space) for s, e in zip(found.series, ends, strict=True)]
+    wholes = [windows.Part(filled, ends, window, horizon, at, part) for part in range(3)]
+    chosen = _origins(source, wholes, origins)
+    splits = [windows.cut(found.series, scales, c, window, horizon, at, cycles, ahead, space) for c in chosen]
     several = len(found.series) > 1
-    decides, figures = _metrics(found, ends, filled, pairs, season, chosen[2], several)
+    pairs = [scale.pair(at) for scale in scales]
+    decides, figures = _metrics(found, ends, filled, pairs, season, chosen[2], several, space)
     baseline, tried = baselines.best(
         baselines.Given(
             values=[s.values[:, at] for s in found.series],
@@ -113,33 +106,38 @@ def load(
     )
     step = "" if found.step is None else found.step.words
     steps = sum(len(s.values) for s in found.series)
-    counts = ", ".join(f"{len(s):,} {n}" for s, n in zip(splits, ("train", "validation", "test"), strict=True))
-    title = f"{steps:,} steps of {names[at]!r}" + (f" in {len(found.series):,} series" if several else "")
+    name = found.columns[at]
+    title = f"{steps:,} steps of {name!r}" + (f" in {len(found.series):,} series" if several else "")
     if several:
         cautions.append(
             "The series count as independent of each other; where they move together, intervals are too narrow."
         )
-    target_of = ", ".join(found.targets) if found.targets else repr(names[at])
+    counts = ", ".join(f"{len(s):,} {n}" for s, n in zip(splits, ("train", "validation", "test"), strict=True))
+    target_of = ", ".join(found.targets) if found.targets else repr(name)
     facts = [
         ("Rows", f"{steps:,}" + (f", one each {step}" if step else "")),
         *([("Series", _series_fact(found))] if several else []),
-        ("Columns", f"{len(names)} seen, {target_of} forecast" + (f", {known} known ahead" if ahead else "")),
-        ("Forecast", f"{horizon} steps ahead from the last {window}, as quantiles 0.1, 0.5 and 0.9"),
+        (
+            "Columns",
+            f"{len(found.columns)} seen, {target_of} forecast" + (f", {known} known ahead" if ahead else ""),
+        ),
+        ("Forecast", f"{horizon} {_steps(horizon)} ahead from the last {window}, as quantiles 0.1, 0.5 and 0.9"),
         ("Season", f"{season} steps, by the training part's autocorrelation" if season > 1 else "none found"),
         ("Split", _split_fact(ends, several) + f"; {counts} windows"),
         ("Evaluation", _evaluation_fact(chosen[2], horizon)),
         ("Scaling", "mean and deviation of the training part, per column" + (" of each series" if several else "")),
+        *paged(space.paged, 0, "values, times and windows"),
         *facts,
         *tried,
     ]
     recipe: dict[str, object] = {
         "kind": "series",
-        "columns": names,
-        "target": names[at],
+        "columns": found.columns,
+        "target": name,
         "targets": found.targets,
         "id": found.id,
         "time": found.time,
-        "known": [names[k] for k in ahead],
+        "known": [found.columns[k] for k in ahead],
         "calendar": cycles,
         "missing": missing,
         "season": season,
@@ -160,10 +158,10 @@ def load(
         source=source,
         title=f"{title}, {horizon} ahead from {window}",
         fingerprint=_fingerprint(found, recipe, ends, chosen),
-        channels=inputs[0].shape[1],
+        channels=splits[0].x.shape[-1],
         extent=(window,),
         outputs=horizon * len(QUANTILES),
-        labels=(names[at],),
+        labels=(name,),
         horizon=horizon,
         scale=((pairs[0][0],), (pairs[0][1],)),
         step=step,
@@ -202,8 +200,8 @@ def _without_future(found: Table, ahead: list[int], facts: list[tuple[str, str]]
     others = [k for k in range(len(found.columns)) if k not in ahead]
     series, left = [], 0
     for one in found.series:
-        there = np.flatnonzero((~np.isnan(one.values[:, others])).any(1))
-        stop = int(there[-1]) + 1 if len(there) else 0
+        at = last(one.values, lambda part: (~np.isnan(part[:, others])).any(1))
+        stop = 0 if at is None else at + 1
         left += len(one.values) - stop
         series.append(one.cut(0, stop))
     if left:
@@ -212,25 +210,24 @@ def _without_future(found: Table, ahead: list[int], facts: list[tuple[str, str]]
 
 
 def _without_gaps(
-    found: Table, how: str | None, split: Sequence[int] | None, facts: list[tuple[str, str]]
+    found: Table, how: str | None, split: Sequence[int] | None, facts: list[tuple[str, str]], space: Space
 ) -> tuple[Table, list[gaps.Mask], list[str]]:
     """The table with gaps filled as asked, and where they were."""
-    missing = gaps.find(found)
+    empty = gaps.masks(found, space)
+    missing = gaps.find(found, empty)
     if missing is None:
-        return found, [np.zeros(s.values.shape, dtype=bool) for s in found.series], []
+        return found, empty, []
     if how is None:
         raise gaps.refuse(found, missing)
-    trimmed = [gaps.trim(s, found.target) for s in found.series]
-    cut = sum(len(s.values) for s in found.series) - sum(len(s.values) for s in trimmed)
-    trimmed = [s for s in trimmed if len(s.values)]
+    known = [(s, m, *gaps.known(m, found.target)) for s, m in zip(found.series, empty, strict=True)]
+    cut = sum(len(s.values) - (stop - start) for s, _, start, stop in known)
+    trimmed = [s.cut(start, stop) for s, _, start, stop in known if start < stop]
+    empty = [m[start:stop] for _, m, start, stop in known if start < stop]
     if not trimmed:
         raise DataError(f"{found.source}: some column has no value at all; remove it from the table")
-    season = 1
-    if how == "seasonal":
-        straight = [gaps.filled_column(s.values[:, found.target], "linear") for s in trimmed]
-        trains = [v[: _ends(found.source, s, split)[0]] for s, v in zip(trimmed, straight, strict=True)]
-        season = common_season(trains, 0.0 if found.step is None else found.step.days())
-    filled = [gaps.fill(s, how, season) for s in trimmed]  # type: ignore[arg-type]
+    season = _season_across_gaps(found, trimmed, empty, split, space) if how == "seasonal" else 1
+    for one, mask in zip(trimmed, empty, strict=True):
+        gaps.fill(one.values, mask, how, season)  # type: ignore[arg-type]
     facts.append(("Missing", missing.sentence()))
     sentence = gaps.SENTENCES[how] + (f" of {season} steps" if how == "seasonal" and season > 1 else "")
     facts.append(
@@ -239,12 +236,40 @@ def _without_gaps(
     if cut:
         facts.append(("Left out", f"{cut:,} steps before all columns begin, or after the last value of the target"))
     cautions = []
-    share = sum(int(mask[:, found.target].sum()) for _, mask in filled) / sum(len(mask) for _, mask in filled)
+    share = sum(int(mask[:, found.target].sum()) for mask in empty) / sum(map(len, empty))
     if share > 0.1:
         cautions.append(
             f"{100 * share:.0f} % of the values of {found.columns[found.target]!r} were missing and are made up."
         )
-    return _replaced(found, [s for s, _ in filled]), [mask for _, mask in filled], cautions
+    return _replaced(found, trimmed), empty, cautions
+
+
+def _season_across_gaps(
+    found: Table, series: list[Series], empty: list[gaps.Mask], split: Sequence[int] | None, space: Space
+) -> int:
+    """The season of the training parts, on straight lines across gaps."""
+    counts = [len(one.values) for one in series]
+    straight = np.split(space.scratch((sum(counts),)), np.cumsum(counts)[:-1])
+    for one, mask, line in zip(series, empty, straight, strict=True):
+        line[:] = one.values[:, found.target]
+        gaps.fill_column(line, mask[:, found.target], "linear", 1)
+    trains = [v[: _ends(found.source, s, split)[0]] for s, v in zip(series, straight, strict=True)]
+    return common_season(trains, 0.0 if found.step is None else found.step.days(), space)
+
+
+def _origins(source: Path, wholes: list[windows.Part], count: int | None) -> list[windows.Origins]:
+    """Those of each part that are used, ``count`` of them in the test part."""
+    for name, whole in zip(PARTS, wholes, strict=True):
+        if not whole.count:
+            raise DataError(
+                f"{source}: no window of the {name} part is free of filled values where it has to be (its last step, and the "
+                f"{whole.horizon} forecast); give a smaller horizon (--horizon), or more rows"
+            )
+    most = wholes[2].count
+    if count is not None and not 1 <= count <= most:
+        raise ArgumentError(f"origins is {count}, and the test part has {most:,}; give 1 to {most:,}")
+    train, valid, test = wholes
+    return [train.thin(), valid.thin(), test.thin() if count is None else test.spread(count)]
 
 
 def _replaced(found: Table, series: list[Series]) -> Table:
@@ -328,6 +353,7 @@ def _metrics(
     season: int,
     test: windows.Origins,
     several: bool,
+    space: Space,
 ) -> tuple[Metric, tuple[Metric, ...]]:
     """The mean absolute error, in deviations where series have different ones, and what is reported beside it."""
     middle = QUANTILES.index(0.5)
@@ -335,7 +361,7 @@ def _metrics(
     offset, factor = torch.tensor(pairs, dtype=torch.float64)[which].T
     naive = torch.tensor(
         [
-            _naive_error(s.values[: e[0], found.target], m[: e[0], found.target], season) / pair[1]
+            _naive_error(s.values[: e[0], found.target], m[: e[0], found.target], season, space) / pair[1]
             for s, e, m, pair in zip(found.series, ends, filled, pairs, strict=True)
         ],
         dtype=torch.float64,
@@ -352,11 +378,16 @@ def _metrics(
     return metrics.mean_absolute_error((one,), unit, middle), tuple(figures)
 
 
-def _naive_error(train: NDArray[np.float64], filled: gaps.Mask, season: int) -> float:
+def _naive_error(train: NDArray[np.float64], filled: gaps.Mask, season: int, space: Space) -> float:
     """The mean absolute error of the seasonal naive in the training part, one step ahead, over values that were there."""
     back = season if len(train) > season else 1
-    real = ~(filled[back:] | filled[:-back])
-    return float(np.abs(train[back:] - train[:-back])[real].mean()) if real.any() else 0.0
+    errors, count = space.scratch((len(train) - back,)), 0
+    for part in slices(len(errors), 8):
+        now = slice(part.start + back, part.stop + back)
+        own = np.abs(train[now] - train[part])[~(filled[now] | filled[part])]
+        errors[count : count + len(own)] = own
+        count += len(own)
+    return float(errors[:count].mean()) if count else 0.0
 
 
 def _series_fact(found: Table) -> str:
@@ -386,8 +417,18 @@ def _fingerprint(
     found: Table, recipe: dict[str, object], ends: list[windows.Ends], chosen: list[windows.Origins]
 ) -> str:
     """Of the values, the times and all choices."""
-    parts: list[bytes | str] = [str(sorted((k, v) for k, v in recipe.items() if k != "scales")), str(ends)]
+    total = Digest()
+    for part in (str(sorted((k, v) for k, v in recipe.items() if k != "scales")), str(ends)):
+        total.add(part)
     for series in found.series:
-        parts += [series.name, np.ascontiguousarray(series.values).tobytes()]
-        parts += [] if series.times is None else [np.ascontiguousarray(series.times).tobytes()]
-    return digest(*parts, *(c.at.tobytes() for c in chosen))
+        total.add(series.name)
+        total.add_array(series.values)
+        if series.times is not None:
+            total.add_array(series.times)
+    for origins in chosen:
+        total.add_array(origins.at)
+    return total.hex()
+
+
+def _steps(count: int) -> str:
+    return "step" if count == 1 else "steps"
