@@ -54,7 +54,7 @@ def compare(
 ) -> None:
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
 
-    DATA is a folder of images, sounds or tables with a folder for each class, a CSV or Parquet table (series to
+    DATA is a folder of images (or .npy arrays of them), sounds or tables with a folder for each class, a CSV or Parquet table (series to
     forecast; sequences, texts or images with labels), images or sequences as .npz, sequences as .ts, events such as notes
     as .mat, .npz or a folder of matrices, or a plain text.
     What it is taken for is printed first; --kind overrides it. The same command goes on where it was stopped, and shows

@@ -186,10 +186,11 @@ def _recognise_folder(path: Path) -> Recognition:
         return Recognition("sequences", f"{path.name} holds a training and a test file of sequences: {_TO_DO[answer]}")
     if event_files.folder_of_rolls(path):
         return Recognition("events", f"{path.name} holds matrices of 0 and 1, a file each: say which events hold next")
-    counts = {"images": 0, "sound": 0, "sequences": 0}
+    counts, arrays = {"images": 0, "sound": 0, "sequences": 0}, 0
     for file in path.rglob("*"):
         suffix = file.suffix.lower()
-        counts["images"] += suffix in pictures.SUFFIXES
+        counts["images"] += suffix in pictures.FILES
+        arrays += suffix == ".npy"
         counts["sound"] += suffix in sound.SUFFIXES
         counts["sequences"] += suffix in sequence_tables.TABLES
     if (
@@ -209,7 +210,8 @@ def _recognise_folder(path: Path) -> Recognition:
         )
     if counts["sound"] > counts["images"]:
         return Recognition("sound", f"{path.name} holds {counts['sound']:,} sounds: recordings to classify")
-    return Recognition("images", f"{path.name} holds {counts['images']:,} images: images to classify")
+    what = "arrays (.npy)" if arrays == counts["images"] else "images"
+    return Recognition("images", f"{path.name} holds {counts['images']:,} {what}: images to classify")
 
 
 def _are_texts(column: pl.Series) -> bool:
