@@ -23,6 +23,7 @@ from pellucid.lab.candidates import (
     embedding_size,
     solve_width,
 )
+from pellucid.lab.counted import counted
 from pellucid.lab.data.split import digest
 from pellucid.lab.runs import Config
 from pellucid.lab.task import Task
@@ -80,7 +81,9 @@ class Plan:
         names = ", ".join(f"{b.label} ({w} wide)" for b, w in zip(self.blueprints, self.widths, strict=True))
         trials, seeds = self.config.trials, self.config.seeds
         most = (
-            f"{self.budget.epochs} epochs" if self.budget.seconds is None else f"{self.budget.seconds:g} s of training"
+            counted(self.budget.epochs, "epoch")
+            if self.budget.seconds is None
+            else f"{self.budget.seconds:g} s of training"
         )
         what = "multiply-adds" if self.config.equal == "macs" else "parameters"
         each = f"about {self.config.size:,} {what} each"
@@ -89,8 +92,8 @@ class Plan:
         curve = f", and again on {len(SHARES)} smaller parts of the data" if self.config.curve else ""
         on = "" if self.config.device == "cpu" else f", on the {self.config.device}"
         return (
-            f"{names}; {each}; {trials} setting{'s' * (trials > 1)} tried and "
-            f"{seeds} seed{'s' * (seeds > 1)} trained, at most {most} each{curve}{on}"
+            f"{names}; {each}; {counted(trials, 'setting')} tried and "
+            f"{counted(seeds, 'seed')} trained, at most {most} each{curve}{on}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pellucid.lab.counted import counted
 from pellucid.lab.report import words
 from pellucid.lab.results import BaselineResult, Candidate, Interval, Need, Verdict
 from pellucid.lab.task import Metric
@@ -119,13 +120,13 @@ def _inside(candidate: Candidate, need: Need | None) -> list[str]:
     """What a look into a network explains of its figure."""
     found, why = [], candidate.why
     if need is not None and need.steps is not None:
-        draws = f"the {need.network} needs the last {need.steps} steps to do as well as it does"
+        draws = f"the {need.network} needs the last {counted(need.steps, 'step')} to do as well as it does"
         if why.fades is not None and why.fades < need.steps:
             found.append(
-                f"The {candidate.label}'s gradient fades to 1 % after {why.fades} step{'s' * (why.fades > 1)}, and {draws}."
+                f"The {candidate.label}'s gradient fades to 1 % after {counted(why.fades, 'step')}, and {draws}."
             )
         if why.sees is not None and why.sees < need.steps:
-            found.append(f"The {candidate.label}'s convolutions see {why.sees} steps, and {draws}.")
+            found.append(f"The {candidate.label}'s convolutions see {counted(why.sees, 'step')}, and {draws}.")
     if why.dead is not None and why.dead >= MANY_DEAD:
         share = f"{100 * why.dead:.0f} %"
         found.append(f"{share} of the {candidate.label}'s filters answer to no test item; fewer would do.")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.counted import counted
 from pellucid.lab.data import numbers, sequence_files
 from pellucid.lab.data.asked import Asked
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
@@ -105,7 +106,7 @@ def load(
         form="sequence",
         goal=asked.goal,
         source=source,
-        title=f"{len(values):,} sequences of {span} steps, {count} channel{'s' if count != 1 else ''}, {asked.words}",
+        title=f"{len(values):,} sequences of {span} steps, {counted(count, 'channel')}, {asked.words}",
         fingerprint=digest(
             *contents,
             *found.items,

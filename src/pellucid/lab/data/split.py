@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import DataError
+from pellucid.lab.counted import counted
 from pellucid.lab.data.paging import slices
 from pellucid.lab.data.ragged import Ragged
 
@@ -75,7 +76,7 @@ def stratified(
                 else ("the data", "items")
             )
             raise DataError(
-                f"{source}: {whose} has {len(own)} different item{'s' if len(own) != 1 else ''}, and "
+                f"{source}: {whose} has {counted(len(own), 'different item')}, and "
                 f"training, validation and test need at least one each; add {remedy}"
             )
         order = generator.permutation(len(own))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.counted import counted
 from pellucid.lab.data import metrics
 from pellucid.lab.data.paging import HELD, Space, allowed, last, paged, slices
 from pellucid.lab.data.series import baselines, calendar, gaps, scaling, windows
@@ -121,7 +122,7 @@ def load(
             "Columns",
             f"{len(found.columns)} seen, {target_of} forecast" + (f", {known} known ahead" if ahead else ""),
         ),
-        ("Forecast", f"{horizon} {_steps(horizon)} ahead from the last {window}, as quantiles 0.1, 0.5 and 0.9"),
+        ("Forecast", f"{counted(horizon, 'step')} ahead from the last {window}, as quantiles 0.1, 0.5 and 0.9"),
         ("Season", f"{season} steps, by the training part's autocorrelation" if season > 1 else "none found"),
         ("Split", _split_fact(ends, several) + f"; {counts} windows"),
         ("Evaluation", _evaluation_fact(chosen[2], horizon)),
@@ -234,7 +235,9 @@ def _without_gaps(
         ("Filled", f"{sentence} (--missing {how}); no forecast starts from a filled value or is judged by one")
     )
     if cut:
-        facts.append(("Left out", f"{cut:,} steps before all columns begin, or after the last value of the target"))
+        facts.append(
+            ("Left out", f"{counted(cut, 'step')} before all columns begin, or after the last value of the target")
+        )
     cautions = []
     share = sum(int(mask[:, found.target].sum()) for mask in empty) / sum(map(len, empty))
     if share > 0.1:
@@ -306,12 +309,12 @@ def _long_enough(
         where = f" of the longest series {found.series[k].name!r}" if len(short) > 1 else ""
         raise DataError(
             f"{found.source}: the {part} part{where} has {rows} of {len(found.series[k].values)} rows, and a window of {window} "
-            f"with {horizon} steps ahead needs {wanted}; give more rows, or a smaller window (--window) or horizon (--horizon)"
+            f"with {counted(horizon, 'step')} ahead needs {wanted}; give more rows, or a smaller window (--window) or horizon (--horizon)"
         )
     if short:
         first = found.series[short[0][0]]
         cautions.append(
-            f"{len(short):,} of {len(found.series):,} series are too short for a window of {window} with {horizon} steps ahead "
+            f"{len(short):,} of {len(found.series):,} series are too short for a window of {window} with {counted(horizon, 'step')} ahead "
             f"in each part, and are left out (the first: {first.name!r} with {len(first.values)} rows)."
         )
     kept = [k for k in range(len(ends)) if k not in {s[0] for s in short}]
@@ -408,7 +411,7 @@ def _evaluation_fact(test: windows.Origins, horizon: int) -> str:
     apart = test.spacing()
     every = "each step" if apart == 1 else f"each {apart} steps"
     return (
-        f"rolling origin: networks are fitted once, and forecast {horizon} steps from {len(test):,} origins of the test part, "
+        f"rolling origin: networks are fitted once, and forecast {counted(horizon, 'step')} from {counted(len(test), 'origin')} of the test part, "
         f"{every} one, seeing all that came before"
     )
 
@@ -428,7 +431,3 @@ def _fingerprint(
     for origins in chosen:
         total.add_array(origins.at)
     return total.hex()
-
-
-def _steps(count: int) -> str:
-    return "step" if count == 1 else "steps"

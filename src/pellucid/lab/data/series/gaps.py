@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.counted import counted
 from pellucid.lab.data import table
 from pellucid.lab.data.paging import MEMORY, Space, first, last, slices
 from pellucid.lab.data.series.reading import Table
@@ -46,10 +47,10 @@ class Gaps:
         """How much is missing, in words."""
         parts = []
         if self.steps:
-            parts.append(f"{self.steps:,} step{'s' if self.steps != 1 else ''} without a row")
+            parts.append(f"{counted(self.steps, 'step')} without a row")
         if self.values:
-            parts.append(f"{self.values:,} missing value{'s' if self.values != 1 else ''}")
-        return f"{' and '.join(parts)}; the longest gap is {self.longest:,} steps from {self.begins}"
+            parts.append(counted(self.values, "missing value"))
+        return f"{' and '.join(parts)}; the longest gap is {counted(self.longest, 'step')} from {self.begins}"
 
 
 def masks(found: Table, space: Space = MEMORY) -> list[Mask]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import DataError
+from pellucid.lab.counted import counted
 from pellucid.lab.data.paging import HELD, Space, allowed, last
 from pellucid.lab.data.series import axis, gaps, scaling
 from pellucid.lab.data.series.reading import Series, Table, picked, read
@@ -94,7 +95,7 @@ def _window(
     past, ahead = one.cut(0, stop), one.values[stop : stop + horizon]
     if known and (len(ahead) < horizon or np.isnan(ahead[:, known]).any()):
         raise DataError(
-            f"{source}: {', '.join(how['known'])} of the {horizon} steps to come{of} are needed, since they are known ahead; add "
+            f"{source}: {', '.join(how['known'])} of the {counted(horizon, 'step')} to come{of} are needed, since they are known ahead; add "
             "rows with them and nothing else"
         )
     if stop and np.isnan(one.values[stop - 1, found.target]):
@@ -113,7 +114,7 @@ def _window(
         gaps.fill(past.values, empty[start:stop], how["missing"], how["season"])
     if len(past.values) < window:
         raise DataError(
-            f"{source}: there are {len(past.values)} rows{of}, and a forecast needs the last {window}; add rows"
+            f"{source}: there are {counted(len(past.values), 'row')}{of}, and a forecast needs the last {window}; add rows"
         )
     scale = scaling.Scaling(*(np.array(how["scales"][one.name][key]) for key in ("offset", "factor")))
     filler = np.zeros((horizon, len(found.columns)))
