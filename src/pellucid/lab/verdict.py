@@ -166,7 +166,7 @@ def show(interval: Interval, metric: Metric, *, difference: bool = False) -> str
 
 def _about(independent: float) -> str:
     count = round(independent)
-    return f"about {count} items" if count != 1 else "about one item"
+    return f"about {count} items" if count > 1 else "about one item"
 
 
 def _and(names: list[str]) -> str:
