@@ -282,7 +282,7 @@ def test_no_interval_holds_what_a_figure_cannot_be() -> None:
 
 def test_very_few_windows_tell_nothing_apart(tmp_path: Path) -> None:
     file = tasks.write_series(tmp_path / "a.csv", rows=200)
-    task = data.load(file, horizon=4, window=16, split=[150, 30, 20])
+    task = data.load(file, horizon=4, window=16, split="150,30,20")
     made = planning.plan(task, ["cnn", "rnn", "gru"], trials=1, seeds=1, epochs=1, size=1000)
     found, _ = comparison.compare(made, out=tmp_path / "run")
     assert len(found.verdict.equivalent) == 3

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pellucid.lab.catalogue import Entry
 
-runs = App(name="runs", help="List the runs in a folder, put two side by side, or remove one.", help_format="plaintext")
+runs = App(name="runs", help="List the runs in a folder, put two side by side, or remove one.", help_format="markdown")
 
 
 @runs.default

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -26,11 +26,11 @@ from pellucid.lab.candidates import (
 from pellucid.lab.counted import counted
 from pellucid.lab.data.split import digest
 from pellucid.lab.runs import Config
+from pellucid.lab.settings import Equal
 from pellucid.lab.task import Task
 from pellucid.lab.train import Budget
 from pellucid.lab.tune import MOST_TRIALS
 
-Equal = Literal["params", "macs", "time"]
 SHARES = (0.125, 0.25, 0.5)  # of the training part, for a learning curve
 
 

@@ -23,11 +23,12 @@ from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.labels import of_items
 from pellucid.lab.data.paging import HELD, allowed, paged, room, step_moments
 from pellucid.lab.data.sequence_files import Sequences
-from pellucid.lab.data.series.gaps import Missing, filled_column
+from pellucid.lab.data.series.gaps import filled_column
 from pellucid.lab.data.split import digest
 from pellucid.lab.data.stacks import Array, Stack
 from pellucid.lab.data.summaries import nearest
 from pellucid.lab.data.unlabelled_sequences import find
+from pellucid.lab.settings import Missing
 from pellucid.lab.task import Split, Task
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,10 @@ from pellucid.lab.counted import counted
 from pellucid.lab.data import table
 from pellucid.lab.data.paging import MEMORY, Space, first, last, slices
 from pellucid.lab.data.series.reading import Table
+from pellucid.lab.settings import Missing
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Missing = Literal["linear", "last", "seasonal"]
 SENTENCES = {
     "linear": "on a straight line between the values around the gap",
     "last": "with the last value before the gap",
