@@ -122,6 +122,7 @@ BASELINE = BaselineResult(name="majority class", sentence="", score=Interval(val
         ([candidate("lstm", 97, None, 2), candidate("cnn", 96, (-1, 3), 1)], "cnn", "LSTM and CNN cannot be told apart"),
         ([candidate("lstm", 97, None, 2), candidate("cnn", 96, (-1, 3), 1), candidate("rnn", 80, (15, 19), 0.1)], "cnn", "LSTM and CNN cannot be told apart"),
         ([candidate("lstm", 10, None, 2, beats=False), candidate("cnn", 9, (-1, 3), 1, beats=False)], "lstm", "None of the networks surely beats"),
+        ([candidate("lstm", 97, None, 2), candidate("cnn", 96, (-1, 3), 1, beats=False)], "lstm", "use the LSTM, the only one that surely beats the majority class"),
         ([candidate("lstm", 97, None, 2)], "lstm", "The LSTM reaches"),
     ],
 )  # fmt: skip

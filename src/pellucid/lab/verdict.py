@@ -50,7 +50,7 @@ def verdict(
     elif len(equal) == 1:
         sentence = f"Use the {best.label}: it has the best {metric.name}, {show(best.score, metric)}, and it is ahead of every other network by more than chance explains (95 % intervals of the differences)."
     else:
-        names, use = _and([c.label for c in equal]), _use(cheapest, best, useful or equal, metric)
+        names, use = _and([c.label for c in equal]), _use(cheapest, best, equal, useful, baseline, metric)
         sentence = f"{names} cannot be told apart on this data; {use}"
         if all(c in same for c in equal[1:]):
             least = _negligible(equal[1], metric)
@@ -72,13 +72,26 @@ def verdict(
     return Verdict(sentence=sentence, choice=choice.name, equivalent=[c.name for c in equal], reasons=reasons)
 
 
-def _use(cheapest: Candidate, best: Candidate, among: list[Candidate], metric: Metric) -> str:
+def _use(
+    cheapest: Candidate,
+    best: Candidate,
+    equal: list[Candidate],
+    useful: list[Candidate],
+    baseline: BaselineResult,
+    metric: Metric,
+) -> str:
     """Which of several to use, and why."""
+    cheaper = [c for c in equal if c.cost.latency_ms_p50 < cheapest.cost.latency_ms_p50]
+    weak = [c for c in cheaper if useful and c not in useful]
     why = "the cheapest of them"
-    if any(c.cost.latency_ms_p50 < cheapest.cost.latency_ms_p50 for c in among):
+    if cheaper and len(weak) == len(cheaper):
+        those = "the only one that surely beats" if len(useful) == 1 else "the cheapest of those that surely beat"
+        why = f"{those} the {baseline.name}"
+    elif cheaper and cheapest is best:
+        or_weak = f", or does not surely beat the {baseline.name}" if weak else ""
+        why = f"the best, since whatever is cheaper is probably worse by more than is negligible{or_weak}"
+    elif cheaper:
         why = f"the cheapest of those that are not probably worse than the {best.label} by more than is negligible"
-        if cheapest is best:
-            why = "the best, since whatever is cheaper is probably worse by more than is negligible"
     return (
         f"use the {cheapest.label}, {why}: {cheapest.cost.latency_ms_p50:.2g} ms for one item, {metric.name} "
         f"{show(cheapest.score, metric)}."
