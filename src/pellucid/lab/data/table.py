@@ -84,7 +84,7 @@ def glance(source: Path, nulls: tuple[str, ...] = NULLS) -> pl.DataFrame:
 def pieces(
     source: Path, columns: Sequence[str], nulls: tuple[str, ...] = NULLS, numbers: Sequence[str] = ()
 ) -> Iterator[pl.DataFrame]:
-    """Some columns of the table as :func:`read` gives it, a few rows at a time where the file is large.
+    """Some columns of the table as :func:`read` gives it, a few rows at a time where the file is large, or Parquet.
 
     Of a large CSV file all values are text, since nobody has seen what else stands in a column; :func:`numbers` makes numbers
     of those columns that are to hold ``numbers``.
@@ -92,13 +92,13 @@ def pieces(
     Raises:
         DataError: as for :func:`read`.
     """
-    if source.stat().st_size <= LARGE:
-        yield read(source, nulls).select(*columns)
-        return
-    with _said_of(source):
-        if source.suffix.lower() in PARQUET:
+    if source.suffix.lower() in PARQUET:
+        with _said_of(source):
             yield from _rows_of_parquet(source, columns)
-        else:
+    elif source.stat().st_size <= LARGE:
+        yield read(source, nulls).select(*columns)
+    else:
+        with _said_of(source):
             yield from _rows_of_csv(source, columns, nulls, numbers)
 
 
