@@ -79,6 +79,9 @@ class Reading(TypedDict, total=False):
         Texts: their column.
     label
         Texts, sequences in a long table, or images in a Parquet table: the column of labels (of numbers, with --regress).
+    longest
+        Texts and sequences: characters or steps that are kept of longer ones (default: of texts as many as nearly all have,
+        of sequences all).
     regress
         Sequences: the labels are numbers to say, and no classes to tell apart (default: so if they are not whole, or if there
         are many different ones).
@@ -102,6 +105,7 @@ class Reading(TypedDict, total=False):
     origins: int | None
     text: str | None
     label: str | None
+    longest: int | None
     regress: bool | None
     tokens: Way | None
     augment: str | None
