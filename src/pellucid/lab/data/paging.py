@@ -99,7 +99,7 @@ def unnamed() -> IO[bytes]:
 
 def no_room(size: int, error: OSError) -> DataError:
     """What to say where a file of so many bytes cannot be made in the cache folder."""
-    large = f"file of {size / 1e9:.1f} GB" if size else "file"
+    large = f"file of {_much(size)}" if size else "file"
     return DataError(
         f"{cache()}: no {large} can be made there for what does not fit into memory ({error.strerror}); make room, or set "
         "PELLUCID_CACHE to a folder that has it"
@@ -110,7 +110,11 @@ def paged(size: float, held: float, what: str) -> tuple[tuple[str, str], ...]:
     """The fact that so many bytes lie in a file, if they do."""
     if size <= held:
         return ()
-    return (("Memory", f"{size / 1e9:.1f} GB of {what} lie in a file and are paged from there"),)
+    return (("Memory", f"{_much(size)} of {what} lie in a file and are paged from there"),)
+
+
+def _much(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def cache() -> Path:
