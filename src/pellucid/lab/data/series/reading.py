@@ -133,7 +133,8 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
     when = clock.column if clock else None
     names = _number_columns(source, rest.drop(when) if when else rest)
     chosen = _targets(source, target, names)
-    series = _in_order(source, _rows(source, clock, names, id, space), when, id)
+    series = _rows(source, clock, names, id, space)
+    _check_order(source, series, when, id)
     step = axis.find_step([one.times for one in series if one.times is not None], space) if clock else None
     if step is not None:
         series = _even(source, series, step, str(when), space)
@@ -266,8 +267,8 @@ def _numbers(source: Path, column: pl.Series, before: int) -> Array:
     return found
 
 
-def _in_order(source: Path, series: list[Series], when: str | None, id: str | None) -> list[Series]:
-    """The same, if each one's times ascend."""
+def _check_order(source: Path, series: list[Series], when: str | None, id: str | None) -> None:
+    """Check that the times of each ascend."""
     for one in series:
         if one.times is None:
             continue
@@ -283,7 +284,6 @@ def _in_order(source: Path, series: list[Series], when: str | None, id: str | No
                     f"{source}, {table.row(source, int(one.rows[at]))}: the time {axis.show(one.times[at])} does not come after "
                     f"{axis.show(one.times[at - 1])}; sort the rows by {when!r} and keep one for each time{several}"
                 )
-    return series
 
 
 def _even(source: Path, series: list[Series], step: axis.Step, column: str, space: Space) -> list[Series]:
