@@ -123,7 +123,7 @@ CASES = [
             "trials": 1,
             "seeds": 1,
             "epochs": 6,
-            "split": [8640, 2880, 2880],
+            "split": "8640,2880,2880",
             "target": "OT",
             "horizon": 24,
             "window": 96,

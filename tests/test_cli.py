@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import docstring_parser
 import pytest
 
+from pellucid import cli
+from pellucid.lab.settings import Asking, Reading, Running
 from tests.lab import tasks
 
 
@@ -94,3 +99,24 @@ def test_the_layers_need_torch_and_numpy_alone() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [cli.compare, cli.see, cli.predict, cli.export, cli.claims, cli.size, cli.sample, cli.cell, cli.doctor],
+    ids=lambda command: command.__name__,
+)
+def test_every_argument_is_explained(command: Callable[..., None]) -> None:
+    """As the help reads docstrings: of each argument something is said, and of none that is not there."""
+    said = {p.arg_name: p.description for p in docstring_parser.parse(inspect.getdoc(command) or "").params}
+    wanted = set(inspect.signature(command).parameters) - {"asking", "reading", "running"}
+    assert set(said) == wanted
+    assert all(said.values())
+
+
+@pytest.mark.parametrize("settings", [Asking, Reading, Running])
+def test_every_setting_is_an_option_with_its_help(settings: type) -> None:
+    said = {p.arg_name: p.description for p in docstring_parser.parse(inspect.getdoc(settings) or "").params}
+    assert set(said) == set(settings.__annotations__)
+    shown = run("compare", "--help").stdout
+    assert all(f"--{name} " in shown for name in settings.__annotations__)

@@ -62,5 +62,11 @@ def test_what_cannot_be_is_said(tmp_path: Path) -> None:
         compare(text, ["bigru"], quiet=True)
     with pytest.raises(ArgumentError, match="workers is 0"):
         compare(text, ["gru"], workers=0, quiet=True)
+    with pytest.raises(
+        ArgumentError, match="'horizons' says nothing for characters; its options are memory, tokens, window"
+    ):
+        compare(text, ["gru"], quiet=True, horizons=3)  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match="split is '1;2'; give whole numbers with commas between"):
+        compare(tasks.write_series(tmp_path / "s.csv"), ["gru"], quiet=True, split="1;2")
     with pytest.raises(ArgumentError, match="rope is -1"):
         compare(text, ["gru"], rope=-1.0, quiet=True)

@@ -54,6 +54,7 @@ def test_every_run_is_listed_as_it_stands(tmp_path: Path) -> None:
     assert (whole.metric, whole.title, whole.created) == (found.metric, found.title, found.created)
     best = next(c for c in found.candidates if c.name == found.verdict.choice)
     assert (whole.choice, whole.score) == (best.label, best.score)
+    assert whole.simplest == ("" if best.beats_baseline else found.baseline.name)
     assert whole.bytes == sum(f.stat().st_size for f in (tmp_path / "whole").rglob("*") if f.is_file())
     assert by_name["stopped"].state == "14 of 15 trainings begun"
     assert by_name["stopped"].title == finished.run("series").found.title

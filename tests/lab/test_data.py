@@ -294,7 +294,7 @@ def test_options_that_do_not_fit_are_sentences(tmp_path: Path) -> None:
     for options, words in (
         ({"target": "lod"}, "its columns are load, other"),
         ({"label": "x"}, "its options are"),
-        ({"split": [1, 2]}, "three numbers"),
+        ({"split": "1,2"}, "three numbers"),
     ):
         with pytest.raises(PellucidError, match=words):
             data.load(file, **options)
@@ -302,6 +302,6 @@ def test_options_that_do_not_fit_are_sentences(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real data sets do not lie beside the project")
 def test_real_data_loads() -> None:
-    assert len(data.load(REAL / "ETTh1.csv", split=[8640, 2880, 2880], horizon=1).train) > 2000
+    assert len(data.load(REAL / "ETTh1.csv", split="8640,2880,2880", horizon=1).train) > 2000
     assert data.load(REAL / "nsmc20k.csv").labels == ("0", "1")
     assert len(data.load(REAL / "fsdd").test) == 300

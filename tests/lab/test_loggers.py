@@ -20,6 +20,7 @@ from pellucid.errors import ArgumentError
 from pellucid.lab import compare, comparison, crew, data, loggers
 from pellucid.lab import plan as planning
 from pellucid.lab.results import Comparison, Epoch
+from pellucid.lab.settings import Logger
 
 
 def plan(place: Path) -> planning.Plan:
@@ -42,7 +43,7 @@ class Stopping(crew.Watcher):
             raise StoppedError
 
 
-def logged(kind: loggers.Kind, made: planning.Plan, folder: Path) -> Comparison:
+def logged(kind: Logger, made: planning.Plan, folder: Path) -> Comparison:
     """A comparison with a log, stopped after four epochs, then gone on with, then shown again."""
     with pytest.raises(StoppedError):
         comparison.compare(made, out=folder, watcher=crew.Several(loggers.open_log(kind, folder), Stopping()))
@@ -159,7 +160,7 @@ def test_mlflow_holds_every_epoch_once(
 
 @pytest.mark.parametrize(("kind", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow")])
 def test_a_missing_library_is_a_sentence(
-    kind: loggers.Kind, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Logger, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ArgumentError, match=rf"--log {kind} needs .*pip install 'pellucid\[{kind}\]'"):

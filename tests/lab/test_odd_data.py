@@ -277,11 +277,12 @@ def test_no_interval_holds_what_a_figure_cannot_be() -> None:
         assert Bootstrap(10, block=2).interval(scores, metric.bounds).high == 100
     error = mean_absolute_error((1.0,), "").bounds
     assert Bootstrap(3).interval(np.array([[0.0, 0.1, 9.0]]), error).low == 0
+    assert Bootstrap(3).interval(np.zeros((1, 3)), error).high == 0  # no error is no share of right answers
 
 
 def test_very_few_windows_tell_nothing_apart(tmp_path: Path) -> None:
     file = tasks.write_series(tmp_path / "a.csv", rows=200)
-    task = data.load(file, horizon=4, window=16, split=[150, 30, 20])
+    task = data.load(file, horizon=4, window=16, split="150,30,20")
     made = planning.plan(task, ["cnn", "rnn", "gru"], trials=1, seeds=1, epochs=1, size=1000)
     found, _ = comparison.compare(made, out=tmp_path / "run")
     assert len(found.verdict.equivalent) == 3

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +20,9 @@ from tests.lab import tasks
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import data
+from pellucid.lab.data import unlabelled_pictures
 from pellucid.lab.data.augment import Augmentation, choose
-from pellucid.lab.data.images import find
+from pellucid.lab.data.images import find, prepare
 from pellucid.lab.task import Task
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
@@ -53,6 +55,46 @@ def test_encoded_pictures_in_parquet_are_those_of_the_folder(tmp_path: Path) -> 
     task, plain = data.load(file), data.load(folder)
     assert task.labels == ("left", "right")
     assert same_tensors(task, plain)
+
+
+@pytest.mark.parametrize("form", ["height x width", "float", "channels behind", "channels before"])
+def test_a_folder_of_arrays_is_that_of_the_pictures(form: str, tmp_path: Path) -> None:
+    folder = tasks.write_images(tmp_path / "x", size=16)
+    for file in folder.rglob("*.png"):
+        array = np.asarray(Image.open(file))
+        place = tmp_path / "y" / file.relative_to(folder).with_suffix(".npy")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        written = {
+            "height x width": array,
+            "float": array.astype(np.float32),
+            "channels behind": np.stack([array] * 3, 2),
+            "channels before": np.stack([array] * 3),
+        }
+        np.save(place, written[form])
+    assert data.recognise(tmp_path / "y").sentence == "y holds 24 arrays (.npy): images to classify"
+    task = data.load(tmp_path / "y")
+    assert same_tensors(task, data.load(folder))
+    again = prepare(unlabelled_pictures.find(tmp_path / "y" / "left" / "00.npy"), task.preprocessing)
+    whole = [*task.train.items, *task.valid.items, *task.test.items]
+    seen = torch.cat([task.train.x, task.valid.x, task.test.x])[whole.index("left/00.npy")]
+    assert torch.equal(again.x[0], seen)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros(5), r"the array is float64 of shape \(5,\); an image is numbers, height x width"),
+        (np.zeros((9, 9, 9)), r"has shape \(9, 9, 9\), and an image has 1 to 4 channels"),
+        (np.zeros((4, 4), dtype="U1"), "the array is <U1"),
+        (np.full((8, 8), np.nan), "values that are no numbers"),
+        (np.array([[{}]]), "save a plain one with numpy.save"),
+    ],
+)
+def test_arrays_that_are_no_image_are_sentences(array: Any, said: str, tmp_path: Path) -> None:
+    folder = tasks.write_images(tmp_path / "x")
+    np.save(folder / "left" / "a.npy", array)
+    with pytest.raises(DataError, match=f"a.npy: .*{said}"):
+        data.load(folder)
 
 
 def test_nested_lists_and_arrays_are_those_of_the_folder(tmp_path: Path) -> None:

@@ -121,7 +121,8 @@ BASELINE = BaselineResult(name="majority class", sentence="", score=Interval(val
         ([candidate("lstm", 97, None, 2), candidate("cnn", 90, (5, 9), 1)], "lstm", "ahead of every other network"),
         ([candidate("lstm", 97, None, 2), candidate("cnn", 96, (-1, 3), 1)], "cnn", "LSTM and CNN cannot be told apart"),
         ([candidate("lstm", 97, None, 2), candidate("cnn", 96, (-1, 3), 1), candidate("rnn", 80, (15, 19), 0.1)], "cnn", "LSTM and CNN cannot be told apart"),
-        ([candidate("lstm", 10, None, 2, beats=False), candidate("cnn", 9, (-1, 3), 1, beats=False)], "cnn", "None of the networks surely beats"),
+        ([candidate("lstm", 10, None, 2, beats=False), candidate("cnn", 9, (-1, 3), 1, beats=False)], "lstm", "None of the networks surely beats"),
+        ([candidate("lstm", 97, None, 2), candidate("cnn", 96, (-1, 3), 1, beats=False)], "lstm", "use the LSTM, the only one that surely beats the majority class"),
         ([candidate("lstm", 97, None, 2)], "lstm", "The LSTM reaches"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The promise: texts, sounds and sequences that do not fit into memory are read, trained on and judged from files in the cache folder,
+"""The promise: texts, sounds, sequences and series that do not fit into memory are read, trained on and judged from files in the cache folder,
 with the figures that they have in memory.
 """
 
@@ -20,9 +20,11 @@ from tests.lab.test_sequences import write_folder, write_long, write_npz, write_
 
 from pellucid.errors import DataError
 from pellucid.lab import data
-from pellucid.lab.data import archives, plain, sequence_files, sequences, table
+from pellucid.lab.data import archives, paging, plain, sequence_files, sequences, table
 from pellucid.lab.data.paging import step_moments
 from pellucid.lab.data.ragged import Ragged
+from pellucid.lab.data.series import reading, scaling, seasons
+from pellucid.lab.data.series.newest import newest
 from pellucid.lab.data.split import deviation
 from pellucid.lab.data.tokens import normal
 
@@ -38,8 +40,12 @@ from pellucid.lab.statistics import Bootstrap
 from pellucid.lab.train import Budget, evaluate, train
 
 def score(source, held, out):
-    options = {".csv": {"tokens": "characters", "longest": 250}, ".txt": {"tokens": "characters"}}
-    task = data.load(source, memory=held, **options.get(Path(source).suffix, {}))
+    options = {
+        "texts": {"tokens": "characters", "longest": 250},
+        "plain": {"tokens": "characters"},
+        "series": {"missing": "seasonal", "calendar": True, "window": 250, "horizon": 4},
+    }
+    task = data.load(source, memory=held, **options.get(Path(source).name.split("-")[0], {}))
     made = planning.plan(task, ["cnn"], size=1000)
     build = lambda: made.blueprints[0].build(task, made.widths[0])
     unit = train("cnn", Path(out), build, 0.01, task.lesson.part(0.02), Budget(1, 1, 16), lambda _: None)
@@ -108,12 +114,26 @@ def write_long_table(folder: Path, count: int) -> Path:
     return file
 
 
+def write_series_table(folder: Path, count: int) -> Path:
+    """Two series of two columns, a day's season, of whose rows every thousandth is missing; their rows come in turn."""
+    generator = np.random.default_rng(0)
+    at = np.delete(np.arange(count), slice(500, None, 1000))
+    row = np.repeat(at, 2)
+    times = np.datetime64("2000-01-01T00:00:00", "us") + row * np.timedelta64(1, "h")
+    values = {name: generator.normal(size=len(row)) + np.sin(row * np.pi / 12) for name in "ab"}
+    file = folder / f"series-{count}.parquet"
+    frame = pl.DataFrame({"id": np.tile(["north", "south"], len(at)), "time": times, **values})
+    frame.write_parquet(file, row_group_size=50_000)
+    return file
+
+
 LARGE: dict[str, tuple[Callable[[Path, int], Path], int, int]] = {
     "text": (write_texts, 22_000, 1_000),
     "characters": (write_plain, 9_000_000, 200_000),
     "sound": (write_sounds, 150, 20),
     "sequences in arrays": (write_arrays, 11_000, 200),
     "sequences in a table": (write_long_table, 11_000, 200),
+    "series": (write_series_table, 400_000, 3_000),
 }
 
 
@@ -149,13 +169,37 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def write_series(file: Path) -> Path:
+    """Two series whose rows come in turn, with steps without a row, missing values, and columns that begin late."""
+    generator = np.random.default_rng(0)
+    rows = np.sort(generator.choice(900, 800, replace=False))
+    times = np.datetime64("2024-01-01T00:00:00", "us") + rows * np.timedelta64(1, "h")
+    frame = pl.DataFrame({"id": np.array(["b", "a"])[rows % 2], "time": times})
+    for k, name in enumerate(("other", "y")):
+        values = np.sin(rows * np.pi / 12) + generator.normal(0, 0.1, 800)
+        values[generator.choice(800, 60, replace=False)] = np.nan
+        values[: 10 * k] = np.nan
+        frame = frame.with_columns(pl.Series(name, values.round(4)).fill_nan(None))
+    frame.with_columns(pl.col("time").dt.to_string("%d/%m/%Y %H:%M")).write_csv(file)
+    return file
+
+
 SEQUENCES = ["ts", "long", "folder", "npz", "holes"]
+SERIES: dict[str, dict[str, Any]] = {
+    "a series": {"horizon": 4, "window": 20, "calendar": True, "missing": "linear"},
+    "series each step": {"horizon": 4, "window": 20, "missing": "last", "known": "other"},
+    "series by season": {"horizon": 4, "window": 20, "missing": "seasonal", "target": "all"},
+}
 
 
-@pytest.mark.parametrize("kind", ["text", "subwords of a table", "characters", "subwords", "sound", *SEQUENCES])
+@pytest.mark.parametrize(
+    "kind", ["text", "subwords of a table", "characters", "subwords", "sound", *SEQUENCES, *SERIES]
+)
 def test_streamed_and_held_data_are_the_same(kind: str, cached: Path) -> None:
     """To the last bit: what networks see, the baseline's scores, the scaling, and the fingerprint, by which a run goes on."""
-    options = {"tokens": "subwords"} if "subwords" in kind else {"missing": "linear"} if kind == "holes" else {}
+    options = SERIES.get(kind) or (
+        {"tokens": "subwords"} if "subwords" in kind else {"missing": "linear"} if kind == "holes" else {}
+    )
     source = {
         "text": lambda: tasks.write_texts(cached / "a.csv"),
         "subwords of a table": lambda: tasks.write_texts(cached / "a.csv"),
@@ -167,12 +211,19 @@ def test_streamed_and_held_data_are_the_same(kind: str, cached: Path) -> None:
         "folder": lambda: write_folder(cached / "a"),
         "npz": lambda: write_npz(cached / "a.npz"),
         "holes": lambda: write_holes(cached / "a.npz"),
+        "a series": lambda: tasks.write_series(cached / "a.csv"),
+        "series each step": lambda: write_series(cached / "a.csv"),
+        "series by season": lambda: write_series(cached / "a.csv"),
     }[kind]()
     held, streamed = (data.load(source, memory=memory, **options) for memory in (1.0, 0.0))
     assert (cached / "cache").is_dir()
     assert held.fingerprint == streamed.fingerprint
     assert held.preprocessing == streamed.preprocessing
     assert torch.equal(held.baseline.scores, streamed.baseline.scores)
+    for figure, same in zip(held.figures, streamed.figures, strict=True):
+        if held.baseline.prediction is not None and held.kind == "series":
+            judged = (one.per_item(held.baseline.prediction, held.test.y) for one in (figure, same))
+            assert torch.equal(*judged)
     for a, b in zip((held.train, held.valid, held.test), (streamed.train, streamed.valid, streamed.test), strict=True):
         assert torch.equal(a.x, b.x)
         assert torch.equal(a.y, b.y)
@@ -226,6 +277,68 @@ def test_a_large_table_of_sequences_is_read_as_a_small_one(
         words = pl.Series("a", ["oops" if k == 280 else str(v) for k, v in enumerate(a)])
         with pytest.raises(DataError, match="line 282: column 'a' has 'oops' where a number is needed"):
             data.load(write(frame.with_columns(words)), missing="linear")
+
+
+@pytest.mark.parametrize("form", ["comma", "decimal comma", "parquet"])
+def test_a_large_table_of_series_is_read_as_a_small_one(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days before months, two series in turn, steps without a row, whole numbers and yes or no that go on further down."""
+    frame = pl.read_csv(write_series(tmp_path / "a.csv"))
+    grows = pl.when(pl.int_range(pl.len()) < 500).then(3.0).otherwise(pl.col("other"))
+    frame = frame.with_columns(other=grows, open=pl.int_range(pl.len()) % 5 == 0).select(
+        "id", "time", "other", "open", "y"
+    )
+
+    def write(frame: pl.DataFrame) -> Path:
+        if form == "parquet":
+            frame.write_parquet(tmp_path / "b.parquet")
+            return tmp_path / "b.parquet"
+        text = frame.write_csv()
+        text = text.replace(",", ";").replace(".", ",") if form == "decimal comma" else text
+        (tmp_path / "b.csv").write_text(text)
+        return tmp_path / "b.csv"
+
+    options = {"horizon": 4, "window": 20, "missing": "linear", "calendar": True}
+    small = data.load(write(frame), **options)
+    assert dict(small.facts)["Rows"].endswith("one each 2 hours")
+    monkeypatch.setattr(table, "LARGE", 0)
+    monkeypatch.setattr(table, "ROWS", 400)  # of the first rows only some days come after the twelfth
+    monkeypatch.setattr(table, "BLOCK", 5000)
+    monkeypatch.setattr(paging, "SLICE", 500)
+    assert table.glance(write(frame)).height < 500
+    large = data.load(write(frame), **options)
+    assert small.fingerprint == large.fingerprint
+    assert small.facts == large.facts
+    assert torch.equal(small.train.x, large.train.x)
+    assert small.test.items == large.test.items
+    found = newest(write(frame), small.preprocessing)
+    monkeypatch.undo()
+    assert torch.equal(found.x, newest(write(frame), small.preprocessing).x)
+    monkeypatch.setattr(table, "LARGE", 0)
+    monkeypatch.setattr(table, "ROWS", 400)
+    monkeypatch.setattr(table, "BLOCK", 5000)
+    late = pl.int_range(pl.len()) == 700
+    for strange, said in (
+        (frame.with_columns(time=pl.when(late).then(pl.lit("2024-02-02")).otherwise("time")), "'2024-02-02' in column"),
+        (frame.with_columns(time=pl.when(late).then(pl.col("time").first()).otherwise("time")), "does not come after"),
+        (frame.with_columns(time=pl.when(late).then(None).otherwise("time")), "the time in column 'time' is missing"),
+        (frame.with_columns(id=pl.when(late).then(None).otherwise("id")), "say which series the row is of"),
+        (frame.with_columns(y=pl.when(late).then(float("inf")).otherwise("y")), "infinite"),
+    ):
+        with pytest.raises(DataError, match=f"(line 702|row 701): .*{said}"):
+            data.load(write(strange), kind="series", **options)
+
+
+def test_a_season_is_found_in_blocks_of_a_long_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The autocorrelation of blocks is that of the whole, whatever is left for the last of them."""
+    generator = np.random.default_rng(0)
+    moves = generator.normal(size=2_000)
+    whole = moves - moves.mean()
+    expected = [float(whole[: len(whole) - k] @ whole[k:]) for k in range(101)]
+    for block in (5_000, 1_000, 999, 150, 30):
+        monkeypatch.setattr(seasons, "BLOCK", block)
+        np.testing.assert_allclose(seasons._correlation(moves, 100), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -311,6 +424,19 @@ def test_moments_of_parts_are_those_of_the_whole() -> None:
     assert (mean == whole.mean(0)).all()
     assert (spread == deviation(whole, 0)).all()
     assert spread[1] == 1
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_long_series_is_scaled_as_numpy_says(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit, a few steps at a time."""
+    values = 5 + np.random.default_rng(0).normal(size=(3_000, columns))
+    values[:2_500, columns // 2] = 7
+    series = reading.Series("", values, None, np.arange(len(values)))
+    monkeypatch.setattr(paging, "SLICE", 500)
+    found = scaling.fit(Path("a.csv"), series, 2_500)
+    assert (found.offset == values[:2_500].mean(0)).all()
+    assert (found.factor == deviation(values[:2_500], 0)).all()
+    assert found.factor[columns // 2] == 1
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

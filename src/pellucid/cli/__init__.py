@@ -30,7 +30,7 @@ from pellucid.cli.size import size
 app = App(
     name="pellucid",
     help="The classic deep networks, open: compare a CNN, an RNN, an LSTM and a GRU on your own data.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 for command in (compare, see, predict, export, runs, claims, size, sample, cell, doctor):
     app.command(command)

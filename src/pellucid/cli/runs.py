@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pellucid.lab.catalogue import Entry
 
-runs = App(name="runs", help="List the runs in a folder, put two side by side, or remove one.", help_format="plaintext")
+runs = App(name="runs", help="List the runs in a folder, put two side by side, or remove one.", help_format="markdown")
 
 
 @runs.default
@@ -51,11 +51,18 @@ def show(folder: Path = Path("runs"), /, *, json: bool = False) -> None:
         return
     screen = _console()
     for e in found:
-        figure = "" if e.score is None else f"use the {e.choice}: {e.metric} {words.figure(e.score, e.unit)}"
+        use = (
+            f"the {e.choice} does not surely beat the simplest answer, {e.simplest}"
+            if e.simplest
+            else f"use the {e.choice}"
+        )
+        figure = "" if e.score is None else f"{use}: {e.metric} {words.figure(e.score, e.unit)}"
         about = "; ".join(part for part in (e.title, ", ".join(e.networks)) if part)
         screen.print(Text(e.folder, style="bold"), soft_wrap=True)
         on = "" if e.device == "cpu" else f", on the {e.device}"
-        screen.print(Padding(f"{about}\n{figure or e.state}; {_when(e)}, {words.size(e.bytes)}{on}", (0, 0, 0, 2)))
+        screen.print(
+            Padding(f"{about}\n{figure or e.state}; {_when(e)}, {words.size(e.bytes)}{on}", (0, 0, 0, 2), expand=False)
+        )
 
 
 @runs.command

@@ -6,7 +6,7 @@ from __future__ import annotations
 def size(stack: str, /) -> None:
     """Print the sizes, costs and receptive field of a stack of layers, each formula filled in with its numbers.
 
-    Examples:
+    For example:
 
         pellucid size "28x28x1 | conv 5 16 p2 | pool 2 | conv 3 32 s2 same | flatten | linear 10"
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack, cast
+
+from pellucid.lab.settings import Asking, Running, Settings
 
 if TYPE_CHECKING:
     from pellucid.lab.results import Comparison
@@ -19,24 +21,9 @@ def compare(
     data: str | Path,
     networks: Sequence[str] = ("cnn", "rnn", "lstm", "gru"),
     *,
-    equal: Literal["params", "macs", "time"] = "params",
     size: int | None = None,
-    trials: int = 4,
-    seeds: int = 3,
-    epochs: int | None = None,
-    seconds: float | None = None,
-    curve: bool = False,
-    rope: float | None = None,
-    out: str | Path | None = None,
-    fresh: bool = False,
-    threads: int = 1,
-    device: str = "auto",
-    workers: int = 1,
-    ray: str | None = None,
-    storage: str | None = None,
-    log: Literal["tensorboard", "mlflow"] | None = None,
     quiet: bool = False,
-    **reading: Any,
+    **settings: Unpack[Settings],
 ) -> Comparison:
     """Train networks side by side on a person's data, and say which to use, at what cost, and how sure that is.
 
@@ -45,19 +32,11 @@ def compare(
     Args:
         data: a folder or a file, as for ``pellucid compare``.
         networks: cnn, rnn, lstm, gru; gru2, bigru, cnn+gru; or a cell as ``"my_cell.py:MyCell"``.
-        equal, size, trials, seeds, epochs, seconds, curve, rope: as in :func:`pellucid.lab.plan.plan`.
-        out: the run's folder; ``runs/NAME-...`` where None.
-        fresh: start anew, even if the run was begun or done.
-        threads: of each training, put back at the end.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: an NVIDIA GPU where there is one. A run goes on where it was
-            begun.
-        workers: trainings at a time, each in a process of its own. A script that asks for several must begin under
+        size: parameters, or multiply-adds with ``equal="macs"``, of each network.
+        quiet: show nothing meanwhile.
+        settings: as the options of ``pellucid compare`` (:mod:`pellucid.lab.settings`): trials, seeds, out, workers, kind,
+            target, horizon, window, text, label, ... A script that asks for several workers must begin under
             ``if __name__ == "__main__":``, as always with processes.
-        ray: the address of a Ray cluster that trains instead.
-        storage: of the tuning trials, as in :class:`pellucid.lab.tune.Study`.
-        log: what is told every epoch and the final figures, too; TensorBoard's files lie in the run's folder.
-        quiet: show no progress.
-        reading: options of the data: kind, target, horizon, window, text, label, regress, ...
 
     Returns:
         The comparison: figures, costs, verdict and reasons; ``.frame()`` is a table of it, ``.folder`` where its report lies,
@@ -67,44 +46,14 @@ def compare(
         DataError: the data or the run's folder cannot be used.
         ArgumentError: something was asked that cannot be.
     """
-    import torch
     from rich.console import Console
 
-    from pellucid.device import choose
-    from pellucid.lab import comparison, console, crew, loggers, resume
-    from pellucid.lab import data as data_
-    from pellucid.lab.plan import plan
+    from pellucid.lab import session
 
-    on = choose(device)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        made = plan(
-            data_.load(data, **reading),
-            list(networks),
-            equal=equal,
-            size=size,
-            trials=trials,
-            seeds=seeds,
-            epochs=epochs,
-            seconds=seconds,
-            curve=curve,
-            rope=rope,
-            on=on,
-        )
-        made, place = resume.place(made, None if out is None else Path(out), open_=device == "auto", fresh=fresh)
-        hired, busy = crew.hire(workers, ray, made.device)
-        logged = crew.Watcher() if log is None else loggers.open_log(log, place)
-        with console.progress(made, Console(stderr=True, quiet=quiet, markup=False), busy) as bars:
-            found, folder = comparison.compare(
-                made,
-                out=place,
-                fresh=fresh,
-                watcher=crew.Several(bars, logged),
-                crew=hired,
-                storage=storage,
-            )
-    finally:
-        torch.set_num_threads(before)
+    given = cast(dict[str, Any], settings)
+    asking = {name: given.pop(name) for name in Asking.__annotations__ if name in given}
+    running = {name: given.pop(name) for name in Running.__annotations__ if name in given}
+    screen = Console(stderr=True, quiet=quiet, markup=False)
+    found, folder = session.run(Path(data), networks, size, screen, cast(Asking, asking), settings, **running)
     found._folder = folder
     return found

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import pellucid.nn as layers
 from pellucid import device
+from pellucid.lab.counted import counted
 from pellucid.lab.task import Described
 
 MOST_CONVOLUTIONS = 4  # of a sequence, one upon the other
@@ -93,7 +94,7 @@ class SequenceConvolutions(Body):
         )
         self.features = width if every_step else 2 * width
         self.sees = 1 + 4 * (2**depth - 1)
-        self.sentence = f"{depth} causal convolutions of 5 with {width} filters, dilation 1 to {2 ** (depth - 1)}, ReLU: each output sees {self.sees} steps"
+        self.sentence = f"{depth} causal convolutions of 5 with {counted(width, 'filter')}, dilation 1 to {2 ** (depth - 1)}, ReLU: each output sees {counted(self.sees, 'step')}"
         self.sentence += "" if every_step else "; then maximum and last step"
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -129,7 +130,7 @@ class Recurrence(Body):
         self.features = 2 * width if bidirectional else width
         count = "one recurrent layer" if depth == 1 else f"{depth} recurrent layers"
         ways = " in each direction" if bidirectional else ""
-        self.sentence = f"{count} of {width} units{ways}" + ("" if every_step else ", the last hidden state")
+        self.sentence = f"{count} of {counted(width, 'unit')}{ways}" + ("" if every_step else ", the last hidden state")
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(B, T, I) to (B, F) or (B, T, F)."""
@@ -152,7 +153,7 @@ class ConvolutionsFirst(Body):
         if self.image:
             self.front: nn.Module = layers.ConvBlock(channels, width, 3, padding="same", pool="max")
             features = width * (task.extent[1] // 2)
-            first = f"a block of 3x3 convolution, ReLU and 2x2 max pooling with {width} filters"
+            first = f"a block of 3x3 convolution, ReLU and 2x2 max pooling with {counted(width, 'filter')}"
         else:
             convolutions = SequenceConvolutions(channels, task.extent, width, True, most=2)
             self.front, features, first = convolutions, width, convolutions.sentence

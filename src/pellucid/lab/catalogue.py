@@ -31,6 +31,7 @@ class Entry(Record):
     unit: str
     choice: str  # the network to use; "" where the run is not finished
     score: Interval | None  # of the network to use
+    simplest: str  # the simplest answer, where the network does not surely beat it; else ""
     created: str  # ISO time; of a run that is not finished, of its last epoch
     bytes: int
     device: str  # "cpu", or what the GPU is called
@@ -216,6 +217,7 @@ def _summary(run: Run) -> Entry:
         unit=found.unit if found else "",
         choice=best.label if best else "",
         score=best.score if best else None,
+        simplest=found.baseline.name if found and best and not best.beats_baseline else "",
         created=found.created if found else _last_change(files),
         bytes=sum(f.stat().st_size for f in files),
         device=config.device,

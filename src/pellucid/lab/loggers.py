@@ -12,18 +12,18 @@ import os
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.crew import Watcher
 from pellucid.lab.results import Comparison, Epoch
 from pellucid.lab.runs import safe
+from pellucid.lab.settings import Logger
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from torch.utils.tensorboard import SummaryWriter
 
-Kind = Literal["tensorboard", "mlflow"]
 Training = tuple[str, str]  # network, and which trial or seed
 
 
@@ -64,7 +64,7 @@ class Log(Watcher, ABC):
         """The final figures."""
 
 
-def open_log(kind: Kind, folder: Path) -> Log:
+def open_log(kind: Logger, folder: Path) -> Log:
     """A log of a comparison, to be its watcher or one of them; nothing is written before the first epoch.
 
     Args:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -23,13 +23,14 @@ from pellucid.lab.candidates import (
     embedding_size,
     solve_width,
 )
+from pellucid.lab.counted import counted
 from pellucid.lab.data.split import digest
 from pellucid.lab.runs import Config
+from pellucid.lab.settings import Equal
 from pellucid.lab.task import Task
 from pellucid.lab.train import Budget
 from pellucid.lab.tune import MOST_TRIALS
 
-Equal = Literal["params", "macs", "time"]
 SHARES = (0.125, 0.25, 0.5)  # of the training part, for a learning curve
 
 
@@ -80,7 +81,9 @@ class Plan:
         names = ", ".join(f"{b.label} ({w} wide)" for b, w in zip(self.blueprints, self.widths, strict=True))
         trials, seeds = self.config.trials, self.config.seeds
         most = (
-            f"{self.budget.epochs} epochs" if self.budget.seconds is None else f"{self.budget.seconds:g} s of training"
+            counted(self.budget.epochs, "epoch")
+            if self.budget.seconds is None
+            else f"{self.budget.seconds:g} s of training"
         )
         what = "multiply-adds" if self.config.equal == "macs" else "parameters"
         each = f"about {self.config.size:,} {what} each"
@@ -89,8 +92,8 @@ class Plan:
         curve = f", and again on {len(SHARES)} smaller parts of the data" if self.config.curve else ""
         on = "" if self.config.device == "cpu" else f", on the {self.config.device}"
         return (
-            f"{names}; {each}; {trials} setting{'s' * (trials > 1)} tried and "
-            f"{seeds} seed{'s' * (seeds > 1)} trained, at most {most} each{curve}{on}"
+            f"{names}; {each}; {counted(trials, 'setting')} tried and "
+            f"{counted(seeds, 'seed')} trained, at most {most} each{curve}{on}"
         )
 
 
@@ -130,25 +133,7 @@ def plan(
     Raises:
         ArgumentError: a count that cannot be, an unknown network, the same one twice, one that the task does not allow.
     """
-    for name, value, most in (
-        ("trials", trials, MOST_TRIALS),
-        ("seeds", seeds, 100),
-        ("epochs", epochs, 10_000),
-        ("macs", size if equal == "macs" else None, 10**12),
-        ("params", size if equal != "macs" else None, 10**9),
-    ):
-        if value is not None and not 1 <= value <= most:
-            raise ArgumentError(f"{name} is {value}; give a number from 1 to {most:,}")
-    if equal not in get_args(Equal):
-        raise ArgumentError(f"equal is {equal!r}; choose {', '.join(get_args(Equal)[:-1])} or {get_args(Equal)[-1]}")
-    if seconds is not None and equal != "time":
-        raise ArgumentError(f"seconds is {seconds:g}, and counts only with --equal time; add that, or leave it out")
-    if seconds is not None and not 0 < seconds < math.inf:
-        raise ArgumentError(f"seconds is {seconds:g}; give a number above 0")
-    if epochs is not None and equal == "time":
-        raise ArgumentError("with --equal time the seconds decide, not the epochs; leave one of them out")
-    if rope is not None and not 0 < rope < math.inf:
-        raise ArgumentError(f"rope is {rope:g}; give a difference above 0, in the unit of {task.metric.name}")
+    _check(task, equal, size, trials, seeds, epochs, seconds, rope)
     plans = _blueprints(task, candidates)
     items = len(task.train)
     by_parameters: list[Size] = [partial(p.parameters, task) for p in plans]
@@ -191,6 +176,38 @@ def plan(
         device=device.name(on),
     )
     return Plan(task, plans, widths, found, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions, on)
+
+
+def _check(
+    task: Task,
+    equal: Equal,
+    size: int | None,
+    trials: int,
+    seeds: int,
+    epochs: int | None,
+    seconds: float | None,
+    rope: float | None,
+) -> None:
+    """Refuse what cannot be asked."""
+    for name, value, most in (
+        ("trials", trials, MOST_TRIALS),
+        ("seeds", seeds, 100),
+        ("epochs", epochs, 10_000),
+        ("macs", size if equal == "macs" else None, 10**12),
+        ("params", size if equal != "macs" else None, 10**9),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise ArgumentError(f"{name} is {value}; give a number from 1 to {most:,}")
+    if equal not in get_args(Equal):
+        raise ArgumentError(f"equal is {equal!r}; choose {', '.join(get_args(Equal)[:-1])} or {get_args(Equal)[-1]}")
+    if seconds is not None and equal != "time":
+        raise ArgumentError(f"seconds is {seconds:g}, and counts only with --equal time; add that, or leave it out")
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ArgumentError(f"seconds is {seconds:g}; give a number above 0")
+    if epochs is not None and equal == "time":
+        raise ArgumentError("with --equal time the seconds decide, not the epochs; leave one of them out")
+    if rope is not None and not 0 < rope < math.inf:
+        raise ArgumentError(f"rope is {rope:g}; give a difference above 0, in the unit of {task.metric.name}")
 
 
 def _blueprints(task: Task, candidates: list[str]) -> list[Blueprint]:

@@ -25,7 +25,8 @@ from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.plan import Plan
 from pellucid.lab.results import Record
 from pellucid.lab.runs import Run, safe, write, write_bytes
-from pellucid.lab.task import Form, Goal, Kind, Split
+from pellucid.lab.settings import Kind
+from pellucid.lab.task import Form, Goal, Split
 
 ITEMS = (8, 32)  # test items that are kept: the fewest, and the most where they are small
 NUMBERS = 2**20  # of their input that are kept, if that is more than the fewest items have

@@ -71,16 +71,13 @@ class Bootstrap:
 
     def interval(self, scores: Scores, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
         """A candidate's figure; its interval stays inside the metric's bounds."""
-        return _inside(bounds, self._interval(scores))
-
-    def _interval(self, scores: Scores) -> Interval:
         found = self._around(float(scores.mean()), self.means(scores))
-        if not _right_or_wrong(scores):
-            return found
+        if not _right_or_wrong(scores) or bounds == (0.0, math.inf):  # an error that is 0 throughout is no share
+            return _inside(bounds, found)
         n, share = self.independent, float(scores.mean()) / 100
         middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
         half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n * n)) / (1 + Z**2 / n)
-        return _at_least(found, 100 * (middle - half), 100 * (middle + half))
+        return _inside(bounds, _at_least(found, 100 * (middle - half), 100 * (middle + half)))
 
     def difference(self, scores: Scores, other: Scores) -> Interval:
         """``scores`` minus ``other``, on the same items."""

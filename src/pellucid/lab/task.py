@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from pellucid import device
+from pellucid.lab.settings import Kind
 
-Kind = Literal["images", "series", "sequences", "text", "characters", "sound", "events"]
 Form = Literal["image", "sequence", "tokens"]
 Goal = Literal["class", "number", "labels", "forecast", "next", "next labels"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pellucid.lab.counted import counted
 from pellucid.lab.report import words
 from pellucid.lab.results import BaselineResult, Candidate, Interval, Need, Verdict
 from pellucid.lab.task import Metric
@@ -37,22 +38,9 @@ def verdict(
     useful = [c for c in equal if c.beats_baseline]  # what may be no better than the baseline is not what to use
     likely = [c for c in useful or equal if few or _worse(c, metric) <= 0.5]
     cheapest = min(likely or useful or equal, key=lambda c: c.cost.latency_ms_p50)
-    the_cheapest = "the cheapest of them"
-    if any(c.cost.latency_ms_p50 < cheapest.cost.latency_ms_p50 for c in useful or equal):
-        probably = f"worse than the {best.label} by more than is negligible"
-        the_cheapest = f"the cheapest of those that are not probably {probably}"
-        if cheapest is best:
-            the_cheapest = "the best, since whatever is cheaper is probably worse by more than is negligible"
-    reasons: list[str] = []
-    if few:
-        reasons.append(
-            f"The test part holds {_about(independent)} that do not overlap, too few to tell networks apart; bring more data."
-        )
-    elif independent < SCARCE:
-        reasons.append(
-            f"The test part holds {_about(independent)} that do not overlap: the intervals are wide, and rightly so."
-        )
+    choice = cheapest if len(equal) > 1 else best
     if not any(c.beats_baseline for c in candidates):
+        choice = best
         sentence = (
             f"None of the networks surely beats the simplest answer, {baseline.name}, at {show(baseline.score, metric)}: use that, "
             f"or bring more data. The best of them is the {best.label}, at {show(best.score, metric)}."
@@ -61,19 +49,13 @@ def verdict(
         sentence = f"The {best.label} reaches {show(best.score, metric)}, and the {baseline.name} {show(baseline.score, metric)}."
     elif len(equal) == 1:
         sentence = f"Use the {best.label}: it has the best {metric.name}, {show(best.score, metric)}, and it is ahead of every other network by more than chance explains (95 % intervals of the differences)."
-    elif all(c in same for c in equal[1:]):
-        names, least = _and([c.label for c in equal]), _negligible(equal[1], metric)
-        sentence = (
-            f"{names} are practically the same here: their differences are below {least} with at least 95 % "
-            f"probability; use the {cheapest.label}, {the_cheapest}: {cheapest.cost.latency_ms_p50:.2g} ms for one "
-            f"item, {metric.name} {show(cheapest.score, metric)}."
-        )
     else:
-        names = _and([c.label for c in equal])
-        sentence = (
-            f"{names} cannot be told apart on this data; use the {cheapest.label}, {the_cheapest}: "
-            f"{cheapest.cost.latency_ms_p50:.2g} ms for one item, {metric.name} {show(cheapest.score, metric)}."
-        )
+        names, use = _and([c.label for c in equal]), _use(cheapest, best, equal, useful, baseline, metric)
+        sentence = f"{names} cannot be told apart on this data; {use}"
+        if all(c in same for c in equal[1:]):
+            least = _negligible(equal[1], metric)
+            sentence = f"{names} are practically the same here: their differences are below {least} with at least 95 % probability; {use}"
+    reasons = _scarcity(independent)
     for c in candidates:
         if c.behind is not None and c not in equal:
             reasons.append(f"The {c.label} is behind the {best.label} by {show(c.behind, metric, difference=True)}.")
@@ -87,8 +69,43 @@ def verdict(
             reasons.append(f"The {c.label} is not surely better than the {baseline.name}.")
     reasons += [reason for c in candidates for reason in _inside(c, need)]
     reasons += [] if few else _more_data(candidates, metric)
-    choice = cheapest if len(equal) > 1 else best
     return Verdict(sentence=sentence, choice=choice.name, equivalent=[c.name for c in equal], reasons=reasons)
+
+
+def _use(
+    cheapest: Candidate,
+    best: Candidate,
+    equal: list[Candidate],
+    useful: list[Candidate],
+    baseline: BaselineResult,
+    metric: Metric,
+) -> str:
+    """Which of several to use, and why."""
+    cheaper = [c for c in equal if c.cost.latency_ms_p50 < cheapest.cost.latency_ms_p50]
+    weak = [c for c in cheaper if useful and c not in useful]
+    why = "the cheapest of them"
+    if cheaper and len(weak) == len(cheaper):
+        those = "the only one that surely beats" if len(useful) == 1 else "the cheapest of those that surely beat"
+        why = f"{those} the {baseline.name}"
+    elif cheaper and cheapest is best:
+        or_weak = f", or does not surely beat the {baseline.name}" if weak else ""
+        why = f"the best, since whatever is cheaper is probably worse by more than is negligible{or_weak}"
+    elif cheaper:
+        why = f"the cheapest of those that are not probably worse than the {best.label} by more than is negligible"
+    return (
+        f"use the {cheapest.label}, {why}: {cheapest.cost.latency_ms_p50:.2g} ms for one item, {metric.name} "
+        f"{show(cheapest.score, metric)}."
+    )
+
+
+def _scarcity(independent: float) -> list[str]:
+    """What so few test items allow to say."""
+    about = f"The test part holds {_about(independent)} that do not overlap"
+    if independent < FEW:
+        return [f"{about}, too few to tell networks apart; bring more data."]
+    if independent < SCARCE:
+        return [f"{about}: the intervals are wide, and rightly so."]
+    return []
 
 
 def _undecided(candidate: Candidate, best: Candidate, metric: Metric) -> str:
@@ -119,13 +136,13 @@ def _inside(candidate: Candidate, need: Need | None) -> list[str]:
     """What a look into a network explains of its figure."""
     found, why = [], candidate.why
     if need is not None and need.steps is not None:
-        draws = f"the {need.network} needs the last {need.steps} steps to do as well as it does"
+        draws = f"the {need.network} needs the last {counted(need.steps, 'step')} to do as well as it does"
         if why.fades is not None and why.fades < need.steps:
             found.append(
-                f"The {candidate.label}'s gradient fades to 1 % after {why.fades} step{'s' * (why.fades > 1)}, and {draws}."
+                f"The {candidate.label}'s gradient fades to 1 % after {counted(why.fades, 'step')}, and {draws}."
             )
         if why.sees is not None and why.sees < need.steps:
-            found.append(f"The {candidate.label}'s convolutions see {why.sees} steps, and {draws}.")
+            found.append(f"The {candidate.label}'s convolutions see {counted(why.sees, 'step')}, and {draws}.")
     if why.dead is not None and why.dead >= MANY_DEAD:
         share = f"{100 * why.dead:.0f} %"
         found.append(f"{share} of the {candidate.label}'s filters answer to no test item; fewer would do.")
@@ -162,7 +179,7 @@ def show(interval: Interval, metric: Metric, *, difference: bool = False) -> str
 
 def _about(independent: float) -> str:
     count = round(independent)
-    return f"about {count} items" if count != 1 else "about one item"
+    return f"about {count} items" if count > 1 else "about one item"
 
 
 def _and(names: list[str]) -> str:

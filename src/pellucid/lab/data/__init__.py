@@ -6,8 +6,9 @@ import difflib
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
 import polars as pl
 
@@ -30,7 +31,8 @@ from pellucid.lab.data import (
     ts_files,
 )
 from pellucid.lab.data.folders import Progress
-from pellucid.lab.task import Kind, Origin, Task
+from pellucid.lab.settings import Kind, Reading
+from pellucid.lab.task import Origin, Task
 
 _LOADERS: dict[str, Callable[..., Task]] = {
     "images": images.load,
@@ -40,15 +42,6 @@ _LOADERS: dict[str, Callable[..., Task]] = {
     "characters": characters.load,
     "sound": sound.load,
     "events": events.load,
-}
-_OPTIONS: dict[str, frozenset[str]] = {
-    "images": frozenset({"seed", "size", "label", "augment", "memory"}),
-    "series": frozenset({"target", "id", "horizon", "window", "split", "known", "missing", "calendar", "origins"}),
-    "sequences": frozenset({"seed", "label", "id", "missing", "longest", "regress", "memory"}),
-    "text": frozenset({"seed", "text", "label", "longest", "tokens", "memory"}),
-    "characters": frozenset({"window", "tokens", "memory"}),
-    "sound": frozenset({"seed", "memory"}),
-    "events": frozenset({"seed", "window"}),
 }
 
 
@@ -131,20 +124,29 @@ _TO_DO: dict[sequence_files.Answer, str] = {
 }
 
 
-def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | None = None, **options: Any) -> Task:
+def load(
+    path: Path | str, *, progress: Progress | None = None, seed: int | None = None, **options: Unpack[Reading]
+) -> Task:
     """Make the task; options that are None count as not given.
+
+    Args:
+        path: a folder or a file.
+        progress: told of each file.
+        seed: of the split, where the data has none of its own and is not split in time.
+        options: see :class:`pellucid.lab.settings.Reading`.
 
     Raises:
         DataError: the data cannot be used.
         ArgumentError: an option that this kind of data does not have.
     """
     path = Path(path)
-    recognised = recognise(path).kind if kind is None else kind
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    given |= {} if seed is None else {"seed": seed}
+    recognised = given.pop("kind", None) or recognise(path).kind
     if recognised not in _LOADERS:
         raise ArgumentError(f"kind is {recognised!r}, and it must be one of {', '.join(get_args(Kind))}")
     if not path.exists():
         recognise(path)
-    given = {name: value for name, value in options.items() if value is not None}
     packed = recognised == "images" and path.suffix.lower() in (".npz", *table.PARQUET)
     wants_folder = recognised in ("images", "sound") and not packed
     if recognised not in ("sequences", "events") and path.exists() and path.is_dir() != wants_folder:
@@ -154,11 +156,13 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
     for name in ("horizon", "window", "longest"):
         if given.get(name, 1) < 1:
             raise ArgumentError(f"{name} is {given[name]}; give 1 or more")
-    strange = sorted(set(given) - _OPTIONS[recognised])
+    known = {name for name in signature(_LOADERS[recognised]).parameters if name not in ("source", "progress")}
+    strange = sorted(set(given) - known)
     if strange:
-        known = ", ".join(sorted(_OPTIONS[recognised])) or "none"
-        raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {known}")
-    origin = Origin(path.resolve(), recognised, tuple(sorted((n, _fixed(v)) for n, v in given.items())))
+        raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {', '.join(sorted(known))}")
+    origin = Origin(path.resolve(), recognised, tuple(sorted(given.items())))
+    if "split" in given:
+        given["split"] = _rows(given["split"])
     if recognised in ("images", "sound", "sequences", "events"):
         given["progress"] = progress
     try:
@@ -168,13 +172,17 @@ def load(path: Path | str, *, kind: Kind | None = None, progress: Progress | Non
             error
         ):  # torch has no error of its own for it
             raise
-        pages = "memory" in _OPTIONS[recognised]
-        remedy = "give a smaller --memory, and what is more is paged from a file" if pages else "bring less"
+        remedy = "give a smaller --memory, and what is more is paged from a file" if "memory" in known else "bring less"
         raise DataError(f"{path}: the data does not fit into memory; {remedy}") from None
 
 
-def _fixed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def _rows(split: str) -> list[int]:
+    try:
+        return [int(part) for part in str(split).split(",")]
+    except ValueError:
+        raise ArgumentError(
+            f"split is {str(split)!r}; give whole numbers with commas between, such as 8640,2880,2880"
+        ) from None
 
 
 def _recognise_folder(path: Path) -> Recognition:
@@ -184,10 +192,11 @@ def _recognise_folder(path: Path) -> Recognition:
         return Recognition("sequences", f"{path.name} holds a training and a test file of sequences: {_TO_DO[answer]}")
     if event_files.folder_of_rolls(path):
         return Recognition("events", f"{path.name} holds matrices of 0 and 1, a file each: say which events hold next")
-    counts = {"images": 0, "sound": 0, "sequences": 0}
+    counts, arrays = {"images": 0, "sound": 0, "sequences": 0}, 0
     for file in path.rglob("*"):
         suffix = file.suffix.lower()
-        counts["images"] += suffix in pictures.SUFFIXES
+        counts["images"] += suffix in pictures.FILES
+        arrays += suffix == ".npy"
         counts["sound"] += suffix in sound.SUFFIXES
         counts["sequences"] += suffix in sequence_tables.TABLES
     if (
@@ -207,7 +216,8 @@ def _recognise_folder(path: Path) -> Recognition:
         )
     if counts["sound"] > counts["images"]:
         return Recognition("sound", f"{path.name} holds {counts['sound']:,} sounds: recordings to classify")
-    return Recognition("images", f"{path.name} holds {counts['images']:,} images: images to classify")
+    what = "arrays (.npy)" if arrays == counts["images"] else "images"
+    return Recognition("images", f"{path.name} holds {counts['images']:,} {what}: images to classify")
 
 
 def _are_texts(column: pl.Series) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.errors import ArgumentError
+from pellucid.lab.counted import counted
 from pellucid.lab.data.paging import Array
 
 SMALL = 16  # pixels of the shorter side below which a shift is no small change
@@ -83,5 +84,5 @@ def middle_tones(images: Array) -> float:
 
 
 def _said(chosen: Augmentation) -> str:
-    shifted = f"shifted by up to {chosen.shift} pixel{'s' if chosen.shift != 1 else ''}"
+    shifted = f"shifted by up to {counted(chosen.shift, 'pixel')}"
     return " and ".join([shifted] * bool(chosen.shift) + ["mirrored half of the time"] * chosen.flip)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pellucid.lab.counted import counted
 from pellucid.lab.data.metrics import accuracy, balanced_accuracy, macro_f1
 from pellucid.lab.task import Baseline, Metric
 
@@ -51,7 +52,7 @@ def judgement(train: Tensor, test: Tensor, classes: Sequence[str]) -> Judgement:
     rare = int(torch.bincount(test, minlength=len(classes)).min())
     caution = (
         "The classes are unequal, so balanced accuracy decides, in which every class counts alike. The rarest class has "
-        f"{rare} test item{'s' if rare != 1 else ''}."
+        f"{counted(rare, 'test item')}."
     )
     return Judgement(balanced_accuracy(), (accuracy(), macro_f1()), weights, (("Balance", said),), (caution,))
 

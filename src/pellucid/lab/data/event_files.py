@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import DataError
+from pellucid.lab.counted import counted
 from pellucid.lab.data import table
 from pellucid.lab.data.folders import PARTS, Progress
 from pellucid.lab.data.split import shown
@@ -238,7 +239,5 @@ def _checked(source: Path, matrix: _Matrix) -> Roll:
             "(roll > 0)"
         )
     if len(values) < 2:
-        raise DataError(
-            f"{source}: {matrix.item} has {len(values)} step{'s' * (len(values) != 1)}, and two are needed; remove it"
-        )
+        raise DataError(f"{source}: {matrix.item} has {counted(len(values), 'step')}, and two are needed; remove it")
     return np.ascontiguousarray(values, dtype=np.float32)

@@ -16,6 +16,7 @@ from pellucid.errors import ArgumentError, DataError
 
 Array = NDArray[np.float32]
 PART = 16 * 2**20  # bytes that are worked on at a time
+SLICE = 2 * 2**20  # of one array, where a step makes others of its size
 HELD = 1.0  # GB of decoded data that are held in memory by default
 
 
@@ -47,6 +48,41 @@ def room(shape: tuple[int, ...], held: float, kind: DTypeLike = np.float32) -> N
             raise no_room(size, error) from None
 
 
+class Space:
+    """Memory that several arrays share: those that do not fit into what the others have left lie on files in the cache folder.
+
+    Args:
+        held: bytes of all that are held in memory at most.
+
+    Attributes:
+        paged: bytes that lie on files.
+    """
+
+    def __init__(self, held: float = math.inf) -> None:
+        self._left = held
+        self.paged = 0
+
+    def array(self, shape: tuple[int, ...], kind: DTypeLike = np.float64) -> NDArray[Any]:
+        """An array to be filled, that stays.
+
+        Raises:
+            DataError: there is no space for it.
+        """
+        found = self.scratch(shape, kind)
+        if found.nbytes > self._left:
+            self.paged += found.nbytes
+        else:
+            self._left -= found.nbytes
+        return found
+
+    def scratch(self, shape: tuple[int, ...], kind: DTypeLike = np.float64) -> NDArray[Any]:
+        """The same for a while."""
+        return np.asarray(room(shape, self._left, kind))
+
+
+MEMORY = Space()  # without a limit
+
+
 def unnamed() -> IO[bytes]:
     """A file in the cache folder without a name: its space is free again when the process ends, however it ends.
 
@@ -63,7 +99,7 @@ def unnamed() -> IO[bytes]:
 
 def no_room(size: int, error: OSError) -> DataError:
     """What to say where a file of so many bytes cannot be made in the cache folder."""
-    large = f"file of {size / 1e9:.1f} GB" if size else "file"
+    large = f"file of {_much(size)}" if size else "file"
     return DataError(
         f"{cache()}: no {large} can be made there for what does not fit into memory ({error.strerror}); make room, or set "
         "PELLUCID_CACHE to a folder that has it"
@@ -74,13 +110,38 @@ def paged(size: float, held: float, what: str) -> tuple[tuple[str, str], ...]:
     """The fact that so many bytes lie in a file, if they do."""
     if size <= held:
         return ()
-    return (("Memory", f"{size / 1e9:.1f} GB of {what} lie in a file and are paged from there"),)
+    return (("Memory", f"{_much(size)} of {what} lie in a file and are paged from there"),)
+
+
+def _much(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def cache() -> Path:
     """PELLUCID_CACHE, or the user's cache folder (XDG base directory specification)."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("PELLUCID_CACHE") or Path(home) / "pellucid")
+
+
+def slices(count: int, size: int) -> Iterator[slice]:
+    """So many rows of so many bytes each, a few at a time."""
+    step = max(1, SLICE // max(size, 1))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def first(values: NDArray[Any], holds: Callable[[NDArray[Any]], Any]) -> int | None:
+    """The first row of which something holds; ``holds`` says it of some rows, for each."""
+    for part in slices(len(values), values[:1].nbytes):
+        found = np.flatnonzero(holds(values[part]))
+        if len(found):
+            return int(part.start + found[0])
+    return None
+
+
+def last(values: NDArray[Any], holds: Callable[[NDArray[Any]], Any]) -> int | None:
+    """The last row of which something holds."""
+    found = first(values[::-1], holds)
+    return None if found is None else len(values) - 1 - found
 
 
 def parts(values: Array, rows: NDArray[np.int64]) -> Iterator[tuple[slice, Array]]:

@@ -17,10 +17,12 @@ from pellucid.lab.data.folders import SIDES, class_folders
 from pellucid.lab.data.split import shown
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+FILES = SUFFIXES | {".npy"}  # of a folder of pictures
 GREY = frozenset({"1", "L", "F", "I", "I;16", "I;16B", "I;16L"})  # modes without colour and transparency
+MOST_CHANNELS = 4  # grey, grey and opacity, colours, colours and opacity
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
-Encoded = Path | bytes | NDArray[Any]  # an array is (H, W) or (H, W, C)
+Encoded = Path | bytes | NDArray[Any]  # an array is (H, W) or (H, W, C), of a .npy file also (C, H, W)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def of_folder(source: Path) -> Pictures:
     Raises:
         DataError: see :func:`pellucid.lab.data.folders.class_folders`.
     """
-    classes, files, labels, given = class_folders(source, SUFFIXES, "image")
+    classes, files, labels, given = class_folders(source, FILES, "image")
     names = [shown(file.relative_to(source)) for file in files]
     return Pictures(classes, labels, given, names, lambda: ((shown(file), file) for file in files))
 
@@ -69,6 +71,7 @@ def check_sides(source: Path, classes: Sequence[str], labels: Sequence[int], giv
 
 def head(where: str, picture: Encoded) -> tuple[tuple[int, int], bool]:
     """(height, width) as the picture stands upright, and whether it may have colour, without decoding it."""
+    picture = _loaded(where, picture)
     if isinstance(picture, np.ndarray):
         return (picture.shape[0], picture.shape[1]), picture.ndim == 3 and picture.shape[2] > 1
     try:
@@ -82,6 +85,7 @@ def head(where: str, picture: Encoded) -> tuple[tuple[int, int], bool]:
 
 def decoded(where: str, picture: Encoded, height: int, width: int) -> NDArray[np.float32]:
     """(height, width) where it is grey and (height, width, 3) where not, upright, 0 to 255; the transparent is white."""
+    picture = _loaded(where, picture)
     try:
         if isinstance(picture, np.ndarray):
             array = _opaque(picture)
@@ -98,6 +102,34 @@ def decoded(where: str, picture: Encoded, height: int, width: int) -> NDArray[np
         array = np.stack([np.asarray(p) for p in sized], 2).reshape(height, width, *array.shape[2:])
     if array.ndim == 3 and (array == array[..., :1]).all():
         return array[..., 0]
+    return array
+
+
+def _loaded(where: str, picture: Encoded) -> Encoded:
+    """The array of a ``.npy`` file, (H, W) or (H, W, C); other pictures as they are.
+
+    Three axes of which only the first is as short as channels are, are (C, H, W).
+    """
+    if not isinstance(picture, Path) or picture.suffix.lower() != ".npy":
+        return picture
+    try:
+        array = np.load(picture, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{where}: the array cannot be read ({error}); save a plain one with numpy.save") from None
+    if (
+        not isinstance(array, np.ndarray)
+        or array.ndim not in (2, 3)
+        or not array.size
+        or array.dtype.kind not in "biuf"
+    ):
+        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        raise DataError(
+            f"{where}: the array is {found}; an image is numbers, height x width, or with channels before or behind"
+        )
+    if array.ndim == 3 and array.shape[2] > MOST_CHANNELS >= array.shape[0]:
+        array = np.moveaxis(array, 0, 2)
+    if array.shape[2:] > (MOST_CHANNELS,):
+        raise DataError(f"{where}: the array has shape {array.shape}, and an image has 1 to {MOST_CHANNELS} channels")
     return array
 
 

@@ -6,7 +6,6 @@ once to put each row where it belongs, so that rows of different sequences may l
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pellucid.errors import DataError
 from pellucid.lab.data import numbers, table
+from pellucid.lab.data.groups import Groups
 from pellucid.lab.data.paging import room
 from pellucid.lab.data.stacks import Array
 
@@ -126,77 +125,33 @@ def read(source: Path, id: str, label: str | None, channels: Sequence[str], held
     Raises:
         DataError: it cannot be read, a name or a label is missing, a label changes along a sequence, a value is no number.
     """
-    number: dict[str, int] = {}
-    steps = array("q")
+    groups = Groups()
     labels: list[str] = []
     before = 0
     names = [id] if label is None else [id, label]
     for piece in table.pieces(source, names):
         for name in names:
-            _complete(source, piece[name], before)
-        said = ["" for _ in range(piece.height)] if label is None else _texts(piece[label])
-        for row, (name, own) in enumerate(zip(_texts(piece[id]), said, strict=True), before):
-            which = number.setdefault(name, len(number))
-            if which == len(labels):
-                labels.append(own)
-                steps.append(0)
-            if own != labels[which]:
-                raise DataError(
-                    f"{source}, {table.row(source, row)}: the label of {id} {name!r} changes from {labels[which]!r} to {own!r}; "
-                    "a sequence has one label"
-                )
-            steps[which] += 1
+            table.complete(source, piece[name], before)
+        of = groups.count(_texts(piece[id])).tolist()
+        if label is not None:
+            for row, (which, own) in enumerate(zip(of, _texts(piece[label]).to_list(), strict=True), before):
+                if which == len(labels):
+                    labels.append(own)
+                if own != labels[which]:
+                    name = list(groups.number)[which]
+                    raise DataError(
+                        f"{source}, {table.row(source, row)}: the label of {id} {name!r} changes from {labels[which]!r} to "
+                        f"{own!r}; a sequence has one label"
+                    )
         before += piece.height
-    ends = np.cumsum([0, *steps])
     values = room((before, len(channels)), held, np.float64)
-    _fill(values, ends[:-1].copy(), source, id, number, channels)
-    cut = np.split(np.asarray(values), ends[1:-1])
-    return Long(list(number), [] if label is None else labels, cut)
-
-
-def _fill(
-    values: Array, free: NDArray[np.int64], source: Path, id: str, number: dict[str, int], channels: Sequence[str]
-) -> None:
-    """Put each row behind those of its sequence that came before.
-
-    Args:
-        values: (rows, C), to be filled.
-        free: the first free place of each sequence, which goes on with every row.
-        source, id, channels: see :func:`read`.
-        number: of each sequence, by its name.
-    """
     before = 0
     for piece in table.pieces(source, [id, *channels], numbers=channels):
-        columns = [_numbers(source, piece[name], before) for name in channels]
-        which = np.array([number[name] for name in _texts(piece[id])], dtype=np.int64)
-        order = which.argsort(kind="stable")
-        own, begins, counts = np.unique(which[order], return_index=True, return_counts=True)
-        places = np.repeat(free[own] - begins, counts) + np.arange(len(order))
-        values[places] = np.stack([column.to_numpy() for column in columns], 1)[order]
-        free[own] += counts
+        columns = [table.further_numbers(source, piece[name], before).to_numpy() for name in channels]
+        values[groups.places(_texts(piece[id]))] = np.stack(columns, 1)
         before += piece.height
+    return Long(list(groups.number), labels, np.split(np.asarray(values), groups.ends[1:-1]))
 
 
-def _complete(source: Path, column: pl.Series, before: int) -> None:
-    if column.null_count():
-        at = before + int(column.is_null().arg_max() or 0)
-        raise DataError(
-            f"{source}, {table.row(source, at)}: column {column.name!r} is empty there; fill it in or drop the row"
-        )
-
-
-def _texts(column: pl.Series) -> list[str]:
-    return column.cast(pl.String).to_list()
-
-
-def _numbers(source: Path, column: pl.Series, before: int) -> pl.Series:
-    """A channel's values as numbers, which they were in the rows that were looked at first."""
-    found = table.numbers(source, column, before)
-    if found is None and column.null_count() == len(column):
-        return column.cast(pl.Float64)
-    if found is None:
-        raise DataError(
-            f"{source}, {table.row(source, before)}: column {column.name!r} holds numbers up to there, and other things from "
-            "there on; correct it, or remove the column"
-        )
-    return found
+def _texts(column: pl.Series) -> pl.Series:
+    return column.cast(pl.String)

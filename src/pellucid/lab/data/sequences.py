@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.counted import counted
 from pellucid.lab.data import numbers, sequence_files
 from pellucid.lab.data.asked import Asked
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
@@ -22,11 +23,12 @@ from pellucid.lab.data.inputs import Inputs, understood
 from pellucid.lab.data.labels import of_items
 from pellucid.lab.data.paging import HELD, allowed, paged, room, step_moments
 from pellucid.lab.data.sequence_files import Sequences
-from pellucid.lab.data.series.gaps import Missing, filled_column
+from pellucid.lab.data.series.gaps import filled_column
 from pellucid.lab.data.split import digest
 from pellucid.lab.data.stacks import Array, Stack
 from pellucid.lab.data.summaries import nearest
 from pellucid.lab.data.unlabelled_sequences import find
+from pellucid.lab.settings import Missing
 from pellucid.lab.task import Split, Task
 
 
@@ -105,7 +107,7 @@ def load(
         form="sequence",
         goal=asked.goal,
         source=source,
-        title=f"{len(values):,} sequences of {span} steps, {count} channel{'s' if count != 1 else ''}, {asked.words}",
+        title=f"{len(values):,} sequences of {span} steps, {counted(count, 'channel')}, {asked.words}",
         fingerprint=digest(
             *contents,
             *found.items,

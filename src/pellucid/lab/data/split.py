@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import DataError
+from pellucid.lab.counted import counted
+from pellucid.lab.data.paging import slices
 from pellucid.lab.data.ragged import Ragged
 
 Indices = NDArray[np.int64]
@@ -38,6 +40,12 @@ class Digest:
         self._total.update((data.size if isinstance(data, Ragged) else len(data)).to_bytes(8, "little"))
         for piece in data if isinstance(data, Ragged) else (data,):
             self._total.update(piece)
+
+    def add_array(self, values: NDArray[Any]) -> None:
+        """Take in an array's numbers, row by row."""
+        self._total.update(values.nbytes.to_bytes(8, "little"))
+        for rows in slices(len(values), values[:1].nbytes):
+            self._total.update(np.ascontiguousarray(values[rows]).tobytes())
 
     def hex(self) -> str:
         """The fingerprint of what came so far."""
@@ -68,7 +76,7 @@ def stratified(
                 else ("the data", "items")
             )
             raise DataError(
-                f"{source}: {whose} has {len(own)} different item{'s' if len(own) != 1 else ''}, and "
+                f"{source}: {whose} has {counted(len(own), 'different item')}, and "
                 f"training, validation and test need at least one each; add {remedy}"
             )
         order = generator.permutation(len(own))

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv as arrow
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pellucid.errors import DataError
 
@@ -82,7 +84,7 @@ def glance(source: Path, nulls: tuple[str, ...] = NULLS) -> pl.DataFrame:
 def pieces(
     source: Path, columns: Sequence[str], nulls: tuple[str, ...] = NULLS, numbers: Sequence[str] = ()
 ) -> Iterator[pl.DataFrame]:
-    """Some columns of the table as :func:`read` gives it, a few rows at a time where the file is large.
+    """Some columns of the table as :func:`read` gives it, a few rows at a time where the file is large, or Parquet.
 
     Of a large CSV file all values are text, since nobody has seen what else stands in a column; :func:`numbers` makes numbers
     of those columns that are to hold ``numbers``.
@@ -90,13 +92,13 @@ def pieces(
     Raises:
         DataError: as for :func:`read`.
     """
-    if source.stat().st_size <= LARGE:
-        yield read(source, nulls).select(*columns)
-        return
-    with _said_of(source):
-        if source.suffix.lower() in PARQUET:
+    if source.suffix.lower() in PARQUET:
+        with _said_of(source):
             yield from _rows_of_parquet(source, columns)
-        else:
+    elif source.stat().st_size <= LARGE:
+        yield read(source, nulls).select(*columns)
+    else:
+        with _said_of(source):
             yield from _rows_of_csv(source, columns, nulls, numbers)
 
 
@@ -156,7 +158,7 @@ def is_words(column: pl.Series) -> bool:
         return False
     sample = column.drop_nulls().head(1000)
     numbers = sample.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    return times(sample) is None and numbers.null_count() > len(sample) / 2
+    return time_form(sample) is None and numbers.null_count() > len(sample) / 2
 
 
 def could_be_classes(column: pl.Series) -> bool:
@@ -167,35 +169,42 @@ def could_be_classes(column: pl.Series) -> bool:
 
 
 FORMATS = (
-    "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d",
     "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y",
     "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y",
 )  # fmt: skip
 
 
-def times(column: pl.Series) -> pl.Series | None:
-    """A column of texts as times, or None where it holds none.
+def time_form(column: pl.Series, groups: Sequence[NDArray[np.int64]] | None = None) -> str | None:
+    """How a column of texts writes times, or None where it holds none.
 
-    Where day and month could be either way round, the reading is taken in which the times ascend, and of two such the
-    one in which they are more evenly apart.
+    Where day and month could be either way round, the reading is taken in which the times of each group of rows ascend, and
+    of two such the one in which they are more evenly apart.
     """
-    text = column.str.strip_chars()
-    if (text.str.contains(r"^\d{4}-\d{2}$")).all():
-        text = text + "-01"
-    readings: list[tuple[bool, float, pl.Series]] = []
+    readings: list[tuple[bool, float, str]] = []
     for form in FORMATS:
-        try:
-            read = text.str.to_datetime(form, strict=False)
-        except pl.exceptions.PolarsError:
+        read = times(column, form)
+        if read.null_count() > column.null_count() or read.null_count() == len(read):
             continue
-        if read.null_count() > text.null_count() or read.null_count() == len(read):
-            continue
-        read = read.dt.replace_time_zone(None) if getattr(read.dtype, "time_zone", None) else read
-        apart = read.to_physical().diff().drop_nulls().to_numpy().astype(float)
+        whole = read.to_physical()
+        each = [whole] if groups is None else [whole.gather(rows) for rows in groups]
+        apart = np.concatenate([part.diff().drop_nulls().to_numpy().astype(float) for part in each])
         uneven = float(apart.std() / abs(apart.mean())) if len(apart) and apart.mean() else 0.0
-        readings.append((bool((apart <= 0).any()), uneven, read))
+        readings.append((bool((apart <= 0).any()), uneven, form))
     return min(readings, key=lambda r: r[:2])[2] if readings else None
+
+
+def times(column: pl.Series, form: str) -> pl.Series:
+    """A column of texts as times (of no zone); null where a text is not of the form."""
+    text = column.str.strip_chars()
+    if form == "%Y-%m":
+        text, form = text + "-01", "%Y-%m-%d"
+    try:
+        read = text.str.to_datetime(form, strict=False)
+    except pl.exceptions.PolarsError:
+        return pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us"))
+    return read.dt.replace_time_zone(None) if getattr(read.dtype, "time_zone", None) else read
 
 
 def row(source: Path, index: int) -> str:
@@ -236,6 +245,10 @@ def numbers(source: Path, column: pl.Series, before: int = 0) -> pl.Series | Non
         DataError: some of its values are no numbers.
     """
     if column.dtype == pl.String:
+        if column.is_in(["true", "false"]).all() and column.null_count() < len(
+            column
+        ):  # so in the text of a large file
+            return (column == "true").cast(pl.Float64)
         cast = column.str.strip_chars().cast(pl.Float64, strict=False)
         wrong = (cast.is_null() & column.is_not_null()).to_numpy()
         given = len(column) - column.null_count()
@@ -249,3 +262,33 @@ def numbers(source: Path, column: pl.Series, before: int = 0) -> pl.Series | Non
             )
         return cast
     return column.cast(pl.Float64) if column.dtype.is_numeric() or column.dtype == pl.Boolean else None
+
+
+def further_numbers(source: Path, column: pl.Series, before: int) -> pl.Series:
+    """The same of a column that holds numbers in the rows that were looked at first.
+
+    Raises:
+        DataError: it does not here.
+    """
+    found = numbers(source, column, before)
+    if found is None and column.null_count() == len(column):
+        return column.cast(pl.Float64)
+    if found is None:
+        raise DataError(
+            f"{source}, {row(source, before)}: column {column.name!r} holds numbers up to there, and other things from "
+            "there on; correct it, or remove the column"
+        )
+    return found
+
+
+def complete(source: Path, column: pl.Series, before: int) -> None:
+    """Check that nothing is missing in some rows of a column, ``before`` which others come.
+
+    Raises:
+        DataError: something is.
+    """
+    if column.null_count():
+        at = before + int(column.is_null().arg_max() or 0)
+        raise DataError(
+            f"{source}, {row(source, at)}: column {column.name!r} is empty there; fill it in or drop the row"
+        )

@@ -6,13 +6,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from pellucid.errors import ArgumentError
+from pellucid.lab.settings import Way
 
-Way = Literal["characters", "subwords", "words"]
 PADDING, UNKNOWN = "<padding>", "<unknown>"
 WORDS = 10_000  # the most frequent ones that are known
 SUBWORDS = (500, 4000)  # of the vocabulary, by the amount of text

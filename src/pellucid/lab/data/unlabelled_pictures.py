@@ -18,7 +18,7 @@ from pellucid.lab.data.picture_files import (
     rows_of_table,
     shape_of_array,
 )
-from pellucid.lab.data.pictures import SUFFIXES, Encoded
+from pellucid.lab.data.pictures import FILES, Encoded
 from pellucid.lab.data.split import shown
 
 
@@ -46,11 +46,11 @@ def find(source: Path) -> Unlabelled:
         return _of_archive(source)
     if source.is_file() and suffix in table.PARQUET:
         return _of_tables([source])
-    if source.is_dir() and not any(f.suffix.lower() in SUFFIXES for f in source.rglob("*")):
+    if source.is_dir() and not any(f.suffix.lower() in FILES for f in source.rglob("*")):
         tables = sorted(f for f in source.rglob("*") if f.suffix.lower() in table.PARQUET)
         if tables:
             return _of_tables(tables)
-    files = files_at(source, SUFFIXES, "image")
+    files = files_at(source, FILES, "image")
     return Unlabelled([shown(file) for file in files], lambda: ((shown(file), file) for file in files))
 
 

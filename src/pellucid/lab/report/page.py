@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pellucid.lab.counted import counted
 from pellucid.lab.report import charts, words
 from pellucid.lab.report.figures import figures, framed
 from pellucid.lab.results import Candidate, Comparison
@@ -33,6 +34,7 @@ def render(comparison: Comparison, folder: Path | None = None) -> str:
     return environment.get_template("report.html.jinja").render(
         c=comparison,
         words=words,
+        counted=counted,
         colours=colours,
         intervals=charts.intervals(comparison),
         beside=[(c.label, c.figures) for c in comparison.candidates]

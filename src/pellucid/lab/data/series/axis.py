@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pellucid.lab.data.paging import MEMORY, Space, first, slices
+
 Times = NDArray[Any]
 Places = NDArray[np.int64]
 DAY = 86_400_000_000  # microseconds
@@ -67,17 +69,23 @@ class Step:
         return (self.months * MONTH if self.months else self.size) / DAY if self.temporal else 0.0
 
 
-def find_step(series: Sequence[Times]) -> Step | None:
+def find_step(series: Sequence[Times], space: Space = MEMORY) -> Step | None:
     """The step that several series have in common: the median of what lies between rows; None for single rows."""
-    between = np.concatenate([np.diff(times) for times in series])
-    if not len(between):
+    count = sum(len(times) - 1 for times in series)
+    if not count:
         return None
-    temporal = between.dtype.kind == "m"
-    gaps = between.astype(np.int64).astype(np.float64) if temporal else between
-    size = float(np.median(gaps))
-    if temporal and size == DAY and (gaps == 3 * DAY).any() and not any(_weekend(times).any() for times in series):
+    temporal = series[0].dtype.kind == "M"
+    between, filled = space.scratch((count,)), 0
+    for times in series:
+        for part in slices(len(times) - 1, 8):
+            moves = np.diff(times[part.start : part.stop + 1])
+            between[filled : filled + len(moves)] = moves.astype(np.int64) if temporal else moves
+            filled += len(moves)
+    size = float(np.median(between, overwrite_input=True))
+    over_weekends = temporal and size == DAY and first(between, lambda moves: moves == 3 * DAY) is not None
+    if over_weekends and all(first(times, _weekend) is None for times in series):
         return Step(size, 0, True, True)
-    if temporal and size >= 28 * DAY and (gaps % size != 0).any():
+    if temporal and size >= 28 * DAY and first(between, lambda moves: moves % size != 0) is not None:
         return Step(size, max(1, round(size / MONTH)), False, True)
     return Step(size, 0, False, temporal)
 
@@ -98,11 +106,10 @@ def places(times: Times, step: Step) -> tuple[Places, int | None]:
     return found, int(off.argmax()) + 1 if off.any() else None
 
 
-def fill(times: Times, at: Places, step: Step) -> Times:
-    """The times of all places from the first row's to the last's; a place without a row counts on from the row before."""
-    whole = np.arange(at[-1] + 1)
-    before = np.searchsorted(at, whole, side="right") - 1
-    return later(times[before], whole - at[before], step)
+def fill(times: Times, at: Places, step: Step, some: Places) -> Times:
+    """The times of some places from the first row's to the last's; a place without a row counts on from the row before."""
+    before = np.searchsorted(at, some, side="right") - 1
+    return later(times[before], some - at[before], step)
 
 
 def later(times: Times, count: Places, step: Step) -> Times:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.counted import counted
 from pellucid.lab.data import table
-from pellucid.lab.data.series.reading import Series, Table
+from pellucid.lab.data.paging import MEMORY, Space, first, last, slices
+from pellucid.lab.data.series.reading import Table
+from pellucid.lab.settings import Missing
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Missing = Literal["linear", "last", "seasonal"]
 SENTENCES = {
     "linear": "on a straight line between the values around the gap",
     "last": "with the last value before the gap",
@@ -44,33 +47,43 @@ class Gaps:
         """How much is missing, in words."""
         parts = []
         if self.steps:
-            parts.append(f"{self.steps:,} step{'s' if self.steps != 1 else ''} without a row")
+            parts.append(f"{counted(self.steps, 'step')} without a row")
         if self.values:
-            parts.append(f"{self.values:,} missing value{'s' if self.values != 1 else ''}")
-        return f"{' and '.join(parts)}; the longest gap is {self.longest:,} steps from {self.begins}"
+            parts.append(counted(self.values, "missing value"))
+        return f"{' and '.join(parts)}; the longest gap is {counted(self.longest, 'step')} from {self.begins}"
 
 
-def find(found: Table) -> Gaps | None:
-    """What is missing, or None."""
+def masks(found: Table, space: Space = MEMORY) -> list[Mask]:
+    """Where something is missing in each series: (T, columns)."""
+    counts = [len(one.values) for one in found.series]
+    whole = np.split(space.array((sum(counts), len(found.columns)), np.bool_), np.cumsum(counts)[:-1])
+    for one, mask in zip(found.series, whole, strict=True):
+        for part in slices(*one.values.shape):
+            np.isnan(one.values[part], out=mask[part])
+    return whole
+
+
+def find(found: Table, empty: list[Mask]) -> Gaps | None:
+    """What is missing, or None; ``empty`` are the masks."""
     steps = values = longest = 0
-    begins = first = ""
+    begins = where = ""
     column = None
-    for series in found.series:
-        empty = np.isnan(series.values)
-        if not empty.any():
+    for series, mask in zip(found.series, empty, strict=True):
+        at = first(mask, lambda part: part.any(1))
+        if at is None:
             continue
-        steps += int((series.rows < 0).sum())
-        values += int(empty[series.rows >= 0].sum())
-        for k in range(empty.shape[1]):
-            length, start = _longest(empty[:, k])
-            if length > longest:
-                longest, begins = length, series.label(start)
-        if not first:
-            at = int(empty.any(1).argmax())
+        without = sum(int((series.rows[part] < 0).sum()) for part in slices(len(mask), 8))
+        steps += without
+        values += int(mask.sum()) - without * mask.shape[1]
+        for k in range(mask.shape[1]):
+            for start, stop in _runs(mask[:, k]):
+                if stop - start > longest:
+                    longest, begins = stop - start, series.label(start)
+        if not where:
             row = int(series.rows[at])
-            first = table.row(found.source, row) if row >= 0 else series.label(at)
-            column = found.columns[int(empty[at].argmax())] if row >= 0 else None
-    return Gaps(steps, values, longest, begins, first, column) if first else None
+            where = table.row(found.source, row) if row >= 0 else series.label(at)
+            column = found.columns[int(mask[at].argmax())] if row >= 0 else None
+    return Gaps(steps, values, longest, begins, where, column) if where else None
 
 
 def refuse(found: Table, gaps: Gaps) -> DataError:
@@ -88,45 +101,54 @@ def check(how: str | None) -> None:
         raise ArgumentError(f"missing is {how!r}; choose {', '.join(get_args(Missing))}")
 
 
-def trim(series: Series, target: int) -> Series:
-    """Without the steps before every column has begun, and those after the target's last value."""
-    known = ~np.isnan(series.values)
-    if not known.any(0).all():
-        return series.cut(0, 0)
-    start = int(known.argmax(0).max())
-    stop = len(known) - int(known[::-1, target].argmax())
-    return series.cut(start, max(start, stop))
+def known(empty: Mask, target: int) -> tuple[int, int]:
+    """The steps from where every column has begun to the target's last value: the first, and the one behind the last."""
+    begins = [first(empty[:, k], np.logical_not) for k in range(empty.shape[1])]
+    end = last(empty[:, target], np.logical_not)
+    start = max((at for at in begins if at is not None), default=0)
+    return (0, 0) if end is None or None in begins else (start, max(start, end + 1))
 
 
-def fill(series: Series, how: Missing, season: int) -> tuple[Series, Mask]:
-    """The series without gaps, and where they were: (T, columns). It begins with values in every column.
+def fill(values: Array, empty: Mask, how: Missing, season: int) -> None:
+    """Fill the gaps of (T, columns), which begin with values in every column.
 
     Nothing but ``"linear"`` looks at what comes after a gap; ``"seasonal"`` without a season is ``"last"``.
     """
-    empty = np.isnan(series.values)
-    filled = (
-        np.stack([filled_column(column, how, season) for column in series.values.T], 1)
-        if empty.any()
-        else series.values
-    )
-    return replace(series, values=filled), empty
+    for column, mask in zip(values.T, empty.T, strict=True):
+        fill_column(column, mask, how, season)
 
 
 def filled_column(values: Array, how: Missing, season: int = 1) -> Array:
-    """One column (T,), its first value known."""
-    empty = np.isnan(values)
-    steps = np.arange(len(values))
-    if how == "linear":
-        return np.interp(steps, steps[~empty], values[~empty])
-    back = season if how == "seasonal" else 1
+    """A copy of one column (T,), its first value known, without gaps."""
     filled = values.copy()
-    for at in np.flatnonzero(empty):
-        filled[at] = filled[at - back] if at >= back else filled[at - 1]
+    fill_column(filled, np.isnan(values), how, season)
     return filled
 
 
-def _longest(empty: Mask) -> tuple[int, int]:
-    """The length and the start of the longest run."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], empty, [False]]).astype(np.int8)))
-    starts, lengths = edges[::2], edges[1::2] - edges[::2]
-    return (int(lengths.max()), int(starts[lengths.argmax()])) if len(lengths) else (0, 0)
+def fill_column(values: Array, empty: Mask, how: Missing, season: int) -> None:
+    """Fill the gaps of one column (T,), its first value known."""
+    back = season if how == "seasonal" else 1
+    for start, stop in _runs(empty):
+        if how == "linear":
+            right = values[stop] if stop < len(values) else values[start - 1]
+            for part in slices(stop - start, 8):
+                steps = np.arange(start + part.start, start + part.stop)
+                values[steps] = np.interp(steps, [start - 1, stop], [values[start - 1], right])
+        else:
+            for at in range(start, stop):
+                values[at] = values[at - back] if at >= back else values[at - 1]
+
+
+def _runs(empty: Mask) -> Iterator[tuple[int, int]]:
+    """Where gaps of one column begin and end, in order."""
+    begun: int | None = None
+    for part in slices(len(empty), 16):
+        inside = np.concatenate([[begun is not None], empty[part]])
+        for edge in (part.start + np.flatnonzero(inside[1:] != inside[:-1])).tolist():
+            if begun is None:
+                begun = edge
+            else:
+                yield begun, edge
+                begun = None
+    if begun is not None:
+        yield begun, len(empty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import table
+from pellucid.lab.data.groups import Groups
+from pellucid.lab.data.paging import MEMORY, Space, slices
 from pellucid.lab.data.series import axis
 
 Array = NDArray[np.float64]
@@ -34,6 +37,12 @@ class Series:
     values: Array
     times: axis.Times | None
     rows: NDArray[np.int64]
+
+    @property
+    def when(self) -> axis.Times:
+        """The times of a series that has such."""
+        assert self.times is not None
+        return self.times
 
     def cut(self, start: int, stop: int) -> Series:
         """The steps from ``start`` to before ``stop``."""
@@ -69,44 +78,85 @@ class Table:
     targets: list[str]
 
 
-def read(source: Path, target: str | None, id: str | None) -> Table:
+@dataclass(frozen=True)
+class _Clock:
+    """The column that says when: how its texts write times (None where it holds times or numbers), and their type."""
+
+    column: str
+    form: str | None
+    kind: str
+
+    def times(self, source: Path, column: pl.Series, before: int) -> axis.Times:
+        """Some rows' times, which ``before`` others come before."""
+        if column.null_count():
+            at = before + int(column.is_null().arg_max() or 0)
+            raise DataError(
+                f"{source}, {table.row(source, at)}: the time in column {self.column!r} is missing; fill it in or drop the row"
+            )
+        if self.kind == "f8":
+            return table.further_numbers(source, column, before).cast(pl.Float64).to_numpy()
+        found = column if self.form is None else table.times(column, self.form)
+        if found.null_count():
+            at = int(found.is_null().arg_max() or 0)
+            raise DataError(
+                f"{source}, {table.row(source, before + at)}: the time {column[at]!r} in column {self.column!r} is written "
+                "otherwise than those before it; write all of them as 2024-01-31 12:00:00"
+            )
+        if getattr(found.dtype, "time_zone", None):
+            found = found.dt.replace_time_zone(None)
+        return found.cast(pl.Datetime("us")).to_numpy().astype(self.kind)
+
+
+def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY) -> Table:
     """Read a table of one series, of several below each other (``id`` tells them apart), or of several side by side.
+
+    What the columns are is told from the table, or from its first rows where it is large; then it is gone through twice, once
+    to count each series' rows, and once to put each row where it belongs.
 
     Args:
         source: CSV or Parquet.
         target: the column that is forecast (default: the last); several with commas between, or ``"all"``, become a
             series each, which the other columns accompany.
         id: the column that tells series apart; found by its name where None.
+        space: where values, times and row numbers lie.
 
     Raises:
         DataError: no numbers, a word among numbers, times out of order or not evenly apart.
         ArgumentError: a column that the table does not have.
     """
-    frame = table.read(source)
+    frame = table.glance(source)
     if id is not None and id not in frame.columns:
         raise ArgumentError(f"{source} has no column {id!r}; its columns are {', '.join(frame.columns)}")
     id = id or id_column(frame)
-    groups = _groups(source, frame, id)
     rest = frame.drop(id) if id else frame
-    when, times = _time_column(source, rest, list(groups.values()), id)
-    values, names = _numbers(source, rest.drop(when) if when else rest)
-    if times is None:
-        step, series = None, [Series(name, values[rows], None, rows) for name, rows in groups.items()]
-    else:
-        step = axis.find_step([times[rows] for rows in groups.values()])
-        series = [
-            _even(source, name, values[rows], times[rows], rows, step, str(when)) for name, rows in groups.items()
-        ]
+    clock = _clock(rest, _rows_of_series(source, frame, id))
+    when = clock.column if clock else None
+    names = _number_columns(source, rest.drop(when) if when else rest)
     chosen = _targets(source, target, names)
+    series = _rows(source, clock, names, id, space)
+    _check_order(source, series, when, id)
+    step = axis.find_step([one.times for one in series if one.times is not None], space) if clock else None
+    if step is not None:
+        series = _even(source, series, step, str(when), space)
     if len(chosen) == 1:
         return Table(source, names, names.index(chosen[0]), series, step, when, id, [])
     others = [k for k, name in enumerate(names) if name not in chosen]
-    apart = [
-        replace(one, name=f"{one.name} {name}".strip(), values=one.values[:, [*others, names.index(name)]])
-        for one in series
-        for name in chosen
-    ]
+    apart = picked(series, [(name, [*others, names.index(name)]) for name in chosen], space)
     return Table(source, [*(names[k] for k in others), "value"], len(others), apart, step, when, id, chosen)
+
+
+def picked(series: Sequence[Series], choices: Sequence[tuple[str, list[int]]], space: Space) -> list[Series]:
+    """Some columns of each series, which become a series each for every choice; each choice has a name and as many columns."""
+    wide = len(choices[0][1])
+    ends = np.cumsum([0, *(len(one.values) for one in series for _ in choices)]).tolist()
+    whole = space.array((ends[-1], wide))
+    found = []
+    for place, (one, (name, which)) in zip(ends, itertools.product(series, choices), strict=False):
+        values = whole[place : place + len(one.values)]
+        for part in slices(len(values), one.values[:1].nbytes):
+            values[part] = one.values[part][:, which]
+        found.append(replace(one, name=f"{one.name} {name}".strip(), values=values))
+    return found
 
 
 def id_column(frame: pl.DataFrame) -> str | None:
@@ -119,100 +169,52 @@ def id_column(frame: pl.DataFrame) -> str | None:
     return None
 
 
-def _groups(source: Path, frame: pl.DataFrame, id: str | None) -> dict[str, NDArray[np.int64]]:
-    """The rows of each series, in the order in which the series first appear."""
+def _names(source: Path, piece: pl.DataFrame, id: str | None, before: int) -> pl.Series:
+    """The series that some rows are of."""
     if id is None:
-        return {"": np.arange(frame.height)}
-    column = frame[id]
-    if column.null_count():
-        at = int(column.is_null().arg_max() or 0)
+        return pl.repeat("", piece.height, dtype=pl.String, eager=True)
+    if piece[id].null_count():
+        at = before + int(piece[id].is_null().arg_max() or 0)
         raise DataError(
             f"{source}, {table.row(source, at)}: column {id!r} is empty there; say which series the row is of"
         )
-    found: dict[str, list[int]] = {}
-    for row, name in enumerate(column.cast(pl.String).to_list()):
-        found.setdefault(name, []).append(row)
-    return {name: np.array(rows) for name, rows in found.items()}
+    return piece[id].cast(pl.String)
 
 
-def _time_column(
-    source: Path, frame: pl.DataFrame, groups: list[NDArray[np.int64]], id: str | None
-) -> tuple[str | None, axis.Times | None]:
-    """The column that says when, and its times; their order within each series is checked.
+def _rows_of_series(source: Path, frame: pl.DataFrame, id: str | None) -> list[NDArray[np.int64]]:
+    """The rows of each series among those that are looked at first."""
+    groups = Groups()
+    which = groups.count(_names(source, frame, id, 0))
+    return np.split(which.argsort(kind="stable"), groups.ends[1:-1])
+
+
+def _clock(frame: pl.DataFrame, groups: list[NDArray[np.int64]]) -> _Clock | None:
+    """The column that says when.
 
     A column of numbers counts only if it is called so and ascends: a year beside a month does not say when.
     """
     for name, dtype in frame.schema.items():
         column = frame[name]
         if dtype == pl.String:
-            parsed = table.times(column) if len(groups) == 1 else _times_of_groups(column, groups)
-            if parsed is None:
-                continue
-            times = parsed
-        elif dtype in (pl.Date, pl.Datetime) or (
-            name.lower() in NUMBERED_TIMES and dtype.is_numeric() and _ascends(column, groups)
-        ):
-            times = column
-        else:
-            continue
-        if times.null_count():
-            at = int(times.is_null().arg_max() or 0)
-            raise DataError(
-                f"{source}, {table.row(source, at)}: the time in column {name!r} is missing; fill it in or drop the row"
-            )
-        if times.dtype.is_temporal():
-            if getattr(times.dtype, "time_zone", None):
-                times = times.dt.replace_time_zone(None)
-            array = times.cast(pl.Datetime("us")).to_numpy().astype("M8[us]")
-        else:
-            array = times.cast(pl.Float64).to_numpy()
-        for rows in groups:
-            moves = np.diff(array[rows])
-            wrong = moves <= np.zeros(1, dtype=moves.dtype)[0]
-            if wrong.any():
-                at = int(rows[int(wrong.argmax()) + 1])
-                before = int(rows[int(wrong.argmax())])
-                several = (
-                    "" if id else ", or, if these are several series, name the column that tells them apart with --id"
-                )
-                raise DataError(
-                    f"{source}, {table.row(source, at)}: the time {column[at]} does not come after {column[before]}; sort "
-                    f"the rows by {name!r} and keep one for each time{several}"
-                )
-        return name, array
-    return None, None
-
-
-def _times_of_groups(column: pl.Series, groups: list[NDArray[np.int64]]) -> pl.Series | None:
-    """Texts as times, read series by series: each ascends by itself, which tells day from month."""
-    parsed = []
-    for rows in groups:
-        own = table.times(column.gather(rows))
-        if own is None:
-            return None
-        parsed.append(own.cast(pl.Datetime("us")))
-    return pl.concat(parsed).gather(np.argsort(np.concatenate(groups)))
+            form = table.time_form(column, groups)
+            if form is not None:
+                return _Clock(name, form, "M8[us]")
+        elif dtype in (pl.Date, pl.Datetime):
+            return _Clock(name, None, "M8[us]")
+        elif name.lower() in NUMBERED_TIMES and dtype.is_numeric() and _ascends(column, groups):
+            return _Clock(name, None, "f8")
+    return None
 
 
 def _ascends(column: pl.Series, groups: list[NDArray[np.int64]]) -> bool:
     return column.null_count() == 0 and all((np.diff(column.to_numpy()[rows]) > 0).all() for rows in groups)
 
 
-def _numbers(source: Path, frame: pl.DataFrame) -> tuple[Array, list[str]]:
-    """All numeric columns; what is missing is not a number."""
-    columns: dict[str, Array] = {}
-    for name in frame.columns:
-        column = table.numbers(source, frame[name])
-        if column is None:
-            continue
-        array = column.to_numpy().astype(np.float64)
-        if np.isinf(array).any():
-            at = int(np.isinf(array).argmax())
-            raise DataError(f"{source}, {table.row(source, at)}: column {name!r} is infinite there; correct the value")
-        columns[name] = array
-    if not columns:
+def _number_columns(source: Path, frame: pl.DataFrame) -> list[str]:
+    names = [name for name in frame.columns if table.numbers(source, frame[name]) is not None]
+    if not names:
         raise DataError(f"{source}: no column holds numbers ({', '.join(frame.columns)}); a series needs at least one")
-    return np.stack(list(columns.values()), 1), list(columns)
+    return names
 
 
 def _targets(source: Path, target: str | None, names: Sequence[str]) -> list[str]:
@@ -229,36 +231,107 @@ def _targets(source: Path, target: str | None, names: Sequence[str]) -> list[str
     return wanted
 
 
-def _even(
-    source: Path,
-    name: str,
-    values: Array,
-    times: axis.Times,
-    rows: NDArray[np.int64],
-    step: axis.Step | None,
-    column: str,
-) -> Series:
-    """A series with a row for every step, the ones that the table lacks being empty."""
-    if step is None:
-        return Series(name, values, times, rows)
-    at, wrong = axis.places(times, step)
-    if wrong is not None:
-        usual = step.words or f"{step.size:g}"
+def _rows(source: Path, clock: _Clock | None, names: list[str], id: str | None, space: Space) -> list[Series]:
+    """The series as the table has them, a row for each of its rows; what is missing is not a number."""
+    groups = Groups()
+    count = 0
+    for piece in table.pieces(source, [id or names[0]]):
+        groups.count(_names(source, piece, id, count))
+        count += piece.height
+    values, rows = space.array((count, len(names))), space.array((count,), np.int64)
+    times = space.array((count,), clock.kind) if clock else None
+    wanted = [*([id] if id else []), *([clock.column] if clock else []), *names]
+    before = 0
+    numbered = [clock.column] if clock and clock.kind == "f8" else []
+    for piece in table.pieces(source, wanted, numbers=[*numbered, *names]):
+        place = groups.places(_names(source, piece, id, before))
+        values[place] = np.stack([_numbers(source, piece[name], before) for name in names], 1)
+        rows[place] = np.arange(before, before + piece.height)
+        if clock and times is not None:
+            times[place] = clock.times(source, piece[clock.column], before)
+        before += piece.height
+    ends = groups.ends.tolist()
+    return [
+        Series(name, values[start:end], None if times is None else times[start:end], rows[start:end])
+        for name, start, end in zip(groups.number, ends, ends[1:], strict=False)
+    ]
+
+
+def _numbers(source: Path, column: pl.Series, before: int) -> Array:
+    found = table.further_numbers(source, column, before).to_numpy().astype(np.float64)
+    if np.isinf(found).any():
+        at = before + int(np.isinf(found).argmax())
         raise DataError(
-            f"{source}, {table.row(source, int(rows[wrong]))}: the times are not evenly apart: they mostly move by one {usual}, "
-            f"and {axis.show(times[wrong])} comes after {axis.show(times[wrong - 1])}; bring the rows to an even step (by means "
-            f"over each {usual}, say), or remove the column {column!r} to count rows instead"
+            f"{source}, {table.row(source, at)}: column {column.name!r} is infinite there; correct the value"
         )
-    if at[-1] + 1 == len(at):
-        return Series(name, values, times, rows)
+    return found
+
+
+def _check_order(source: Path, series: list[Series], when: str | None, id: str | None) -> None:
+    """Check that the times of each ascend."""
+    for one in series:
+        if one.times is None:
+            continue
+        for part in slices(len(one.times) - 1, one.times.itemsize):
+            moves = np.diff(one.times[part.start : part.stop + 1])
+            wrong = moves <= np.zeros(1, dtype=moves.dtype)[0]
+            if wrong.any():
+                at = part.start + int(wrong.argmax()) + 1
+                several = (
+                    "" if id else ", or, if these are several series, name the column that tells them apart with --id"
+                )
+                raise DataError(
+                    f"{source}, {table.row(source, int(one.rows[at]))}: the time {axis.show(one.times[at])} does not come after "
+                    f"{axis.show(one.times[at - 1])}; sort the rows by {when!r} and keep one for each time{several}"
+                )
+
+
+def _even(source: Path, series: list[Series], step: axis.Step, column: str, space: Space) -> list[Series]:
+    """Series with a row for every step, the ones that the table lacks being empty."""
+    counts = [len(one.values) for one in series]
+    places = np.split(space.scratch((sum(counts),), np.int64), np.cumsum(counts)[:-1])
+    for one, at in zip(series, places, strict=True):
+        _place(source, one, step, column, at)
+    if all(at[-1] + 1 == len(at) for at in places):
+        return series
+    ends = np.cumsum([0, *(at[-1] + 1 for at in places)]).tolist()
+    values, rows = space.array((ends[-1], series[0].values.shape[1])), space.array((ends[-1],), np.int64)
+    times = space.array((ends[-1],), series[0].when.dtype)
+    found = []
+    for one, at, start, end in zip(series, places, ends, ends[1:], strict=False):
+        whole = Series(one.name, values[start:end], times[start:end], rows[start:end])
+        _spread(one, at, step, whole)
+        found.append(whole)
+    return found
+
+
+def _place(source: Path, one: Series, step: axis.Step, column: str, at: NDArray[np.int64]) -> None:
+    """Find each row's place on the even axis."""
+    times = one.when
+    at[0] = 0
+    for part in slices(len(times) - 1, times.itemsize):
+        own, wrong = axis.places(times[part.start : part.stop + 1], step)
+        if wrong is not None:
+            wrong += part.start
+            usual = step.words or f"{step.size:g}"
+            raise DataError(
+                f"{source}, {table.row(source, int(one.rows[wrong]))}: the times are not evenly apart: they mostly move by one "
+                f"{usual}, and {axis.show(times[wrong])} comes after {axis.show(times[wrong - 1])}; bring the rows to an even "
+                f"step (by means over each {usual}, say), or remove the column {column!r} to count rows instead"
+            )
+        at[part.start + 1 : part.stop + 1] = at[part.start] + own[1:]
     if at[-1] + 1 > 2 * len(at):
-        of = f" of series {name!r}" if name else ""
+        of = f" of series {one.name!r}" if one.name else ""
         raise DataError(
             f"{source}: {at[-1] + 1 - len(at):,} of the {at[-1] + 1:,} steps{of} have no row, which is more than half; bring the "
             f"rows to a longer step, or remove the column {column!r} to count rows instead"
         )
-    whole = np.full((at[-1] + 1, values.shape[1]), np.nan)
-    whole[at] = values
-    row_of = np.full(at[-1] + 1, -1)
-    row_of[at] = rows
-    return Series(name, whole, axis.fill(times, at, step), row_of)
+
+
+def _spread(one: Series, at: NDArray[np.int64], step: axis.Step, whole: Series) -> None:
+    """Put rows at their places."""
+    for part in slices(len(whole.values), one.values[:1].nbytes):
+        whole.values[part], whole.rows[part] = np.nan, -1
+        whole.when[part] = axis.fill(one.when, at, step, np.arange(part.start, part.stop))
+    for part in slices(len(at), one.values[:1].nbytes):
+        whole.values[at[part]], whole.rows[at[part]] = one.values[part], one.rows[part]
