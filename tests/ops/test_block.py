@@ -76,7 +76,8 @@ def problems(draw: Any, depthwise: bool = False, minimal: bool = False, single: 
         padding = tuple((min(a, n - 1), min(b, n - 1)) for (a, b), n in zip(padding, size, strict=True))
     return {
         "batch": draw(st.integers(1, 3)),
-        "channels": groups * (1 if depthwise or single else draw(st.integers(16, 35) if minimal else st.integers(1, 5))),
+        "channels": groups
+        * (1 if depthwise or single else draw(st.integers(16, 35) if minimal else st.integers(1, 5))),
         "filters": groups
         * (1 if depthwise else draw(st.integers(16, 50) if minimal else st.integers(8 if single else 1, 14))),
         "groups": groups,
