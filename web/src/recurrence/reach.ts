@@ -56,8 +56,8 @@ export const fadedAt = ({ state, reverse }: Fall): number | null =>
   state.start === null || state.fades === null ? null : state.start + (reverse ? state.fades : -state.fades);
 
 export const words = {
-  falls: { en: 'The gradient falls to 1 % {told}.', ko: '기울기가 1 %로 줄어드는 때: {told}.' },
-  lasts: { en: 'The gradient never falls to 1 % {told}.', ko: '기울기가 끝까지 1 %로 줄지 않는 곳: {told}.' },
+  falls: { en: 'The gradient falls to 1 % {told}.', ko: '기울기가 1 %로 줄어드는 때: {told}.' },
+  lasts: { en: 'The gradient never falls to 1 % {told}.', ko: '기울기가 끝까지 1 %로 줄지 않는 곳: {told}.' },
   more: { en: 'More than 1 % is left {told}; further back is still being computed.', ko: '1 % 넘게 남은 곳: {told}. 더 앞은 계산하는 중입니다.' },
   none: { en: 'No gradient arrives {told}.', ko: '기울기가 닿지 않는 곳: {told}.' },
   inNetworks: { en: 'in the {name}', ko: '{name}' },
@@ -67,7 +67,7 @@ export const words = {
   left: { en: '({left} is left {after})', ko: '({after} {left})' },
 } satisfies Words;
 
-const percent = (share: number): string => `${share >= 0.1 ? Math.round(100 * share) : Number((100 * share).toPrecision(2))} %`;
+const percent = (share: number): string => `${share >= 0.1 ? Math.round(100 * share) : Number((100 * share).toPrecision(2))} %`;
 
 const after = (steps: number): string => say(words, steps === 1 ? 'once' : 'after', { steps });
 
