@@ -333,6 +333,26 @@ def test_a_phone_in_korean(digits: Opened, visit: Open, dark: bool) -> None:
     assert min(heights) >= 32
 
 
+def test_a_wide_row_shows_that_there_is_more(digits: Opened, visit: Open) -> None:
+    """A button at the edge goes on, and another one back; where all is seen there is none."""
+    page = visit(digits, width=700)
+    right, left = page.get_by_role("button", name="To the right"), page.get_by_role("button", name="To the left")
+    expect(right).to_be_visible()
+    expect(left).to_have_count(0)
+    answers = page.get_by_text("owl", exact=True).last
+    expect(answers).not_to_be_in_viewport()
+    while right.count():
+        before = page.locator(".box").evaluate("(box) => box.scrollLeft")
+        right.click()
+        page.wait_for_function("(before) => document.querySelector('.box').scrollLeft > before + 10", arg=before)
+        page.wait_for_timeout(400)  # until it has come to rest
+    expect(answers).to_be_in_viewport()
+    expect(left).to_be_visible()
+    page.set_viewport_size({"width": 1900, "height": 900})
+    expect(left).to_have_count(0)
+    expect(right).to_have_count(0)
+
+
 def test_an_address_beyond_the_network_is_brought_inside(digits: Opened, visit: Open) -> None:
     """Numbers of an old link that are too large name the last; a layer that is not there shows the network."""
     page = visit(digits, "layer=0.map&map=99&row=99&column=-4&channel=7")
