@@ -33,7 +33,7 @@ from pellucid.web.questions import QUESTIONS, ask
 from pellucid.web.questions.guide import FIGURES
 
 STEPS = 2000
-BACK = 256  # steps that the page asks of first
+BACK = 128  # steps that the page asks of first
 NEARBY = ("reach", "gradient")
 WIDTH = 486  # an LSTM from 32 channels with a million parameters
 

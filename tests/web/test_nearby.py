@@ -15,7 +15,7 @@ from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
 from pellucid.web.questions import ask
 
-STEPS, BACK = 600, 256
+STEPS, BACK = 600, 128
 FIRST = STEPS - BACK
 COMING = f"steps 0 to {FIRST - 1}: still being computed"
 

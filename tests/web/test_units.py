@@ -86,17 +86,17 @@ def test_reach_of_a_layer_that_runs_backward() -> None:
 @pytest.mark.parametrize("of", [{"of": "answer"}, {"of": "unit", "unit": 4, "step": 15}, {"of": "state", "step": 15}])
 def test_reach_nearby_is_that_of_the_whole(four: Opened, network: str, of: dict[str, Any]) -> None:
     """Of the last steps before what it is of, without the way back beyond them; also where only few come after it."""
-    whole, near = about(four, "reach", network, **of), about(four, "reach", network, back=7, **of)
-    first = of.get("step", 23) - 6
+    whole, near = about(four, "reach", network, **of), about(four, "reach", network, back=5, **of)
+    first = of.get("step", 23) - 4
     assert (whole["since"], near["since"]) == (0, first)
     for all_of, last_of in zip(whole["states"], near["states"], strict=True):
         assert last_of["norms"][first:] == pytest.approx(all_of["norms"][first:], rel=1e-5)
         assert last_of["norms"][:first] == [0.0] * first
         assert last_of["start"] == all_of["start"]
-        known = all_of["fades"] is not None and all_of["fades"] < 7
+        known = all_of["fades"] is not None and all_of["fades"] < 5
         assert last_of["fades"] == (all_of["fades"] if known else None)
     name = whole["memory"]
-    part = about(four, "gradient", network, back=7, name=name, **of)
+    part = about(four, "gradient", network, back=5, name=name, **of)
     wide = about(four, "gradient", network, name=name, **of)
     assert (part["since"], part["tile"]["shape"]) == (first, [6, 24 - first])
     size = 10 ** picture(wide["tile"])[:, first:] * wide["most"]
@@ -126,7 +126,7 @@ def test_reach_nearby_goes_all_the_way_where_it_must() -> None:
         torch.randn(2, 20, 2),
         torch.tensor([20, 15]),
     )
-    for layer, item, back in (("l0_reverse", 0, 4), ("l0", 0, 10), ("l0", 1, 4)):
+    for layer, item, back in (("l0_reverse", 0, 3), ("l0", 0, 5), ("l0", 1, 3)):
         asked = {"network": "bigru", "item": item, "layer": f"layer.{layer}"}
         found = ask(opened, "reach", asked | {"back": back})
         assert found["since"] == 0

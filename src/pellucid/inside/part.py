@@ -26,6 +26,7 @@ def gradients_in(along: Along, came: Mapping[str, Tensor], steps: slice) -> dict
         By name in the equations (steps, B, size), and ``"x"`` for what the layer reads, before its projection.
     """
     sight = Sight()
+    before = {name: v[steps.start - 1] for name, v in along.after.items()} if steps.start else along.start
     x = along.inputs[steps].detach().requires_grad_()
     with torch.enable_grad():
         states = recurrence(
@@ -33,7 +34,7 @@ def gradients_in(along: Along, came: Mapping[str, Tensor], steps: slice) -> dict
             along.variant,
             along.parameters,
             x,
-            [along.before[name][steps.start].detach() for name in along.cell.states],
+            [before[name] for name in along.cell.states],
             {name: given[steps] for name, given in along.step_inputs.items()},
             projection=along.projection,
             sight=sight,

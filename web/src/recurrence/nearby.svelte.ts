@@ -4,7 +4,7 @@
 import type { Source } from '../source';
 import { AskedAll, type Questions } from '../together/all.svelte';
 
-const BACK = 256; // steps that come first
+const BACK = 128; // steps that come first
 const REST = 200; // milliseconds
 
 const nearest = (questions: Questions): Questions => questions.map(([name, asked]) => [name, { ...asked, back: BACK }]);

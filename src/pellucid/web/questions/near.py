@@ -13,11 +13,13 @@ from pellucid.nn.rnn_cells import OneStep
 from pellucid.web.passes import Gradients, gradients, reaching
 from pellucid.web.questions.recurrence import Run
 
+FEW = 4  # times as many steps are gone back along at once
+
 
 def gradients_near(run: Run, number: Tensor, back: int) -> Gradients:
     """Those of the last ``back`` steps that a gradient reaches, from a backward pass over these alone; exact there.
 
-    All steps where that is as quick, or where it cannot be told what reaches the layer from outside: of a cell that the model
+    All steps where there are few more, or where it cannot be told what reaches the layer from outside: of a cell that the model
     calls itself, of a direction that runs backward, of states that start anew, of sequences that came without padding.
 
     Args:
@@ -37,7 +39,7 @@ def gradients_near(run: Run, number: Tensor, back: int) -> Gradients:
 
 
 def _can_be_cut(run: Run, back: int) -> bool:
-    if isinstance(run.layer, OneStep) or run.along.reverse or run.steps <= 2 * back:
+    if isinstance(run.layer, OneStep) or run.along.reverse or run.steps <= FEW * back:
         return False
     return run.calls[0].arguments.get("resets") is None
 
