@@ -5,7 +5,10 @@
 An input takes one forward pass, and what is asked of it is read off what the pass left, or found by going back along its graph.
 So each question is asked of an input that nobody has asked about (*new*: it came as a surprise), of one whose pass was made
 while the pointer was on it (*chosen*: what a click on another input costs), at once again (*again*), and with other parameters
-where it has any (*moved*: what a click costs once the input is shown). Answers are counted as the JSON that is sent.
+where it has any (*moved*: what a click costs once the input is shown). Answers are counted as the JSON that is sent. A gradient is
+asked of as the page does, its nearest steps first (*near*), and of all steps.
+
+Medians, and of what is *new* and *chosen* between which times half of them lie.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import torch
@@ -30,6 +33,8 @@ from pellucid.web.questions import QUESTIONS, ask
 from pellucid.web.questions.guide import FIGURES
 
 STEPS = 2000
+BACK = 128  # steps that the page asks of first
+NEARBY = ("reach", "gradient")
 WIDTH = 486  # an LSTM from 32 channels with a million parameters
 
 
@@ -77,34 +82,54 @@ def main() -> None:
         print(
             f"\n{title}, {count:,} parameters, {torch.get_num_threads()} threads; milliseconds, median of {repeats}\n"
         )
-        print(f"{'question':<24}{'new':>9}{'chosen':>9}{'again':>9}{'moved':>9}{'kB':>9}")
+        print(
+            f"{'question':<16}{'new':>8}{'half of them':>16}{'chosen':>9}{'half of them':>16}{'again':>8}{'moved':>8}{'kB':>9}"
+        )
         for name in (name for name in QUESTIONS if name not in FIGURES):  # the guide has no network
-            print(_row(opened, name, repeats))
+            if name in NEARBY:
+                print(_row(opened, name, repeats, {"back": BACK}))
+            print(_row(opened, name, repeats, {}))
 
 
-def _row(opened: Opened, name: str, repeats: int) -> str:
+def _row(opened: Opened, name: str, repeats: int, more: Mapping[str, int]) -> str:
     """A question's times."""
-    new, chosen, again, moved, size = [], [], [], [], 0
+    called = f"{name}, near" if more else name
+    new: list[float] = []
+    chosen: list[float] = []
+    again: list[float] = []
+    moved: list[float] = []
+    size = 0
     for number in range(repeats):
-        given = _parameters(opened, name, number, 0)
+        given = _parameters(opened, name, number, 0, more)
         if given is None:
-            return f"{name:<24}{'not of this network':>36}"
+            return f"{called:<16}{'not of this network':>24}"
         _forget(opened)
         try:
             took, answer = _timed(lambda given=given: ask(opened, name, given))  # type: ignore[misc]
         except PellucidError as error:
-            return f"{name:<24}{str(error)[:100]}"
+            return f"{called:<16}{str(error)[:100]}"
         new.append(took)
         _forget(opened)
         ask(opened, "ahead", {"network": "net", "item": number})
         chosen.append(_timed(lambda given=given: ask(opened, name, given))[0])  # type: ignore[misc]
         again.append(_timed(lambda given=given: ask(opened, name, given))[0])  # type: ignore[misc]
-        other = _parameters(opened, name, number, 1)
+        other = _parameters(opened, name, number, 1, more)
         if other is not None and other != given:
             moved.append(_timed(lambda other=other: ask(opened, name, other))[0])  # type: ignore[misc]
         size = len(json.dumps(answer))
-    times = (median(column) if column else 0.0 for column in (new, chosen, again, moved))
-    return f"{name:<24}{''.join(f'{time:9.1f}' for time in times)}{size / 1000:9.1f}"
+    last = median(moved) if moved else 0.0
+    return (
+        f"{called:<16}{median(new):8.1f}{_half(new):>16}{median(chosen):9.1f}{_half(chosen):>16}"
+        f"{median(again):8.1f}{last:8.1f}{size / 1000:9.1f}"
+    )
+
+
+def _half(times: list[float]) -> str:
+    """Between which the middle half of them lies."""
+    if len(times) < 2:
+        return ""
+    low, _, high = quantiles(times, n=4, method="inclusive")
+    return f"{low:.1f} to {high:.1f}"
 
 
 def _forget(opened: Opened) -> None:
@@ -118,8 +143,8 @@ def _timed(work: Callable[[], Mapping[str, Any]]) -> tuple[float, Mapping[str, A
     return 1000 * (time.perf_counter() - started), answer
 
 
-def _parameters(opened: Opened, name: str, item: int, variant: int) -> dict[str, Any] | None:
-    """Some for a question, by the names of its fields; another place inside the input for another variant."""
+def _parameters(opened: Opened, name: str, item: int, variant: int, more: Mapping[str, int]) -> dict[str, Any] | None:
+    """Some for a question, by the names of its fields, and more; another place inside the input for another variant."""
     fields = QUESTIONS[name].model_fields
     recurrent = "recurrence" in ask(opened, "overview", {})["networks"][0]["kinds"]
     if ("layer" in fields and not recurrent) or ("stage" in fields and recurrent):
@@ -149,7 +174,7 @@ def _parameters(opened: Opened, name: str, item: int, variant: int) -> dict[str,
     if any(key not in known for key in needed):
         return None
     own = {"variant": ("kernel",), "reach": ("step",), "gradient": ("step",), "forced": ("unit",)}.get(name, ())
-    return {key: known[key] for key in (*needed, *own)}
+    return {key: known[key] for key in (*needed, *own)} | dict(more)
 
 
 if __name__ == "__main__":

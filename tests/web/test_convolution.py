@@ -146,10 +146,7 @@ def test_empty_ground_goes_back(digits: Opened, visit: Open) -> None:
     page = visit(digits, "layer=0.map&map=1&row=2&column=3")
     expect(page.locator(".detail")).to_be_visible()
     row = page.get_by_role("group", name="The network, stage by stage")
-    page.wait_for_load_state("networkidle")  # maps that come make the row taller
-    box = row.bounding_box()
-    assert box is not None
-    row.click(position={"x": 4, "y": box["height"] - 6})
+    row.click(position={"x": 2, "y": 2})  # the corner: ground whatever the maps' height, which changes as they come
     expect(page.locator(".detail")).to_have_count(0)
     page.go_back()
     expect(page.locator(".detail").get_by_role("heading", level=3)).to_contain_text("map 2, row 3, column 4")
@@ -334,6 +331,26 @@ def test_a_phone_in_korean(digits: Opened, visit: Open, dark: bool) -> None:
         "(all) => all.map((one) => one.getBoundingClientRect().height)"
     )
     assert min(heights) >= 32
+
+
+def test_a_wide_row_shows_that_there_is_more(digits: Opened, visit: Open) -> None:
+    """A button at the edge goes on, and another one back; where all is seen there is none."""
+    page = visit(digits, width=700)
+    right, left = page.get_by_role("button", name="To the right"), page.get_by_role("button", name="To the left")
+    expect(right).to_be_visible()
+    expect(left).to_have_count(0)
+    answers = page.get_by_text("owl", exact=True).last
+    expect(answers).not_to_be_in_viewport()
+    while right.count():
+        before = page.locator(".box").evaluate("(box) => box.scrollLeft")
+        right.click()
+        page.wait_for_function("(before) => document.querySelector('.box').scrollLeft > before + 10", arg=before)
+        page.wait_for_timeout(400)  # until it has come to rest
+    expect(answers).to_be_in_viewport()
+    expect(left).to_be_visible()
+    page.set_viewport_size({"width": 1900, "height": 900})
+    expect(left).to_have_count(0)
+    expect(right).to_have_count(0)
 
 
 def test_an_address_beyond_the_network_is_brought_inside(digits: Opened, visit: Open) -> None:

@@ -97,7 +97,7 @@ def test_the_output_is_chosen_for_all(four: Opened, visit: Open) -> None:
     page.get_by_role("combobox", name="Gradient of").select_option("state")
     expect(page.get_by_role("heading", name="of the hidden state here, at step 9 reaches")).to_be_visible()
     legend = page.locator("figcaption", has_text="as a share of where it starts")
-    expect(legend).to_contain_text(re.compile("rnn 100 %.*lstm 100 %.*gru 100 %.*leaky 100 %"))
+    expect(legend).to_contain_text(re.compile("rnn 100.%.*lstm 100.%.*gru 100.%.*leaky 100.%"))
 
 
 def test_the_chart_says_what_is_left_at_the_cursor(four: Opened, visit: Open) -> None:

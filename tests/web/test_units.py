@@ -13,10 +13,11 @@ from torch import Tensor
 
 from pellucid import inside, nn, trace
 from pellucid.errors import ArgumentError
+from pellucid.inside.part import gradients_in as _in
 from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
 from pellucid.web.passes import Pass
-from pellucid.web.questions import ask, forced, unit
+from pellucid.web.questions import ask, forced, near, unit
 
 LAYER = "layer.l0"
 NETWORKS = ["rnn", "lstm", "gru", "leaky"]
@@ -79,6 +80,57 @@ def test_reach_of_a_layer_that_runs_backward() -> None:
     assert all(norm > 0 for norm in state["norms"][3:])
     below = ask(opened, "reach", {"network": "bigru", "item": 0, **more, "layer": "layer.l0"})
     assert below["step"] == 3  # of its own output there
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("of", [{"of": "answer"}, {"of": "unit", "unit": 4, "step": 15}, {"of": "state", "step": 15}])
+def test_reach_nearby_is_that_of_the_whole(four: Opened, network: str, of: dict[str, Any]) -> None:
+    """Of the last steps before what it is of, without the way back beyond them; also where only few come after it."""
+    whole, near = about(four, "reach", network, **of), about(four, "reach", network, back=5, **of)
+    first = of.get("step", 23) - 4
+    assert (whole["since"], near["since"]) == (0, first)
+    for all_of, last_of in zip(whole["states"], near["states"], strict=True):
+        assert last_of["norms"][first:] == pytest.approx(all_of["norms"][first:], rel=1e-5)
+        assert last_of["norms"][:first] == [0.0] * first
+        assert last_of["start"] == all_of["start"]
+        known = all_of["fades"] is not None and all_of["fades"] < 5
+        assert last_of["fades"] == (all_of["fades"] if known else None)
+    name = whole["memory"]
+    part = about(four, "gradient", network, back=5, name=name, **of)
+    wide = about(four, "gradient", network, name=name, **of)
+    assert (part["since"], part["tile"]["shape"]) == (first, [6, 24 - first])
+    size = 10 ** picture(wide["tile"])[:, first:] * wide["most"]
+    shares = (size / part["most"]).log10().clamp(min=-6)
+    clear = shares > -5  # beyond it one picture ends before the other
+    torch.testing.assert_close(picture(part["tile"])[clear], shares[clear], rtol=0, atol=12 * BYTE)
+
+
+def test_reach_nearby_takes_those_steps_alone(four: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the layer as many as were asked for run again, and none more go back."""
+    swept: list[int] = []
+    monkeypatch.setattr(
+        near,
+        "gradients_in",
+        lambda along, came, steps: swept.append(steps.stop - steps.start) or _in(along, came, steps),
+    )
+    monkeypatch.setattr(near, "gradients", lambda *_: pytest.fail("went all the way back"))
+    about(four, "reach", "lstm", back=5)
+    about(four, "gradient", "lstm", back=5, name="c")  # of the same way back
+    assert swept == [5]
+
+
+def test_reach_nearby_goes_all_the_way_where_it_must() -> None:
+    """Of a direction that runs backward, of sequences that end earlier, and where that is as quick."""
+    opened = of_models(
+        {"bigru": drawn(Last(nn.GRU(2, 4, 2, batch_first=True, bidirectional=True)))},
+        torch.randn(2, 20, 2),
+        torch.tensor([20, 15]),
+    )
+    for layer, item, back in (("l0_reverse", 0, 3), ("l0", 0, 5), ("l0", 1, 3)):
+        asked = {"network": "bigru", "item": item, "layer": f"layer.{layer}"}
+        found = ask(opened, "reach", asked | {"back": back})
+        assert found["since"] == 0
+        assert found == ask(opened, "reach", asked)
 
 
 def test_a_state_that_has_no_part_gets_none(four: Opened) -> None:
@@ -166,15 +218,15 @@ def test_drivers_are_the_highest_of_all_items(four: Opened) -> None:
 
 
 def test_drivers_read_one_item_more_each_time(four: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that whoever asks of one more each time waits for one pass; of what was read nothing is read again."""
+    """So that whoever asks of one more each time waits for one pass, the first time too; nothing is read again."""
     read: list[int] = []
-    seen_anew = Opened.seen_anew
+    run = Opened._run
 
-    def counted(opened: Opened, name: str, number: int) -> Pass:
+    def counted(opened: Opened, name: str, number: int, *, graph: bool) -> Pass:
         read.append(number)
-        return seen_anew(opened, name, number)
+        return run(opened, name, number, graph=graph)
 
-    monkeypatch.setattr(Opened, "seen_anew", counted)
+    monkeypatch.setattr(Opened, "_run", counted)
     opened = of_models({"lstm": four.network("lstm").model}, torch.randn(4, 24, 2))
     for items in (1, 2, 2, 4):
         about(opened, "drivers", "lstm", unit=1, items=items)

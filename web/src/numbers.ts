@@ -12,4 +12,4 @@ export function shown(value: number | null | undefined, decimals = 2): string {
   return minus(text);
 }
 
-export const percent = (value: number): string => `${Math.round(100 * value)} %`;
+export const percent = (value: number): string => `${Math.round(100 * value)} %`;

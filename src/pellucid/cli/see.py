@@ -40,7 +40,7 @@ def see(
     it opens the guide.
 
     DATA: for a run new data of its kind (default: test items that the run kept); for a model its batch: an image, or an array
-    as .npz, .npy or .safetensors (images (N, C, H, W), sequences (N, T, I), tokens (N, T)).
+    as .npz, .npy or .safetensors (images (N, C, H, W), sequences (N, T, I), tokens (N, T); (T, N, ...) where it reads time first).
 
     Examples:
 

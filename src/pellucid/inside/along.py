@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -36,7 +37,8 @@ class Along:
         reverse: whether it runs from the end to the beginning.
         variant: what surrounds the cell's equations, but for lengths and resets: ``before`` has done with them.
         inputs: (T, B, I), before the projection.
-        before: by state, (T, B, size): the states before each step, in the input's own order of time.
+        before: by state, (T, B, size): the states before each step, in the input's own order of time; made once they are asked for.
+        after: the same after each step; nothing of calls, whose states the model may change in between.
         start: by state, (B, size): what the sequences start from.
         step_inputs: by name, (T, B, size).
         ends: (B,) the steps that exist.
@@ -50,6 +52,7 @@ class Along:
     variant: Variant
     inputs: Tensor
     before: Mapping[str, Tensor]
+    after: Mapping[str, Tensor]
     start: Mapping[str, Tensor]
     step_inputs: Mapping[str, Tensor]
     ends: Tensor
@@ -134,13 +137,16 @@ def along(
 
     start = _start(layer, hx, index, place, inputs.shape[1], batched=batch.batched)
     after = {n: seen[f"{start_of_names}{place}.{n}"].values.detach() for n in cell.states}
-    before = {n: _before(after[n], start[n], ends, reverse=reverse) for n in cell.states}
-    if resets is not None:
+
+    def before(state: str) -> Tensor:
+        found = _before(after[state], start[state], ends, reverse=reverse)
+        if resets is None:
+            return found
         anew = in_order(resets.bool())
         if reverse:  # a segment that begins at t ends, for the sweep back, before t - 1
             anew = torch.cat([anew[1:], torch.zeros_like(anew[:1])])
-        fresh = layer._fresh(place)
-        before = {n: torch.where(anew[..., None], fresh[f"initial.{n}"].detach(), v) for n, v in before.items()}
+        return torch.where(anew[..., None], layer._fresh(place)[f"initial.{state}"].detach(), found)
+
     own = {n: in_order(v[index] if layer._places > 1 else v) for n, v in step_inputs.items()}
     variant = layer._variant(step_inputs, resets=False, ragged=False, training=False)
     return Along(
@@ -151,7 +157,8 @@ def along(
         reverse,
         variant,
         inputs,
-        before,
+        _Made({n: partial(before, n) for n in cell.states}),
+        after,
         start,
         own,
         ends,
@@ -183,10 +190,30 @@ def along_calls(cell: OneStep, calls: Sequence[tuple[Tensor, States | None]]) ->
         Variant(bias=cell.bias),
         inputs,
         before,
+        {},
         {name: states[0] for name, states in before.items()},
         {},
         torch.full((inputs.shape[1],), len(inputs), device=inputs.device),
     )
+
+
+class _Made(Mapping[str, Tensor]):
+    """Tensors that are made once each is asked for, since copies of all steps take as long as many steps do."""
+
+    def __init__(self, ways: Mapping[str, Callable[[], Tensor]]) -> None:
+        self._ways = ways
+        self._found: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._found:
+            self._found[name] = self._ways[name]()
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ways)
+
+    def __len__(self) -> int:
+        return len(self._ways)
 
 
 def _lengths(batch: batches.Batch) -> Tensor | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from pellucid import device
 from pellucid.errors import ArgumentError
+from pellucid.nn import Recurrent
 from pellucid.web.copied import copied
 from pellucid.web.opened import Form, Item, Opened, Opening, Taking
 from pellucid.web.passes import first
@@ -41,7 +43,7 @@ def of_models(
         ArgumentError: a model cannot be copied, or not be called with the batch; labels or ``preprocess`` do not fit.
     """
     models = {name: copied(name, model) for name, model in models.items()}
-    axis = 1 if any(getattr(model, "batch_first", None) is False for model in models.values()) else 0
+    axis = 1 if any(_reads_time_first(model, batch, lengths) for model in models.values()) else 0
     count = min(batch.shape[axis], MOST_ITEMS)
     # Copies, since the person's may change.
     batch, *rest = (
@@ -63,6 +65,31 @@ def of_models(
         reading=_reading(tuple(labels), outputs),
         takes=takes,
     )
+
+
+def _reads_time_first(model: nn.Module, batch: Tensor, lengths: Sequence[Tensor]) -> bool:
+    """Whether a model takes (T, B, ...): it says so itself, or the batch comes in that order to a recurrent layer that does."""
+    said = getattr(model, "batch_first", None)
+    layers = [m for m in model.modules() if isinstance(m, Recurrent | nn.RNNBase) and not m.batch_first]
+    if said is not None or not layers or batch.ndim not in (2, 3):
+        return said is False
+    # So many that the two axes differ in size, and tell which is which.
+    count = min(batch.shape[0], MOST_ITEMS)
+    count -= count == batch.shape[1] and count > 1
+    found: list[bool] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        x = args[0] if args else named.get("input")
+        found.append(isinstance(x, Tensor) and x.dim() == 3 and x.shape[:2] == (count, batch.shape[1]))
+
+    with ExitStack() as undo:
+        for layer in layers:
+            undo.callback(layer.register_forward_pre_hook(note, with_kwargs=True).remove)
+        # Whatever is wrong is said once it is called as it should be.
+        undo.enter_context(suppress(RuntimeError, ValueError, TypeError, IndexError))
+        undo.enter_context(torch.no_grad())
+        model(*(device.moved(given[:count].detach(), device.of(model)).clone() for given in (batch, *lengths)))
+    return any(found)
 
 
 def _called(name: str, model: nn.Module, batch: Tensor, rest: Sequence[Tensor]) -> Tensor:

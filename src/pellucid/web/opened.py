@@ -209,14 +209,22 @@ class Opened:
         """The same as the model is now, or of an item that nobody will ask about again: without a graph, and not kept."""
         return self._run(name, number, graph=False)
 
-    def gradients(self, name: str, number: int, key: str, of: Callable[[Pass], Tensor]) -> Gradients:
+    def gradients(
+        self,
+        name: str,
+        number: int,
+        key: str,
+        of: Callable[[Pass], Tensor],
+        along: Callable[[Pass, Tensor], Gradients] = passes.gradients,
+    ) -> Gradients:
         """The gradient of a number of the pass with respect to all that was seen in it; computed once, and kept.
 
         Args:
             name: of the network.
             number: of the item.
-            key: says which number it is: the same key is computed once.
+            key: says which number it is, and which way back is taken: the same key is computed once.
             of: from the pass to the number; it may take any value seen, or the output.
+            along: the way back from the number.
 
         Raises:
             ArgumentError: no gradient leads back from it.
@@ -224,7 +232,7 @@ class Opened:
 
         def compute() -> Gradients:
             done = self.seen(name, number)
-            return passes.gradients(done, of(done))
+            return along(done, of(done))
 
         return self._kept(self._gradients, (name, number, key), compute)
 

@@ -80,10 +80,13 @@ class Gradients:
         values: by the name of each value seen that it reached.
         given: by the path of each recurrent layer, with respect to the input that it was called with; of a cell's calls
             (T, B, I) or (T, I).
+        since: the first step of a recurrent layer's values; what comes after the last is zero, and what comes before the first
+            not known. 0 of a whole backward pass.
     """
 
     values: Mapping[str, Tensor]
     given: Mapping[str, Tensor]
+    since: int = 0
 
 
 def run(model: nn.Module, args: Sequence[Tensor | None], *, graph: bool = True) -> Pass:
@@ -115,8 +118,7 @@ def gradients(done: Pass, number: Tensor) -> Gradients:
     Raises:
         ArgumentError: the number does not hang on the graph.
     """
-    if not number.requires_grad:
-        raise ArgumentError("no gradient leads back from this number; the model cuts it off on the way")
+    _check_leads_back(number)
     fed = {path: _inputs(calls) for path, calls in done.recurrent.items()}
     done.seen.forget_gradients()
     with device.working(number.device):
@@ -127,6 +129,22 @@ def gradients(done: Pass, number: Tensor) -> Gradients:
         {name: gradient for name, gradient in values.items() if gradient is not None},
         {path: _joined(inputs, list(itertools.islice(found, len(inputs)))) for path, inputs in fed.items() if inputs},
     )
+
+
+def reaching(number: Tensor, values: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradient of a number of a pass with respect to values on the graph, and no further back; None where none leads there.
+
+    Raises:
+        ArgumentError: the number does not hang on the graph.
+    """
+    _check_leads_back(number)
+    with device.working(number.device):
+        return list(torch.autograd.grad(number, values, retain_graph=True, allow_unused=True))
+
+
+def _check_leads_back(number: Tensor) -> None:
+    if not number.requires_grad:
+        raise ArgumentError("no gradient leads back from this number; the model cuts it off on the way")
 
 
 def _inputs(calls: Sequence[Ran]) -> list[Tensor]:

@@ -72,7 +72,8 @@ def see(
     Args:
         model: any module built from layers of ``pellucid.nn`` or ``torch.nn``'s convolutions, on any device; or several by name.
             The page works on a copy: the model may be trained on, and the page shows it as it was.
-        batch: what the models take: images (B, C, H, W), sequences (B, T, I) or (T, B, I), tokens (B, T). The first 64 are
+        batch: what the models take: images (B, C, H, W), sequences (B, T, I), tokens (B, T), and where a recurrent layer of theirs
+            is given it in that order, or they have the attribute ``batch_first = False``, (T, B, I) or (T, B). The first 64 are
             shown. Where images have 1 or 3 channels, pictures can be drawn on the page, or given as files.
         lengths: what else they take, such as lengths (B,).
         labels: the classes, of models that answer with a score for each, (B, K), before the softmax.

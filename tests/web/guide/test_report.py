@@ -96,3 +96,19 @@ def test_the_pages_are_those_of_what_was_compared(compared: Comparison) -> None:
     several = figures.figures(compared.model_copy(update={"candidates": [lstm, own]}), None)
     assert "pages=rnn,gradient,lstm,comparison" in several.html
     assert len(figures.framed(figures.figures(compared, None))) < 500_000
+
+
+@pytest.mark.parametrize(("width", "shown"), [(1280, "broad"), (390, "narrow")])
+def test_letters_of_a_figure_keep_their_size(
+    compared: Comparison, browser: Browser, tmp_path: Path, width: int, shown: str
+) -> None:
+    """On a phone figures are drawn for its width instead of shrunk to it, and nothing sticks out at the side."""
+    file = tmp_path / "report.html"
+    file.write_text(render(compared), encoding="utf-8")
+    page = browser.new_context(viewport={"width": width, "height": 800}).new_page()
+    page.goto(file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    figures = page.locator("figure .broad:visible, figure .narrow:visible")
+    assert figures.count() == page.locator(f"figure .{shown}").count() > 0
+    heights = figures.locator("text").evaluate_all("all => all.map(text => text.getBoundingClientRect().height)")
+    assert min(heights) >= 12

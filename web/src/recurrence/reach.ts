@@ -13,6 +13,7 @@ export interface StateReach {
 export interface Reach {
   of: 'answer' | 'state' | 'unit';
   step: number;
+  since: number; // the first step of which this is known; what comes before it is on its way
   memory: string;
   reverse: boolean;
   states: StateReach[];
@@ -27,6 +28,7 @@ export interface Reach {
 export interface Gradient {
   name: string;
   most: number;
+  since: number; // the first column's step
   window: number;
   tile: Tile; // (H, T), log10 of the share of the largest
 }
@@ -38,14 +40,15 @@ export interface Fall {
   dash: string;
   state: StateReach;
   reverse: boolean;
+  since?: number; // the first step that is known; 0 where it is left out
 }
 
 export const FADED = 0.01;
 
-/** The norms as shares of where the gradient starts; null beyond it. */
-export function shares({ norms, start }: StateReach, reverse = false): (number | null)[] {
+/** The norms as shares of where the gradient starts; null beyond it, and where they are not known yet. */
+export function shares({ state: { norms, start }, reverse, since = 0 }: Fall): (number | null)[] {
   if (start === null) return norms.map(() => null);
-  return norms.map((norm, t) => ((reverse ? t < start : t > start) ? null : norm / norms[start]!));
+  return norms.map((norm, t) => (t < since || (reverse ? t < start : t > start) ? null : norm / norms[start]!));
 }
 
 /** The step at which 1 % is left. */
@@ -53,8 +56,9 @@ export const fadedAt = ({ state, reverse }: Fall): number | null =>
   state.start === null || state.fades === null ? null : state.start + (reverse ? state.fades : -state.fades);
 
 export const words = {
-  falls: { en: 'The gradient falls to 1 % {told}.', ko: '기울기가 1 %로 줄어드는 때: {told}.' },
-  lasts: { en: 'The gradient never falls to 1 % {told}.', ko: '기울기가 끝까지 1 %로 줄지 않는 곳: {told}.' },
+  falls: { en: 'The gradient falls to 1 % {told}.', ko: '기울기가 1 %로 줄어드는 때: {told}.' },
+  lasts: { en: 'The gradient never falls to 1 % {told}.', ko: '기울기가 끝까지 1 %로 줄지 않는 곳: {told}.' },
+  more: { en: 'More than 1 % is left {told}; further back is still being computed.', ko: '1 % 넘게 남은 곳: {told}. 더 앞은 계산하는 중입니다.' },
   none: { en: 'No gradient arrives {told}.', ko: '기울기가 닿지 않는 곳: {told}.' },
   inNetworks: { en: 'in the {name}', ko: '{name}' },
   inStates: { en: 'at {name}', ko: '{name}' },
@@ -63,23 +67,23 @@ export const words = {
   left: { en: '({left} is left {after})', ko: '({after} {left})' },
 } satisfies Words;
 
-const percent = (share: number): string => `${share >= 0.1 ? Math.round(100 * share) : Number((100 * share).toPrecision(2))} %`;
+const percent = (share: number): string => `${share >= 0.1 ? Math.round(100 * share) : Number((100 * share).toPrecision(2))} %`;
 
 const after = (steps: number): string => say(words, steps === 1 ? 'once' : 'after', { steps });
 
 /** After how many steps 1 % is left, of each, in sentences; the lines are those of networks or of states. */
 export function told(falls: Fall[], of: 'networks' | 'states'): string {
-  const parts: Record<'falls' | 'lasts' | 'none', string[]> = { falls: [], lasts: [], none: [] };
-  for (const { name, state, reverse } of falls) {
+  const parts: Record<'falls' | 'lasts' | 'more' | 'none', string[]> = { falls: [], lasts: [], more: [], none: [] };
+  for (const { name, state, reverse, since = 0 } of falls) {
     const where = say(words, of === 'networks' ? 'inNetworks' : 'inStates', { name });
     if (state.start === null) parts.none.push(where);
     else if (state.fades !== null) parts.falls.push(`${where} ${after(state.fades)}`);
     else {
-      const end = reverse ? state.norms.length - 1 : 0;
+      const end = reverse ? state.norms.length - 1 : since;
       const left = percent(state.norms[end]! / state.norms[state.start]!);
-      parts.lasts.push(`${where} ${say(words, 'left', { left, after: after(Math.abs(state.start - end)) })}`);
+      parts[since > 0 ? 'more' : 'lasts'].push(`${where} ${say(words, 'left', { left, after: after(Math.abs(state.start - end)) })}`);
     }
   }
-  const sentences = (['falls', 'lasts', 'none'] as const).filter((one) => parts[one].length);
+  const sentences = (['falls', 'lasts', 'more', 'none'] as const).filter((one) => parts[one].length);
   return sentences.map((one) => say(words, one, { told: parts[one].join(', ') })).join(' ');
 }

@@ -1,18 +1,21 @@
-// The answers to one question about several networks, as one: they change together, so that what stands side by side belongs
-// together.
+// The answers to several questions, such as one about each network, as one: they change together, so that what stands side by
+// side belongs together.
 
 import { inTurn } from '../asked.svelte';
 import type { Parameters, Source } from '../source';
 
+export type Questions = [string, Parameters][];
+
 export class AskedAll<T> {
-  values = $state.raw<T[]>([]);
+  private state = $state.raw<{ values: T[]; about: Questions | null }>({ values: [], about: null });
   failure = $state('');
 
   /** What is asked follows whatever `questions` reads; null asks nothing. */
-  constructor(source: () => Source, questions: () => [string, Parameters][] | null) {
-    const ask = inTurn(async (asked: [string, Parameters][]) => {
+  constructor(source: () => Source, questions: () => Questions | null) {
+    const ask = inTurn(async (asked: Questions) => {
       try {
-        this.values = await Promise.all(asked.map((question) => source().ask<T>(...question)));
+        const values = await Promise.all(asked.map((question) => source().ask<T>(...question)));
+        this.state = { values, about: asked };
         this.failure = '';
       } catch (error) {
         this.failure = (error as Error).message;
@@ -22,5 +25,14 @@ export class AskedAll<T> {
       const asked = questions();
       if (asked) ask(asked);
     });
+  }
+
+  get values(): T[] {
+    return this.state.values;
+  }
+
+  /** What the answers that stand are about: while the next are on their way, not what was asked last. */
+  get about(): Questions | null {
+    return this.state.about;
   }
 }

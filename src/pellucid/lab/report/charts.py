@@ -6,14 +6,16 @@ Colours are Okabe and Ito's (2008), which people with any common colour blindnes
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup, escape
 
 from pellucid.lab.results import BaselineResult, Candidate, Comparison, Forecast, Roll
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+BROAD, NARROW = 720, 350  # of a page, and of a phone: letters keep their size
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,15 @@ def svg(width: int, height: int, title: str, body: Sequence[str]) -> Markup:
     return Markup(f"{head}<title>{escape(title)}</title>{''.join(body)}</svg>")
 
 
-def intervals(comparison: Comparison) -> Markup:
+def fitted(draw: Callable[[int], Markup | None], broad: int = BROAD) -> Markup | None:
+    """A figure for wide pages and one for narrow ones, of which the page's style shows one; None where there is nothing to draw."""
+    wide, slim = draw(broad), draw(NARROW)
+    if wide is None or slim is None:
+        return None
+    return Markup(f'<div class="broad">{wide}</div><div class="narrow">{slim}</div>')
+
+
+def intervals(comparison: Comparison, width: int = BROAD) -> Markup:
     """Every network's figure with its interval, on one axis, the baseline as a dashed line."""
     shown = [(c.label, c.score, COLOURS[i % len(COLOURS)]) for i, c in enumerate(comparison.candidates)]
     low = min(s.low for _, s, _ in shown)
@@ -54,11 +64,11 @@ def intervals(comparison: Comparison) -> Markup:
     near = low - 2 * (high - low + room) <= baseline <= high + 2 * (high - low + room)
     low, high = (min(low, baseline) - room, max(high, baseline) + room) if near else (low - room, high + room)
     height = 34 * len(shown) + 46
-    x = Scale(low, high, 110, 690)
-    body = [_axis(x, height - 34, 8)]
+    x = Scale(low, high, 110, width - 30)
+    body = [_axis(x, height - 34, 8, _ticks(width))]
     if near:
         body.append(f'<line x1="{x(baseline):.1f}" x2="{x(baseline):.1f}" y1="8" y2="{height - 34}" class="base"/>')
-        side = "end" if x(baseline) > 560 else "start"
+        side = "end" if x(baseline) > width - 160 else "start"
         gap = -5 if side == "end" else 5
         body.append(_text(x(baseline) + gap, 18, comparison.baseline.name, anchor=side, kind="small"))
     for row, (label, score, colour) in enumerate(shown):
@@ -70,9 +80,15 @@ def intervals(comparison: Comparison) -> Markup:
         body.append(f'<circle cx="{x(score.value):.1f}" cy="{y}" r="6" fill="{colour}"/>')
     unit = f", {comparison.unit}" if comparison.unit else ""
     body.append(
-        _text(400, height - 4, f"{comparison.metric}{unit}, with 95 % intervals", anchor="middle", kind="small")
+        _text(
+            (width + 80) / 2,
+            height - 4,
+            f"{comparison.metric}{unit}, with 95 % intervals",
+            anchor="middle",
+            kind="small",
+        )
     )
-    return svg(720, height, f"{comparison.metric} of each network with its interval", body)
+    return svg(width, height, f"{comparison.metric} of each network with its interval", body)
 
 
 def learning(comparison: Comparison, candidate: Candidate, colour: str) -> Markup:
@@ -125,14 +141,14 @@ def confusion(matrix: list[list[int]], labels: list[str], name: str) -> Markup:
     return svg(left + count * cell + 8, top + count * cell + 8, f"Confusion matrix of the {name}", body)
 
 
-def forecast(actual: Forecast, others: Sequence[tuple[str, str, Forecast]]) -> Markup:
+def forecast(actual: Forecast, others: Sequence[tuple[str, str, Forecast]], width: int = BROAD) -> Markup:
     """One window: the past, what came, and what each network and the baseline said; of the first its interval, too."""
     values = [*actual.past, *actual.actual, *(v for _, _, f in others for v in f.predicted)]
     values += [*(others[0][2].low or []), *(others[0][2].high or [])]
     past, ahead = len(actual.past), len(actual.actual)
     room = (max(values) - min(values)) * 0.08 or 1
-    x, y = Scale(0, past + ahead - 1, 56, 700), Scale(min(values) - room, max(values) + room, 178, 12)
-    body = [_side(y, 56, 700)]
+    x, y = Scale(0, past + ahead - 1, 56, width - 20), Scale(min(values) - room, max(values) + room, 178, 12)
+    body = [_side(y, 56, width - 20)]
     body.append(f'<line x1="{x(past - 0.5):.1f}" x2="{x(past - 0.5):.1f}" y1="12" y2="178" class="grid"/>')
 
     def line(series: list[float], start: int, style: str) -> None:
@@ -153,9 +169,10 @@ def forecast(actual: Forecast, others: Sequence[tuple[str, str, Forecast]]) -> M
     for _, colour, other in others:
         dash = ' stroke-dasharray="5 4"' if colour == "#888888" else ""
         line(other.predicted, past, f'stroke="{colour}" stroke-width="1.8"{dash}')
-    body.append(_text(x(past), 196, actual.start, kind="small"))
+    side = "end" if x(past) > width - 60 else "middle" if x(past) > 200 else "start"  # clear of what stands before it
+    body.append(_text(x(past), 196, actual.start, anchor=side, kind="small"))
     body.append(_text(56, 196, f"{past} steps before", kind="small"))
-    return svg(720, 204, f"Forecast from {actual.start}", body)
+    return svg(width, 204, f"Forecast from {actual.start}", body)
 
 
 def forecasts(candidates: Sequence[Candidate], baseline: BaselineResult) -> list[Markup]:
@@ -165,7 +182,9 @@ def forecasts(candidates: Sequence[Candidate], baseline: BaselineResult) -> list
         lines = [(c.label, COLOURS[i % len(COLOURS)], c.forecast[k]) for i, c in enumerate(candidates) if c.forecast]
         if baseline.forecast:
             lines.append((baseline.name, "#888888", baseline.forecast[k]))
-        plots.append(forecast(window, lines))
+        plot = fitted(partial(forecast, window, lines))
+        assert plot is not None  # of a forecast there always is one
+        plots.append(plot)
     return plots
 
 
@@ -207,26 +226,26 @@ def roll(found: Roll, name: str, colour: str) -> Markup:
     )
 
 
-def reach(comparison: Comparison) -> Markup | None:
+def reach(comparison: Comparison, width: int = BROAD) -> Markup | None:
     """The gradient's norm by the distance back, on a logarithmic axis with the 1 % step marked; a line for each recurrence."""
     shown = [(c, COLOURS[i % len(COLOURS)]) for i, c in enumerate(comparison.candidates) if len(c.why.gradient) > 1]
     if not shown:
         return None
     norms = [math.log10(v) for c, _ in shown for _, v in c.why.gradient if v > 0]
     low = max(-8.0, min([*norms, -2.5]))
-    x = Scale(0, max(len(c.why.gradient) for c, _ in shown) - 1, 60, 700)
+    x = Scale(0, max(len(c.why.gradient) for c, _ in shown) - 1, 60, width - 20)
     y = Scale(low, max([*norms, 0.5]), 190, 12)
-    body = [_axis(x, 190, 12)]
+    body = [_axis(x, 190, 12, _ticks(width))]
     for power in range(math.ceil(low), math.floor(y.high) + 1):
-        body.append(f'<line x1="60" x2="700" y1="{y(power):.1f}" y2="{y(power):.1f}" class="grid"/>')
+        body.append(f'<line x1="60" x2="{width - 20}" y1="{y(power):.1f}" y2="{y(power):.1f}" class="grid"/>')
         body.append(_text(54, y(power) + 4, f"{10.0**power:g}", anchor="end", kind="small"))
-    body.append(f'<line x1="60" x2="700" y1="{y(-2):.1f}" y2="{y(-2):.1f}" class="base"/>')
-    body.append(_text(696, y(-2) - 5, "1 %", anchor="end", kind="small"))
+    body.append(f'<line x1="60" x2="{width - 20}" y1="{y(-2):.1f}" y2="{y(-2):.1f}" class="base"/>')
+    body.append(_text(width - 24, y(-2) - 5, "1 %", anchor="end", kind="small"))
     for candidate, colour in shown:
         points = " ".join(f"{x(d):.1f},{y(math.log10(max(v, 1e-30))):.1f}" for d, v in candidate.why.gradient)
         body.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-    body.append(_text(380, 222, "steps back from the last", anchor="middle", kind="small"))
-    return svg(720, 228, "Norm of the gradient that reaches the hidden state, by distance from the last step", body)
+    body.append(_text((width + 40) / 2, 222, "steps back from the last", anchor="middle", kind="small"))
+    return svg(width, 228, "Norm of the gradient that reaches the hidden state, by distance from the last step", body)
 
 
 def need(comparison: Comparison) -> Markup | None:
@@ -251,7 +270,7 @@ def need(comparison: Comparison) -> Markup | None:
     return svg(340, 228, f"{comparison.metric} of the {found.network} by the steps that it sees", body)
 
 
-def by_data(comparison: Comparison) -> Markup | None:
+def by_data(comparison: Comparison, width: int = BROAD) -> Markup | None:
     """The test figure by the size of the training part, with 95 % intervals; sizes on a logarithmic axis."""
     shown = [(c, COLOURS[i % len(COLOURS)]) for i, c in enumerate(comparison.candidates) if c.curve]
     if not shown:
@@ -259,9 +278,9 @@ def by_data(comparison: Comparison) -> Markup | None:
     points = [p for c, _ in shown for p in c.curve]
     low, high = min(p.score.low for p in points), max(p.score.high for p in points)
     sizes = sorted({p.items for p in points})
-    x = Scale(math.log2(sizes[0]), math.log2(sizes[-1]), 70, 690)
+    x = Scale(math.log2(sizes[0]), math.log2(sizes[-1]), 70, width - 30)
     y = Scale(low - 0.05 * (high - low), high + 0.05 * (high - low), 190, 12)
-    body = [_side(y, 60, 700)]
+    body = [_side(y, 60, width - 20)]
     for size in sizes:
         body.append(_text(x(math.log2(size)), 206, f"{size:,}", anchor="middle", kind="small"))
     for place, (candidate, colour) in enumerate(shown):
@@ -273,8 +292,13 @@ def by_data(comparison: Comparison) -> Markup | None:
             ends = f'y1="{y(s.low):.1f}" y2="{y(s.high):.1f}"'
             body.append(f'<line x1="{a:.1f}" x2="{a:.1f}" {ends} stroke="{colour}" stroke-width="3" opacity=".45"/>')
             body.append(f'<circle cx="{a:.1f}" cy="{y(s.value):.1f}" r="4" fill="{colour}"/>')
-    body.append(_text(380, 222, "training items", anchor="middle", kind="small"))
-    return svg(720, 228, f"{comparison.metric} by the number of training items", body)
+    body.append(_text((width + 40) / 2, 222, "training items", anchor="middle", kind="small"))
+    return svg(width, 228, f"{comparison.metric} by the number of training items", body)
+
+
+def _ticks(width: int) -> int:
+    """How many numbers an axis across such a figure has room for."""
+    return 6 if width > NARROW else 4
 
 
 def _axis(x: Scale, y: float, top: float, wanted: int = 6) -> str:

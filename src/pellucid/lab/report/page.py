@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,6 +14,8 @@ from pellucid.lab.report import charts, words
 from pellucid.lab.report.figures import figures, framed
 from pellucid.lab.results import Candidate, Comparison
 from pellucid.lab.runs import write as write_whole
+
+BESIDE = 540  # the width of a figure that stands beside another
 
 
 def write(comparison: Comparison, path: Path) -> None:
@@ -36,7 +39,7 @@ def render(comparison: Comparison, folder: Path | None = None) -> str:
         words=words,
         counted=counted,
         colours=colours,
-        intervals=charts.intervals(comparison),
+        intervals=charts.fitted(partial(charts.intervals, comparison)),
         beside=[(c.label, c.figures) for c in comparison.candidates]
         + [(comparison.baseline.name, comparison.baseline.figures)],
         learning=[charts.learning(comparison, c, colours[c.name]) for c in comparison.candidates],
@@ -45,9 +48,9 @@ def render(comparison: Comparison, folder: Path | None = None) -> str:
         ],
         numbers=[charts.numbers(c.numbers, c.label, colours[c.name]) for c in comparison.candidates if c.numbers],
         rolls=[(c.label, charts.roll(c.roll, c.label, colours[c.name])) for c in comparison.candidates if c.roll],
-        reach=charts.reach(comparison),
+        reach=charts.fitted(partial(charts.reach, comparison), BESIDE if comparison.need else charts.BROAD),
         need=charts.need(comparison),
-        by_data=charts.by_data(comparison),
+        by_data=charts.fitted(partial(charts.by_data, comparison)),
         forecasts=charts.forecasts(comparison.candidates, comparison.baseline),
         explaining=explaining,
         framed=framed(explaining),

@@ -34,7 +34,7 @@ class Drivers(OfLayer):
         count = min(self.items, len(opened.items))
         if count < 1:
             raise ArgumentError(f"drivers: items={self.items}; give at least 1")
-        values, steps = _extremes(opened, self.network, run, count)
+        values, steps = self._extremes(opened, run, count)
 
         def found(extreme: int, number: int) -> list[Answer]:
             order = values[extreme, :, self.unit].argsort(descending=extreme == 0)[:number].tolist()
@@ -51,18 +51,17 @@ class Drivers(OfLayer):
 
         return {"memory": run.memory[0], "items": count, "highest": found(0, HIGHEST), "lowest": found(1, LOWEST)}
 
-
-def _extremes(opened: Opened, network: str, run: Run, count: int) -> tuple[Tensor, Tensor]:
-    """(2, items, H) the highest and the lowest value of every unit in every item, and the steps where it has them."""
-    # Item by item, so that whoever asks of one more each time waits for one.
-    found: dict[int, tuple[Tensor, Tensor]] = opened.once(("extremes", network, run.name), dict)
-    for number in range(count):
-        if number not in found:
-            own = replace(run, done=opened.seen_anew(network, number)).values(run.memory[0])
-            pairs = own.max(0), own.min(0)
-            found[number] = torch.stack([p.values for p in pairs]), torch.stack([p.indices for p in pairs])
-    items = [found[number] for number in range(count)]
-    return torch.stack([values for values, _ in items], 1), torch.stack([steps for _, steps in items], 1)
+    def _extremes(self, opened: Opened, run: Run, count: int) -> tuple[Tensor, Tensor]:
+        """(2, items, H) the highest and the lowest value of every unit in every item, and the steps where it has them."""
+        # Item by item, so that whoever asks of one more each time waits for one.
+        found: dict[int, tuple[Tensor, Tensor]] = opened.once(("extremes", self.network, run.name), dict)
+        for number in range(count):
+            if number not in found:
+                own = run if number == self.item else replace(run, done=opened.seen_anew(self.network, number))
+                pairs = own.values(run.memory[0]).max(0), own.values(run.memory[0]).min(0)
+                found[number] = torch.stack([p.values for p in pairs]), torch.stack([p.indices for p in pairs])
+        items = [found[number] for number in range(count)]
+        return torch.stack([values for values, _ in items], 1), torch.stack([steps for _, steps in items], 1)
 
 
 def _around(opened: Opened, item: Item, step: int) -> Answer:

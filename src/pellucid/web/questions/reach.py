@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from pellucid import inside
 from pellucid.web.opened import Opened
 from pellucid.web.passes import Gradients, Pass
+from pellucid.web.questions.near import gradients_near
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run
 from pellucid.web.questions.score import BEST, label, scores
@@ -26,12 +27,14 @@ class Differentiated(OfLayer):
     """What a gradient is of: the network's answer, all units of a layer's output, or one unit of it; at a step, the last if none is given.
 
     ``target`` is the class, the token or the step ahead that is meant, of an answer: the network's own choice if none is given.
+    ``back`` is how many steps from where it starts are enough for now; 0 for all. An answer says ``since`` which step it knows it.
     """
 
     of: Literal["answer", "state", "unit"] = "answer"
     step: int | None = None
     target: int | None = None
     unit: int = 0
+    back: int = 0
 
     def differentiated(self, opened: Opened) -> tuple[Run, Gradients, int]:
         """The run, the gradients, and the step."""
@@ -41,19 +44,29 @@ class Differentiated(OfLayer):
         if self.of == "answer":
             target = scores(opened, run.done.output, padded(run), step).chosen(self.target)
             key, of = f"answer {step} {target}", _answer(opened, padded(run), step, target)
-            return run, opened.gradients(self.network, self.item, key, of), step
+            return run, _back(self, opened, run, key, of, self.back), step
         run.check_unit(self.unit)
-        return run, of_state(self, opened, run, step, self.unit if self.of == "unit" else None), step
+        return run, of_state(self, opened, run, step, self.unit if self.of == "unit" else None, self.back), step
 
 
-def of_state(question: OfLayer, opened: Opened, run: Run, step: int, unit: int | None) -> Gradients:
+def of_state(question: OfLayer, opened: Opened, run: Run, step: int, unit: int | None, back: int = 0) -> Gradients:
     """Those of one unit of what the layer hands on at a step; of the norm of all units for None."""
 
     def of(done: Pass) -> Tensor:
         state = done.seen[output_of(run)].values[step, 0]
         return state.norm() if unit is None else state[unit]
 
-    return opened.gradients(question.network, question.item, f"{run.name} {step} {unit}", of)
+    return _back(question, opened, run, f"{run.name} {step} {unit}", of, back)
+
+
+def _back(question: OfLayer, opened: Opened, run: Run, key: str, of: Callable[[Pass], Tensor], back: int) -> Gradients:
+    """All the way, or some steps of it."""
+    if back < 1:
+        return opened.gradients(question.network, question.item, key, of)
+    near = f"{key} back {back} in {run.name}"
+    return opened.gradients(
+        question.network, question.item, near, of, lambda _, number: gradients_near(run, number, back)
+    )
 
 
 def output_of(run: Run) -> str:
@@ -77,12 +90,13 @@ class Reach(Differentiated):
         """What it is the gradient of, and of each state the norms, where they start, and where 1 % is left.
 
         ``norms[t]`` is the Euclidean norm over units of dL/ds_t; ``start`` is the step nearest to what L is of that a gradient
-        reaches, ``fades`` how many steps from there it first falls below 1 % of that (null: it never does).
+        reaches, ``fades`` how many steps from there it first falls below 1 % of that (null: it never does, as far as is known).
         """
         run, gradients, step = self.differentiated(opened)
         about: Answer = {
             "of": self.of,
             "step": step,
+            "since": gradients.since,
             "memory": run.memory[0],
             "reverse": run.along.reverse,
             "states": [_reach(run, gradients, name) for name in run.layer.cell.states],
@@ -111,21 +125,26 @@ def _reach(run: Run, gradients: Gradients, name: str) -> Answer:
     reached = gradient.flatten(1).any(1).nonzero()
     if not len(reached):
         return {"name": name, "norms": [0.0] * run.steps, "start": None, "fades": None}
-    start = int(reached.max())
-    reach = inside.gradient_reach(gradient, [start + 1], relative=False)
+    length = int(reached.max()) + 1
+    reach = inside.gradient_reach(gradient, [length], relative=False)
     faded = (reach < FADED * reach[0]).nonzero()
     norms = gradient.new_zeros(run.steps)
-    norms[: start + 1] = reach.flip(0)
+    norms[gradients.since : gradients.since + length] = reach.flip(0)
+    start = gradients.since + length - 1
     if run.along.reverse:
         norms, start = norms.flip(0), run.steps - 1 - start
     return {"name": name, "norms": numbers(norms), "start": start, "fades": int(faded[0]) if len(faded) else None}
 
 
 def gradient_of(run: Run, gradients: Gradients, name: str) -> Tensor:
-    """(T, 1, H) the gradient that reached a value, of the steps that exist; zeros where none came."""
+    """(T, 1, H) the gradient that reached a value, from where it is known to the last step that exists; zeros where none came."""
     name = f"{run.name}.{name}"
     found = gradients.values.get(name)
-    return (torch.zeros_like(run.done.seen[name].values) if found is None else found)[: run.steps].detach()
+    if found is None:
+        found = torch.zeros_like(run.done.seen[name].values)
+    steps = run.steps - gradients.since
+    found = found[:steps].detach()
+    return found if len(found) == steps else F.pad(found, (0, 0, 0, 0, 0, steps - len(found)))
 
 
 class Gradient(Differentiated):
@@ -134,12 +153,13 @@ class Gradient(Differentiated):
     name: str
 
     def answer(self, opened: Opened) -> Answer:
-        """A tile (H, T) of log10 of the gradient's size as a share of its largest, from -6 to 0."""
+        """A tile (H, T) of log10 of the gradient's size as a share of its largest, from -6 to 0; its first column is ``since``."""
         run, gradients, _ = self.differentiated(opened)
         run.values(self.name)
-        size = gradient_of(run, gradients, self.name)[:, 0].T.abs()
-        window = -(-size.shape[1] // COLUMNS)
+        window = -(-run.steps // COLUMNS)
+        since = -(-gradients.since // window) * window  # whole windows alone
+        size = gradient_of(run, gradients, self.name)[since - gradients.since :, 0].T.abs()
         size = F.max_pool1d(size[None], window, ceil_mode=True)[0]
         most = float(size.max())
         share = (size / (most or 1.0)).log10().clamp(min=-DECADES)
-        return {"name": self.name, "most": most, "window": window, "tile": tile(share, -DECADES, 0.0)}
+        return {"name": self.name, "most": most, "since": since, "window": window, "tile": tile(share, -DECADES, 0.0)}

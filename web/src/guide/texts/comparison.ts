@@ -9,8 +9,8 @@ export const comparison: Text = {
       ko: '매개변수는 RNN에 비해 GRU가 세 배, LSTM이 네 배이며 곱셈-덧셈도 그렇습니다.',
     },
     {
-      en: 'All three share one logarithmic axis; the dashed line is 1 %. With the usual small random weights all three gradients vanish, gates or no gates.',
-      ko: '세 선은 하나의 로그 축을 함께 쓰며 점선이 1 %입니다. 흔히 쓰는 작은 무작위 가중치에서는 게이트가 있든 없든 셋 다 사라집니다.',
+      en: 'All three share one logarithmic axis; the dashed line is 1 %. With the usual small random weights all three gradients vanish, gates or no gates.',
+      ko: '세 선은 하나의 로그 축을 함께 쓰며 점선이 1 %입니다. 흔히 쓰는 작은 무작위 가중치에서는 게이트가 있든 없든 셋 다 사라집니다.',
     },
     {
       en: 'Start the LSTM’s forget gate at bias 1, as is often advised (Jozefowicz et al. 2015): then more of its gradient reaches the first step. Gates help where they stand open.',

@@ -9,8 +9,8 @@ export const gradient: Text = {
       ko: '그때마다 순환 가중치가 거듭 곱해집니다. 여기서는 순환 가중치가 직교 행렬에 스펙트럼 반지름이라는 수 하나를 곱한 것이어서, 활성화 함수가 없으면 기울기는 정확히 그 수의 단계 수 제곱이 됩니다.',
     },
     {
-      en: 'Below 1 it vanishes: at 0.8 less than 1 % is left after 21 steps. Above 1 it explodes. The axis is logarithmic, so both are straight lines.',
-      ko: '1보다 작으면 사라집니다. 0.8이면 21단계 뒤에 1 %도 남지 않습니다. 1보다 크면 폭발합니다. 축이 로그 눈금이므로 둘 다 직선입니다.',
+      en: 'Below 1 it vanishes: at 0.8 less than 1 % is left after 21 steps. Above 1 it explodes. The axis is logarithmic, so both are straight lines.',
+      ko: '1보다 작으면 사라집니다. 0.8이면 21단계 뒤에 1 %도 남지 않습니다. 1보다 크면 폭발합니다. 축이 로그 눈금이므로 둘 다 직선입니다.',
     },
     {
       en: 'tanh multiplies by its own slope, too, at most 1: it only ever makes less of the gradient. Even with radius 1 the line falls.',
