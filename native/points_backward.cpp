@@ -165,6 +165,7 @@ private:
             for (long c = 0; c < channels_; c += lanes_)
                 (cuts_.in_row ? s.row_to_points : s.to_points)({first + c / lanes_ * input_.plane, input_row, column, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
             for (int p = 0; p < cuts_.points(); ++p) {
+                // What is not made here goes into nothing but the third tap along an axis, which the cut does not have.
                 if (line >= cuts_.at(0, p / 4) || across >= cuts_.at(1, p % 4)) continue;
                 Gemm<T> g;
                 g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = add;
