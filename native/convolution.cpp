@@ -51,9 +51,9 @@ std::vector<Tile> tiles_of(const ConvolutionBlock<T>& b, bool whole, bool minima
     const auto windows_of = [&](int a, long tile) { return Range{tile * size[a], std::min((tile + 1) * size[a], b.pool.axis[a].out)}; };
     const auto out_of = [&](int a, long tile) {
         Range out = b.pool.sees(a, windows_of(a, tile));
-        // Pairs of results, so that those of the map are cut alike, and what one of them sees is there whole.
-        const long pair = minimal && a > 0 ? cuts.pair(a) : 1;
-        out.begin -= out.begin % pair, out.end = std::min((out.end + pair - 1) / pair * pair, b.axis[a].out);
+        // Whole tiles of results, so that those of the map are cut alike, and what one of them sees is there whole.
+        const long cut = !minimal || a == 0 ? 1 : a == 1 ? cuts.lines() : cuts.columns();
+        out.begin -= out.begin % cut, out.end = std::min(rounded_up(out.end, cut), b.axis[a].out);
         if (!whole) return out;
         const bool last = (tile + 1) * size[a] >= b.pool.axis[a].out;
         if (tile == 0) out.begin = 0;

@@ -18,8 +18,9 @@ public:
         const PointGrid grid = most(filters.cuts, tiles);
         numbers_ = arena.take<T>(rounded_up(block.channels, kernels.lanes) * grid.height(filters.cuts) * grid.width(filters.cuts));
         made_ = arena.take<T>(grid.made(filters.cuts) * kernels.lanes);
-        places_ = arena.take<Spot<T>>(grid.count() * kernels.lanes);
-        turned_ = arena.take<T>(rounded_up(std::max<long>(grid.count(), 1), kernels.lanes) * kernels.lanes);
+        const long windows = grid.windows(filters.cuts);
+        places_ = arena.take<Spot<T>>(windows * kernels.lanes);
+        turned_ = arena.take<T>(rounded_up(std::max<long>(windows, 1), kernels.lanes) * kernels.lanes);
     }
 
     void bring(const Tile& t, const Maps<const T>& in, long image, long group) {
@@ -34,7 +35,7 @@ public:
     // Filters of the group from `first` on, at most a vector of them: their maps as the tile has them. Whether all numbers are finite.
     bool map(const Tile& t, long first, int filters, T* to) {
         const PointGrid grid = PointGrid::of(filters_.cuts, t);
-        const long lanes = kernels_.lanes, row = 2 * grid.columns * lanes;
+        const long lanes = kernels_.lanes, row = grid.wide(filters_.cuts) * lanes;
         if (!sums_.results(first, made_, row)) return false;
         for (long y = 0; y < t.out(1).count(); ++y)
             for (long x = 0; x < t.out(2).count(); x += lanes)
@@ -45,7 +46,7 @@ public:
     // The same straight to rows of a tensor, beyond whose ends nothing may be written.
     bool rows(const Tile& t, long first, int filters, T* to, long y_step, long channel_step) {
         const PointGrid grid = PointGrid::of(filters_.cuts, t);
-        const long lanes = kernels_.lanes, row = 2 * grid.columns * lanes, width = t.out(2).count(), whole = width - width % lanes;
+        const long lanes = kernels_.lanes, row = grid.wide(filters_.cuts) * lanes, width = t.out(2).count(), whole = width - width % lanes;
         if (!sums_.results(first, made_, row)) return false;
         for (long y = 0; y < t.out(1).count(); ++y) {
             const T* from = made_ + y * row;
@@ -58,13 +59,13 @@ public:
         return true;
     }
 
-    // The largest of windows that are tiles' results, and where they are in a map of that width.
+    // The largest of windows that tiles consist of, and where they are in a map of that width.
     bool largest(const Tile& t, long first, int filters, T* to, Spot<T>* places, Spot<T> width) {
         const PointGrid grid = PointGrid::of(filters_.cuts, t);
         const Spot<T> spot = (Spot<T>)(t.out(1).begin * width + t.out(2).begin);
         if (!sums_.largest(first, made_, places ? places_ : nullptr, spot, width)) return false;
-        turn(made_, grid.count(), filters, to);
-        if (places) turn((const T*)places_, grid.count(), filters, (T*)places);
+        turn(t, grid, made_, filters, to);
+        if (places) turn(t, grid, (const T*)places_, filters, (T*)places);
         return true;
     }
 
@@ -83,14 +84,16 @@ private:
         return found;
     }
 
-    // Vectors of filters to filters of so many numbers.
-    void turn(const T* from, long count, int filters, T* to) {
-        const long lanes = kernels_.lanes, padded = rounded_up(count, lanes);
-        T* place = padded == count ? to : turned_;
+    // Vectors of filters to the filters' windows; those of the last tiles may lie beyond the map.
+    void turn(const Tile& t, PointGrid grid, const T* from, int filters, T* to) {
+        const long lanes = kernels_.lanes, count = grid.windows(filters_.cuts), padded = rounded_up(count, lanes), windows = t.window_count();
+        T* place = padded == windows ? to : turned_;
         for (long i = 0; i < count; i += lanes)
             kernels_.turn({from + i * lanes, lanes, (int)std::min(lanes, count - i), filters, place + i, padded});
         if (place == to) return;
-        for (int f = 0; f < filters; ++f) std::copy_n(turned_ + f * padded, count, to + f * count);
+        const long columns = t.windows[2].count(), row = count / grid.lines;
+        for (int f = 0; f < filters; ++f)
+            for (long y = 0; y < t.windows[1].count(); ++y) std::copy_n(turned_ + f * padded + y * row, columns, to + f * windows + y * columns);
     }
 };
 

@@ -5,9 +5,6 @@
 namespace pellucid {
 namespace {
 
-// The point whose sum goes into all results of a tile, with nothing to multiply it.
-int middle(const Cuts& cuts) { return cuts.in_row ? 1 : 5; }
-
 // Bytes of the sums at all points that are made at a time: they are read again from the second cache.
 constexpr long sum_bytes = 256 * 1024;
 
@@ -23,12 +20,12 @@ bool by_points(const ConvolutionBlock<T>& b, const Kernels<T>& kernels) {
     if (!trivial(z) || !fits(x) || x.out < 2 * x.dilation || b.channels < 16 || b.filters < 16) return false;
     if (cuts.in_row ? !trivial(y) : !fits(y) || y.dilation > 1 || x.dilation > 1 || y.out < 2) return false;
     // Of what is computed only so much is wanted: vectors of channels and filters may be emptier, tiles lie beyond the map.
-    const auto products = [](const Axis& a) { return a.kernel / 3 * 4.0 + (a.kernel % 3 ? 3 : 0); };
+    const auto products = [](const Axis& a, int points) { return (double)(a.kernel / 3 * points + (a.kernel % 3 ? points - 1 : 0)); };
     const double channels = (double)rounded_up(b.channels, kernels.lanes), filters = (double)rounded_up(b.filters, kernels.lanes);
     const double depth = (double)(cuts.all() == 1 ? b.channels : rounded_up(b.channels, kernels.lanes));
-    const double tiles = (double)PointGrid::of(cuts, y.out, x.out).count(), transforms = (cuts.in_row ? 12 : 24) * (channels * cuts.all() + filters);
+    const double tiles = (double)PointGrid::of(cuts, y.out, x.out).count(), transforms = (cuts.in_row ? 12 : 44) * (channels * cuts.all() + filters);
     const double direct = (double)(y.kernel * x.kernel * b.channels * b.filters * y.out * x.out);
-    return 1.2 * tiles * ((cuts.in_row ? 1 : products(y)) * products(x) * depth * filters + transforms) < direct;
+    return 1.2 * tiles * ((cuts.in_row ? 1 : products(y, down_points)) * products(x, cuts.across_points) * depth * filters + transforms) < direct;
 }
 
 template <class T>
@@ -38,7 +35,7 @@ PointFilters<T>::PointFilters(const ConvolutionBlock<T>& b, bool backward, const
     Gemm<T> side;
     side.n = wide, side.b_row = wide, side.b_column = 1;
     for (int p = 0; p < cuts.points(); ++p) {
-        const long lines = cuts.at(0, p / 4), columns = cuts.at(1, p % 4), line = cuts.count[1] * step;
+        const long lines = cuts.lines_at(p), columns = cuts.columns_at(p), line = cuts.count[1] * step;
         if (columns == cuts.count[1]) parts_[p].push_back({0, lines * line, 0});
         else for (long a = 0; a < lines; ++a) parts_[p].push_back({a * line, columns * step, 0});
         for (Part& part : parts_[p]) part.offset = size_, side.k = part.depth, size_ += (long)panels_size(kernels, side);
@@ -46,10 +43,11 @@ PointFilters<T>::PointFilters(const ConvolutionBlock<T>& b, bool backward, const
     values_ = arena.take<T>(b.groups * size_);
 
     const long lanes = kernels.lanes, taps = cuts.kernel[0] * cuts.kernel[1], depth = cuts.all() * step;
-    T* at_points = arena.take<T>(points * depth * wide);        // [point][row][wide]
+    T* at_points = arena.take<T>(cuts.points() * depth * wide);     // [point][row][wide]
     T* turned = arena.take<T>(inner * taps * lanes);            // [row][tap][lane]
     T* cut = arena.take<T>(9 * lanes);
-    if (step > inner) std::fill_n(at_points, points * depth * wide, T(0));
+    const auto& to_points = cuts.in_row ? kernels.spatial.row_filters_to_points : kernels.spatial.filters_to_points;
+    if (step > inner) std::fill_n(at_points, cuts.points() * depth * wide, T(0));
     for (long g = 0; g < b.groups; ++g) {
         const T* weight = b.weight + g * b.filters * b.channels * taps;
         for (long o = 0; o < outer; o += lanes) {
@@ -63,7 +61,7 @@ PointFilters<T>::PointFilters(const ConvolutionBlock<T>& b, bool backward, const
                         if (y >= cuts.kernel[0] || x >= cuts.kernel[1]) std::fill_n(cut + k * lanes, lanes, T(0));
                         else std::copy_n(turned + (i * taps + (backward ? taps - 1 - tap : tap)) * lanes, lanes, cut + k * lanes);
                     }
-                    kernels.spatial.filters_to_points({cut, at_points + (c * step + i) * wide + o, 0, depth * wide, 1});
+                    to_points({cut, at_points + (c * step + i) * wide + o, 0, depth * wide, 1});
                 }
         }
         for (int p = 0; p < cuts.points(); ++p)
@@ -150,11 +148,10 @@ T* PointSums<T>::sums(long filter) {
             Gemm<T> g;
             g.m = grid_.count(), g.n = filters_.wide, g.a_row = depth_, g.a_column = 1;
             g.c = sums_ + p * apart(grid_, wide_, kernels_) - made_, g.c_row = wide_;
-            if (p == middle(filters_.cuts)) g.bias = filters_.bias(group_);
             for (const auto& part : filters_.parts(p)) {
                 g.k = part.depth, g.a = tiles_ + p * apart(grid_, depth_, kernels_) + part.first;
                 multiply_share(g, {0, g.m, first, last}, filters_.values(group_, part), (T*)nullptr, (T*)nullptr, kernels_);
-                g.add = true, g.bias = nullptr;
+                g.add = true;
             }
         }
     }
@@ -164,16 +161,17 @@ T* PointSums<T>::sums(long filter) {
 template <class T>
 bool PointSums<T>::results(long filter, T* to, long row) {
     const long lanes = kernels_.lanes;
+    const T* bias = filters_.bias(group_, filter);
     if (filters_.cuts.in_row)
-        return kernels_.spatial.row_from_points({to, lanes, filters_.cuts.dilation * lanes, sums(filter), apart(grid_, wide_, kernels_), wide_, grid_.lines, grid_.columns});
-    return kernels_.spatial.from_points({to, row, lanes, sums(filter), apart(grid_, wide_, kernels_), wide_, grid_.lines, grid_.columns});
+        return kernels_.spatial.row_from_points({to, lanes, filters_.cuts.dilation * lanes, sums(filter), apart(grid_, wide_, kernels_), wide_, grid_.lines, grid_.columns, bias});
+    return kernels_.spatial.from_points({to, row, lanes, sums(filter), apart(grid_, wide_, kernels_), wide_, grid_.lines, grid_.columns, bias});
 }
 
 template <class T>
 bool PointSums<T>::largest(long filter, T* to, Spot<T>* places, Spot<T> spot, Spot<T> width) {
     const auto& kernel = filters_.cuts.in_row ? kernels_.spatial.row_largest_from_points : kernels_.spatial.largest_from_points;
     return kernel[places != nullptr](
-        {sums(filter), apart(grid_, wide_, kernels_), wide_, grid_.lines, grid_.columns, to, places, spot, width});
+        {sums(filter), apart(grid_, wide_, kernels_), wide_, grid_.lines, grid_.columns, to, places, spot, width, filters_.bias(group_, filter)});
 }
 
 #define PELLUCID_FOR(T)                                                                  \

@@ -1,21 +1,24 @@
-// Convolution with stride 1 by minimal filtering, F(2 x 2, 3 x 3): a tile of two by two results takes 16 multiplications for each
-// channel instead of 36. See Winograd 1980, "Arithmetic complexity of computations"; Lavin and Gray 2016, "Fast algorithms for
-// convolutional neural networks". In one dimension, of the tile d, the filter g and the results y:
+// Convolution with stride 1 by minimal filtering, F(2 x 4, 3 x 3): a tile of two by four results takes 24 multiplications for each
+// channel instead of 72. See Winograd 1980, "Arithmetic complexity of computations"; Lavin and Gray 2016, "Fast algorithms for
+// convolutional neural networks". In one dimension, of the tile d, the filter g and the results y, two of them:
 //
 //     m0 = (d0 - d2) g0, m1 = (d1 + d2) (g0 + g1 + g2) / 2, m2 = (d2 - d1) (g0 - g1 + g2) / 2, m3 = (d1 - d3) g2
 //     y0 = m0 + m1 + m2, y1 = m1 - m2 - m3
 //
-// In two dimensions that is done along rows and along columns. What a tile becomes is its values at 16 points (of the
-// polynomials of which this is the product), and the sums over channels are 16 matrix products, each of all tiles with all
-// filters. A vector holds neighbouring channels, or filters, of one tile: its size does not matter then. A sum over channels has
-// a ninth of the terms, so that the results are no less exact than in the direct way; but an infinity, or NaN, would reach all of
-// its tile, so where a result is not finite the direct way computes it again.
+// What a tile becomes is its values at points, of the polynomials of which this is the product: two results take 0, 1, -1 and
+// infinity, and four take two more. Down the columns there are two results, and along the rows four, at 0, 5/8, -5/8, 3/2, -3/2 and infinity:
+// where these lie decides how exact the results are. In two dimensions the sums over channels are 24 matrix products,
+// each of all tiles with all filters. A vector holds neighbouring channels, or filters, of one tile: its size does not matter then. A
+// sum over channels has a ninth of the terms, so that the results are about as exact as in the direct way (docs/log.md has it in
+// numbers); but an infinity, or NaN, would reach all of its tile, so where a result is not finite the direct way computes it again.
 //
-// Along one axis that is all: a tile of two results takes 4 multiplications instead of 6. Its numbers may be a dilation apart; tiles of
-// neighbouring numbers then lie in as many lines as it is, each a number further than the last.
+// What a result of four in a row does not see of the tile, up to three numbers on either side, cancels but for roundings; of two it goes into
+// none of its products. So along one axis, which may be time, where nothing comes from what is yet to come, tiles are of two results: 4
+// multiplications instead of 6. Their numbers may be a dilation apart; tiles of neighbouring numbers then lie in as many lines as it
+// is, each a number further than the last.
 //
 // A larger filter is cut into some of three by three, which see the input moved by multiples of three: as more channels. Where the
-// last of them has fewer taps along an axis, g2 is 0 there, and a fourth of its products falls away (5 x 5: 49 instead of 100).
+// last of them has fewer taps along an axis, g2 is 0 there, and its products at infinity fall away (5 x 5: 77 instead of 200).
 
 #pragma once
 
@@ -27,7 +30,8 @@
 
 namespace pellucid {
 
-inline constexpr int points = 16;       // of a tile two by two; of one along one axis, the first 4
+inline constexpr int down = 2, down_points = 4;                 // results of a tile below each other, and their points
+inline constexpr int most_points = 24;
 
 // Whether a block is computed so. Depends on sizes alone, neither on how many images there are nor on threads.
 template <class T>
@@ -40,15 +44,18 @@ struct Cuts {
     long kernel[2], count[2];       // along y and x
     long dilation;                  // along x, where that is the only axis
     bool in_row;                    // so it is
+    int across, across_points;      // results of a tile side by side, and their points
 
     Cuts(const Axis& y, const Axis& x)
-        : kernel{y.kernel, x.kernel}, count{(y.kernel + 2) / 3, (x.kernel + 2) / 3}, dilation(x.dilation), in_row(y.kernel == 1) {}
-    int points() const { return in_row ? 4 : pellucid::points; }
-    // How many results along an axis are cut alike.
-    long pair(int axis) const { return axis == 1 && in_row ? 1 : 2 * dilation; }
+        : kernel{y.kernel, x.kernel}, count{(y.kernel + 2) / 3, (x.kernel + 2) / 3}, dilation(x.dilation), in_row(y.kernel == 1), across(in_row ? 2 : 4), across_points(across + 2) {}
+    int points() const { return (in_row ? 1 : down_points) * across_points; }
+    // How many results along y or x are cut alike.
+    long lines() const { return in_row ? 1 : down; }
+    long columns() const { return across * dilation; }
     long all() const { return count[0] * count[1]; }
-    // How many along an axis have values at a point of it.
-    long at(int axis, int point) const { return count[axis] - (point == 3 && kernel[axis] % 3 != 0); }
+    // How many have values at a point, along y and along x.
+    long lines_at(int point) const { return count[0] - (point / across_points == down_points - 1 && kernel[0] % 3 != 0); }
+    long columns_at(int point) const { return count[1] - (point % across_points == across_points - 1 && kernel[1] % 3 != 0); }
 };
 
 // The right-hand sides of the products, in the order in which the kernel reads them: of each group and point a matrix, of a tile's
@@ -70,29 +77,32 @@ public:
     const long wide;                            // outer, rounded up to vectors
     const std::vector<Part>& parts(int point) const { return parts_[point]; }
     const T* values(long group, const Part& part) const { return values_ + group * size_ + part.offset; }
-    const T* bias(long group) const { return bias_ ? bias_ + group * wide : nullptr; }      // null: none
+    const T* bias(long group, long filter) const { return bias_ ? bias_ + group * wide + filter : nullptr; }        // null: none
 
 private:
-    std::vector<Part> parts_[points];
+    std::vector<Part> parts_[most_points];
     long size_ = 0;                             // of a group
-    T *values_, *bias_ = nullptr;
+    T *values_, *bias_ = nullptr;           // in vectors
 };
 
-// How a tile of a map is cut into those of two by two results, or of two in a row.
+// How a tile of a map is cut into those of two by four results, or of two in a row.
 struct PointGrid {
     long lines, columns;
 
     static PointGrid of(const Cuts& cuts, long height, long width) {
-        const long columns = (width + cuts.pair(2) - 1) / cuts.pair(2);
-        return {cuts.in_row ? cuts.dilation : (height + 1) / 2, columns};
+        const long columns = (width + cuts.columns() - 1) / cuts.columns();
+        return {cuts.in_row ? cuts.dilation : (height + down - 1) / down, columns};
     }
     static PointGrid of(const Cuts& cuts, const Tile& t) { return of(cuts, t.out(1).count(), t.out(2).count()); }
     long count() const { return lines * columns; }
     // Of the numbers that they see.
-    long height(const Cuts& cuts) const { return cuts.in_row ? 1 : 2 * lines + 3 * cuts.count[0] - 1; }
-    long width(const Cuts& cuts) const { return cuts.dilation * (2 * columns + 3 * cuts.count[1] - 1); }
-    // Of the results.
-    long made(const Cuts& cuts) const { return (cuts.in_row ? 2 : 4) * count(); }
+    long height(const Cuts& cuts) const { return cuts.in_row ? 1 : down * lines + 3 * cuts.count[0] - 1; }
+    long width(const Cuts& cuts) const { return cuts.dilation * (cuts.across * columns + 3 * cuts.count[1] - 1); }
+    // Of the results: all, and those of a line.
+    long made(const Cuts& cuts) const { return cuts.lines() * cuts.across * count(); }
+    long wide(const Cuts& cuts) const { return cuts.columns() * columns; }
+    // Windows of two by two results, or of two in a row.
+    long windows(const Cuts& cuts) const { return cuts.across / 2 * columns * lines; }
     // Lines one below the other are worked on, or, in a row, columns.
     long units(const Cuts& cuts) const { return cuts.in_row ? columns : lines; }
     PointGrid part(const Cuts& cuts, long units) const { return cuts.in_row ? PointGrid{lines, units} : PointGrid{units, columns}; }

@@ -32,8 +32,8 @@ public:
           in_strip_(strip_of(cuts_, in_, cuts_.all() * filters_, sizeof(T))), out_strip_(strip_of(cuts_, out_, std::max(cuts_.all() * channels_, filters_), sizeof(T))) {
         const Axis &y = block.axis[1], &x = block.axis[2];
         // The map's gradient with zeros around it, as the input's tiles see it, and with those of its own tiles.
-        const long height = std::max(in_.height(cuts_), (cuts_.in_row ? 1 : 2 * out_.lines) + y.span() - 1 - y.before);
-        const long width = std::max(in_.width(cuts_), cuts_.pair(2) * out_.columns + x.span() - 1 - x.before);
+        const long height = std::max(in_.height(cuts_), cuts_.lines() * (cuts_.in_row ? 1 : out_.lines) + y.span() - 1 - y.before);
+        const long width = std::max(in_.width(cuts_), out_.wide(cuts_) + x.span() - 1 - x.before);
         map_ = Pixels<T>::of(arena.take<T>(height * width * filters_), height, width, (int)lanes_);
         std::fill_n(map_.data, height * width * filters_, T(0));
         area_ = y.out * x.out;
@@ -43,8 +43,8 @@ public:
             const PointGrid strip = in_.part(cuts_, in_strip_);
             sums_.emplace(*filters, strip, kernels, arena);
             found_ = arena.take<T>(strip.made(cuts_) * lanes_);
-            width_ = rounded_up(cuts_.pair(2) * strip.columns, lanes_);
-            channel_step_ = (cuts_.in_row ? 1 : 2 * in_strip_) * width_;
+            width_ = rounded_up(strip.wide(cuts_), lanes_);
+            channel_step_ = cuts_.lines() * (cuts_.in_row ? 1 : in_strip_) * width_;
             rows_ = arena.take<T>(channel_step_ * lanes_);
         }
         if (!gradients.weight) return;
@@ -114,7 +114,7 @@ private:
     struct First {
         long y, x;
     };
-    First first_of(long unit) const { return cuts_.in_row ? First{0, cuts_.pair(2) * unit} : First{2 * unit, 0}; }
+    First first_of(long unit) const { return cuts_.in_row ? First{0, cuts_.columns() * unit} : First{cuts_.lines() * unit, 0}; }
 
     bool input_gradient(long image, long group, Range units) {
         bool finite = true;
@@ -124,8 +124,8 @@ private:
         for (long unit = units.begin; unit < units.end; unit += in_strip_) {
             const PointGrid strip = in_.part(cuts_, std::min(in_strip_, units.end - unit));
             const First first = first_of(unit);
-            const long rows = std::min(cuts_.in_row ? 1 : 2 * strip.lines, height - first.y), columns = std::min(cuts_.pair(2) * strip.columns, width - first.x);
-            const long row = 2 * strip.columns * lanes_;
+            const long rows = std::min(cuts_.in_row ? 1 : down * strip.lines, height - first.y), columns = std::min(strip.wide(cuts_), width - first.x);
+            const long row = strip.wide(cuts_) * lanes_;
             sums_->begin(strip, group, {map_.data + first.y * map_.row + first.x * lanes_, map_.row, map_.plane});
             for (long c = 0; c < b_.channels; c += lanes_) {
                 finite = sums_->results(c, found_, row) && finite;
@@ -153,20 +153,20 @@ private:
         const PointGrid grid = out_.part(cuts_, units.count());
         const First begin = first_of(units.begin);
         const Spatial<T>& s = kernels_.spatial;
-        const long row = cuts_.in_row ? lanes_ : map_.row, input_row = cuts_.in_row ? lanes_ : input_.row, column = cuts_.dilation * lanes_;
+        const long row = cuts_.in_row ? lanes_ : map_.row, input_row = cuts_.in_row ? lanes_ : input_.row, step = cuts_.dilation * lanes_;
         const long tiles = grid.count(), panel = panels_of_input_.size(tiles), wide = panels_of_input_.wide;
         const long point = input_apart(grid), map_point = apart(grid, filters_, kernels_);
         for (long f = filters.begin; f < filters.end; f += lanes_)
             (cuts_.in_row ? s.row_results_to_points : s.results_to_points)(
-                {map_at(begin.y, begin.x) + f / lanes_ * map_.plane, row, column, map_points_ + f, map_point, filters_, grid.lines, grid.columns});
+                {map_at(begin.y, begin.x) + f / lanes_ * map_.plane, row, step, map_points_ + f, map_point, filters_, grid.lines, grid.columns});
         for (long cut = 0; cut < cuts_.all(); ++cut) {
-            const long line = cut / cuts_.count[1], across = cut % cuts_.count[1];
-            T* first = input_.data + (begin.y + 3 * line) * input_.row + begin.x * lanes_ + 3 * across * column;
+            const long line = cut / cuts_.count[1], column = cut % cuts_.count[1];
+            T* first = input_.data + (begin.y + 3 * line) * input_.row + begin.x * lanes_ + 3 * column * step;
             for (long c = 0; c < channels_; c += lanes_)
-                (cuts_.in_row ? s.row_to_points : s.to_points)({first + c / lanes_ * input_.plane, input_row, column, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
+                (cuts_.in_row ? s.row_to_points : s.to_points)({first + c / lanes_ * input_.plane, input_row, step, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
             for (int p = 0; p < cuts_.points(); ++p) {
                 // What is not made here goes into nothing but the third tap along an axis, which the cut does not have.
-                if (line >= cuts_.at(0, p / 4) || across >= cuts_.at(1, p % 4)) continue;
+                if (line >= cuts_.lines_at(p) || column >= cuts_.columns_at(p)) continue;
                 Gemm<T> g;
                 g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = add;
                 g.a = map_points_ + p * map_point + filters.begin, g.a_row = 1, g.a_column = filters_;

@@ -213,8 +213,8 @@ struct DealCall {
 };
 
 // Tiles by minimal filtering (see points.h), line by line. Numbers are vectors of channels or filters: number (y, x) is at y * row +
-// x * column of `numbers`, the first tile's first one at 0, and the next tile's two beyond; point i of tile t is at i * point +
-// t * tile of `points`. Tiles are two by two, with a column of a vector; or, in a row, of one line.
+// x * column of `numbers`, the first tile's first one at 0, and the next tile's as many beyond as it has results; point i of tile t is at i * point +
+// t * tile of `points`. Tiles are two by four, with a column of a vector; or two in a row.
 template <class T>
 struct PointsCall {
     T* numbers;
@@ -222,9 +222,10 @@ struct PointsCall {
     T* points;
     long point, tile;
     long lines, columns;                // of tiles
+    const T* bias = nullptr;            // of a vector of filters, added to results; null: none
 };
 
-// The largest of each tile's results: one after the other.
+// The largest of windows of two by two results, or of two in a row: one after the other, line by line.
 template <class T>
 struct LargestResultsCall {
     const T* points;
@@ -233,6 +234,7 @@ struct LargestResultsCall {
     T* to;
     Spot<T>* places;                    // in the map; only where they are asked for
     Spot<T> spot, width;                // of the first result, and from a row of the map to the next
+    const T* bias = nullptr;
 };
 
 // Filters three by three: number k of filter i is at (9 * i + k) * lanes of `filters`, and point k at i * step + k * point of `points`.
@@ -279,7 +281,8 @@ struct Spatial {
     bool (*row_largest_from_points[2])(const LargestResultsCall<T>&);
     void (*filters_to_points)(const FilterPointsCall<T>&);
     void (*filters_from_points)(const FilterPointsCall<T>&);           // its transpose
-    void (*row_filters_from_points)(const FilterPointsCall<T>&);       // of three in a row, the first of nine
+    void (*row_filters_to_points)(const FilterPointsCall<T>&);         // of three in a row, the first of nine
+    void (*row_filters_from_points)(const FilterPointsCall<T>&);
     int channels[most_pixels];          // the most filters that registers hold, for 1, 2, ... vectors; 0: none
     int filters, taps_at_once;          // of `correlate`
 };

@@ -4,7 +4,7 @@ Both are right; the faster one is taken. What decides are the numbers of ``bench
 (docs/speed-convolution.md): the engine takes an image at a time (of depthwise convolution a channel), and its vectors hold
 neighbouring pixels, so small maps leave lanes empty and pay for each; oneDNN is near the processor's peak once it has 16
 channels or so, but adds up all products, where the engine's minimal filtering of kernels three by three (native/points.h) has
-16 for each 36, and along one axis 4 for each 6; and an activation and a pooling of their own read and write the whole map again, which the engine's sweep does
+24 for each 72, and along one axis 4 for each 6; and an activation and a pooling of their own read and write the whole map again, which the engine's sweep does
 not. Before any of that, oneDNN costs more to ask: a call of few multiply-adds is over on the engine before oneDNN has
 begun.
 """
@@ -101,7 +101,7 @@ def choose(
         what = "minimal filtering, of two thirds of the products" if minimal else "along which the engine's vectors lie"
         return chosen(True, f"one axis of {{pixels}} numbers, {what}")
     if minimal and pixels >= (_least_pooled(training) if pooled else 64):
-        return chosen(True, f"{{map}}, {mode}: minimal filtering, which takes less than half the products")
+        return chosen(True, f"{{map}}, {mode}: minimal filtering, which takes some third of the products")
     small = _small(channels, pooled, training)
     if work <= small:
         return chosen(
