@@ -39,6 +39,9 @@ bool by_points(const ConvolutionBlock<T>& block, const Kernels<T>& kernels);
 
 inline long rounded_up(long count, long to) { return (count + to - 1) / to * to; }
 
+// As many numbers as an odd number of vectors has: rows that far apart lie in all sets of the cache.
+inline long odd(long count, long lanes) { return count + (count / lanes % 2 == 0 ? lanes : 0); }
+
 // How filters are cut.
 struct Cuts {
     long kernel[2], count[2];       // along y and x

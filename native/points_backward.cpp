@@ -11,11 +11,11 @@ namespace pellucid {
 namespace {
 
 // Bytes of what a strip of tiles becomes at the points.
-constexpr long strip_bytes = 256 * 1024;
+constexpr long strip_bytes = 512 * 1024;
 
 // Lines of tiles that are worked on at a time, or columns.
 long strip_of(const Cuts& cuts, PointGrid grid, long wide, long size) {
-    return std::clamp<long>(strip_bytes / (cuts.points() * grid.part(cuts, 1).count() * wide * size), 1, grid.units(cuts));
+    return evenly(grid.units(cuts), (int)std::clamp<long>(strip_bytes / (cuts.points() * grid.part(cuts, 1).count() * wide * size), 1, grid.units(cuts)));
 }
 
 // One thread's images, backward. The map's gradient is brought into vectors of filters once; from it come the input's gradient,
@@ -27,7 +27,7 @@ public:
     PointsBackward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const PointFilters<T>* filters,
                    const Kernels<T>& kernels, Arena& arena)
         : b_(block), g_(gradients), t_(tile), kernels_(kernels), cuts_(block.axis[1], block.axis[2]), gradient_(block, gradients, kernels, arena), lanes_(kernels.lanes),
-          channels_(rounded_up(block.channels, kernels.lanes)), filters_(rounded_up(block.filters, kernels.lanes)),
+          channels_(rounded_up(block.channels, kernels.lanes)), filters_(rounded_up(block.filters, kernels.lanes)), map_wide_(odd(filters_, lanes_)),
           panels_of_input_(kernels, channels_), in_(PointGrid::of(cuts_, block.axis[1].in, block.axis[2].in)), out_(PointGrid::of(cuts_, tile)),
           in_strip_(strip_of(cuts_, in_, cuts_.all() * filters_, sizeof(T))), out_strip_(strip_of(cuts_, out_, std::max(cuts_.all() * channels_, filters_), sizeof(T))) {
         const Axis &y = block.axis[1], &x = block.axis[2];
@@ -52,7 +52,7 @@ public:
         std::fill_n(input_.data, channels_ / lanes_ * input_.plane, block.border_value);
         const PointGrid strip = out_.part(cuts_, out_strip_);
         input_points_ = arena.take<T>(cuts_.points() * input_apart(strip));
-        map_points_ = arena.take<T>(cuts_.points() * apart(strip, filters_, kernels));
+        map_points_ = arena.take<T>(cuts_.points() * apart(strip, map_wide_, kernels));
         filter_points_ = arena.take<T>(cuts_.points() * block.filters * cuts_.all() * channels_);
         tap_step_ = rounded_up(9, lanes_);
         found_taps_ = arena.take<T>(9 * channels_);
@@ -82,7 +82,7 @@ private:
     const Kernels<T>& kernels_;
     const Cuts cuts_;
     MapGradient<T> gradient_;
-    const long lanes_, channels_, filters_;     // rounded up to vectors
+    const long lanes_, channels_, filters_, map_wide_;      // rounded up to vectors; the last: from a tile's numbers to the next's
     const Panels<T> panels_of_input_;
     const PointGrid in_, out_;
     const long in_strip_, out_strip_;
@@ -155,10 +155,10 @@ private:
         const Spatial<T>& s = kernels_.spatial;
         const long row = cuts_.in_row ? lanes_ : map_.row, input_row = cuts_.in_row ? lanes_ : input_.row, step = cuts_.dilation * lanes_;
         const long tiles = grid.count(), panel = panels_of_input_.size(tiles), wide = panels_of_input_.wide;
-        const long point = input_apart(grid), map_point = apart(grid, filters_, kernels_);
+        const long point = input_apart(grid), map_point = apart(grid, map_wide_, kernels_);
         for (long f = filters.begin; f < filters.end; f += lanes_)
             (cuts_.in_row ? s.row_results_to_points : s.results_to_points)(
-                {map_at(begin.y, begin.x) + f / lanes_ * map_.plane, row, step, map_points_ + f, map_point, filters_, grid.lines, grid.columns});
+                {map_at(begin.y, begin.x) + f / lanes_ * map_.plane, row, step, map_points_ + f, map_point, map_wide_, grid.lines, grid.columns});
         for (long cut = 0; cut < cuts_.all(); ++cut) {
             const long line = cut / cuts_.count[1], column = cut % cuts_.count[1];
             T* first = input_.data + (begin.y + 3 * line) * input_.row + begin.x * lanes_ + 3 * column * step;
@@ -169,7 +169,7 @@ private:
                 if (line >= cuts_.lines_at(p) || column >= cuts_.columns_at(p)) continue;
                 Gemm<T> g;
                 g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = add;
-                g.a = map_points_ + p * map_point + filters.begin, g.a_row = 1, g.a_column = filters_;
+                g.a = map_points_ + p * map_point + filters.begin, g.a_row = 1, g.a_column = map_wide_;
                 g.c = filter_points(p, filters.begin, cut), g.c_row = cuts_.all() * channels_;
                 multiply_share(g, {0, g.m, 0, panels_of_input_.count}, input_points_ + p * point, (T*)nullptr, (T*)nullptr, kernels_);
             }
