@@ -218,9 +218,10 @@ def networks(results: Results) -> str:
 WHY = """## What stands in the way of the goals
 
 - **Large maps with many channels.** oneDNN and ONNX Runtime add up all products, at eight to nine tenths of the multiply-add peak. Of
-  kernels of 3x3 the engine takes 16 for each 36 (`native/points.h`), at no less exactness, and spends a quarter of its time on what
-  that needs before and after. Larger tiles, F(4 x 4, 3 x 3), would take 9 for each 36, with errors six to ten times as large: not
-  taken. One axis, dilated kernels and those with a stride add up all products here, too.
+  kernels of 3x3 the engine takes 24 for each 72 (`native/points.h`), with rounding errors of at most 1.7 times those of adding up all,
+  and spends a third of its time on what that needs before and after. Larger tiles, F(4 x 4, 3 x 3), would take 18 for each 72, with errors
+  three to four times as large: not taken. Along one axis, which may be time, 4 for each 6 are taken, so that nothing comes from what a
+  result does not see. Kernels dilated along two axes and those with a stride add up all products here, too.
 - **Single small images.** Of a call that is like the one before some 8 microseconds are not the engine's, and with gradients
   PyTorch's own share is 34 ([log.md](log.md)); ONNX Runtime's whole call of next to nothing costs about as much as ours, without
   autograd and without options.

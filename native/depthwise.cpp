@@ -19,18 +19,18 @@ using pellucid::WovenPlaneCall;
 template <class T, int Lane, int... I>
 inline Vec<T> from_lane(Vec<T> a, Vec<T> b, Indices<I...>) { return __builtin_shufflevector(a, b, (I + Lane)...); }
 
-// The sums of one kernel size, Size x Size, and stride; its weights stay in registers. Every sum begins with
+constexpr int vectors_at_once = 2, lines_at_once = 2;      // lines: of windows
+
+// The sums of one kernel size and stride; its weights stay in registers, or beside them. Every sum begins with
 // the bias and adds its terms in the order of the taps, as add_taps does.
-template <class T, int Size, int Stride>
+template <class T, int Down, int Across, int Stride>
 class Sums {
 public:
-    static constexpr int vectors = Size > 3 ? 1 : 2, lines = Size > 3 ? 1 : 2;     // at a time; lines: of windows
-
     explicit Sums(const PlaneSums<T>& c) : row_(c.row), bias_(c.bias ? broadcast(*c.bias) : Vec<T>{}) {
         PELLUCID_UNROLL
-        for (int k = 0; k < Size * Size; ++k) weights_[k] = broadcast(c.weights[k]);
+        for (int k = 0; k < Down * Across; ++k) weights_[k] = broadcast(c.weights[k]);
         PELLUCID_UNROLL
-        for (int p = 0; p < phases; ++p) rows_[p] = c.taps[p * Size], columns_[p] = c.taps[p];
+        for (int p = 0; p < phases; ++p) rows_[p] = c.taps[p * Across], columns_[p] = c.taps[p];
     }
 
     // Of rows of results below each other, whose vectors lie side by side.
@@ -42,8 +42,8 @@ public:
             for (int j = 0; j < Vectors; ++j) sums[r][j] = bias_;
         }
         PELLUCID_UNROLL
-        for (int n = 0; n < Stride * (Rows - 1) + Size; ++n) {      // rows of the input
-            if (n % Stride >= Size) continue;                       // which no tap meets
+        for (int n = 0; n < Stride * (Rows - 1) + Down; ++n) {      // rows of the input
+            if (n % Stride >= Down) continue;                       // which no tap meets
             const T* row = pixels + (n / Stride) * row_ + rows_[n % Stride];
             Vec<T> seen[phases][Vectors + beyond];
             PELLUCID_UNROLL
@@ -51,13 +51,13 @@ public:
                 PELLUCID_UNROLL
                 for (int j = 0; j < Vectors + beyond; ++j) seen[p][j] = load(row + columns_[p] + j * lanes<T>);
             }
-            add_row(n, seen, sums, FirstIndices<Size>{});
+            add_row(n, seen, sums, FirstIndices<Across>{});
         }
     }
 
 private:
-    static constexpr int phases = Stride < Size ? Stride : Size;
-    static constexpr int beyond = ((Size - 1) / Stride + lanes<T> - 1) / lanes<T>;     // vectors that the taps reach into
+    static constexpr int phases = Stride < Across ? Stride : Across;
+    static constexpr int beyond = ((Across - 1) / Stride + lanes<T> - 1) / lanes<T>;     // vectors that the taps reach into
 
     // What a row of the input adds, column by column of the kernel.
     template <int Rows, int Vectors, int... K>
@@ -74,8 +74,8 @@ private:
         PELLUCID_UNROLL
         for (int r = 0; r < Rows; ++r) {
             const int at = n - Stride * r;
-            if (at < 0 || at >= Size) continue;
-            const Vec<T> w = weights_[at * Size + K];
+            if (at < 0 || at >= Down) continue;
+            const Vec<T> w = weights_[at * Across + K];
             PELLUCID_UNROLL
             for (int j = 0; j < Vectors; ++j) sums[r][j] += w * x[j];
         }
@@ -83,16 +83,14 @@ private:
 
     const long row_;
     const Vec<T> bias_;
-    Vec<T> weights_[Size * Size];
+    Vec<T> weights_[Down * Across];
     long rows_[phases], columns_[phases];
 };
 
 // Of any size and stride.
 template <class T>
-class Sums<T, 0, 0> {
+class Sums<T, 0, 0, 0> {
 public:
-    static constexpr int vectors = 2, lines = 2;
-
     explicit Sums(const PlaneSums<T>& c) : c_(c), bias_(c.bias ? broadcast(*c.bias) : Vec<T>{}) {}
 
     template <int Rows, int Vectors>
@@ -146,10 +144,10 @@ inline void give_rows(const PlaneCall<T>& c, const Of& of, long line) {
         }
     };
     long x = 0;
-    for (; x + (Of::vectors - 1) * lanes<T> < c.width; x += Of::vectors * lanes<T>) {
-        Vec<T> sums[Rows][Of::vectors];
+    for (; x + (vectors_at_once - 1) * lanes<T> < c.width; x += vectors_at_once * lanes<T>) {
+        Vec<T> sums[Rows][vectors_at_once];
         of.add(pixels + x, sums);
-        give(x, sums, Of::vectors);
+        give(x, sums, vectors_at_once);
     }
     if (x < c.width) {
         Vec<T> sums[Rows][1];
@@ -160,7 +158,7 @@ inline void give_rows(const PlaneCall<T>& c, const Of& of, long line) {
 
 template <class T, int Size, int Stride>
 void plane(const PlaneCall<T>& c) {
-    const Sums<T, Size, Stride> of(c.sums);
+    const Sums<T, Size, Size, Stride> of(c.sums);
     long line = 0;
     for (; line + rows_at_once <= c.lines; line += rows_at_once) give_rows<rows_at_once>(c, of, line);
     // The last ones once more together with some before them, if there are so many: they come to the same.
@@ -169,8 +167,8 @@ void plane(const PlaneCall<T>& c) {
 }
 
 // The same of woven rows.
-template <int Rows, class T, class Of>
-inline void give_woven(const WovenPlaneCall<T>& c, const Of& even, const Of& odd, long line) {
+template <int Rows, class T, class Even, class Odd>
+inline void give_woven(const WovenPlaneCall<T>& c, const Even& even, const Odd& odd, long line) {
     constexpr auto all = FirstIndices<lanes<T>>{};
     for (long x = 0; x < c.width; x += 2 * lanes<T>) {
         Vec<T> first[Rows][1], second[Rows][1];
@@ -187,12 +185,28 @@ inline void give_woven(const WovenPlaneCall<T>& c, const Of& even, const Of& odd
     }
 }
 
-template <class T>
-void woven_plane(const WovenPlaneCall<T>& c) {
-    const Sums<T, 0, 0> even(c.even), odd(c.odd);
+template <class T, int Down, int Even, int Odd>
+void weave(const WovenPlaneCall<T>& c) {
+    constexpr int stride = Down > 0;
+    const Sums<T, Down, Even, stride> even(c.even);
+    const Sums<T, Down, Odd, stride> odd(c.odd);
     long line = 0;
     for (; line + rows_at_once <= c.lines; line += rows_at_once) give_woven<rows_at_once>(c, even, odd, line);
     for (; line < c.lines; ++line) give_woven<1>(c, even, odd, line);
+}
+
+// Of kernels three by three and five by five, the parts that see even and odd numbers have so many taps.
+template <class T>
+void woven_plane(const WovenPlaneCall<T>& c) {
+    const auto is = [&](int even, int odd) { return c.even.columns == even && c.odd.columns == odd; };
+    const int down = c.even.rows;
+    if (is(1, 2) && down == 1) weave<T, 1, 1, 2>(c);
+    else if (is(1, 2) && down == 2) weave<T, 2, 1, 2>(c);
+    else if (is(2, 1) && down == 1) weave<T, 1, 2, 1>(c);
+    else if (is(2, 1) && down == 2) weave<T, 2, 2, 1>(c);
+    else if (is(3, 2) && down == 2) weave<T, 2, 3, 2>(c);
+    else if (is(3, 2) && down == 3) weave<T, 3, 3, 2>(c);
+    else weave<T, 0, 0, 0>(c);
 }
 
 // Windows of a line two by two, or of two lines.
@@ -234,10 +248,10 @@ inline void give_windows(const HalvedPlaneCall<T>& c, const Of& of, long line) {
 
 template <class T, int Size, int Stride, bool Places>
 void halved_plane(const HalvedPlaneCall<T>& c) {
-    using Of = Sums<T, Size, Stride>;
+    using Of = Sums<T, Size, Size, Stride>;
     const Of of(c.sums);
     long line = 0;
-    for (; line + Of::lines <= c.lines; line += Of::lines) give_windows<Of::lines, Places>(c, of, line);
+    for (; line + lines_at_once <= c.lines; line += lines_at_once) give_windows<lines_at_once, Places>(c, of, line);
     for (; line < c.lines; ++line) give_windows<1, Places>(c, of, line);
 }
 

@@ -141,6 +141,27 @@ def test_depthwise_gradients_have_the_same_bits_on_any_number_of_threads(
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_depthwise_gradients_by_a_stride_of_two_are_torchs(isa: str, kernel: int) -> None:
+    """Even and odd numbers see other taps, and how many depends on the padding; rows end within a vector, with it and beyond."""
+    generator = torch.Generator().manual_seed(0)
+    w = torch.randn(3, 1, kernel, kernel, generator=generator, dtype=torch.float64)
+    chosen = _native.instruction_set()
+    _native.choose(isa)
+    try:
+        for padding in range(kernel):
+            for size in ((9, 14), (12, 32), (13, 37)):
+                x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64).requires_grad_()
+                out = convolution_block(x, w, stride=2, padding=padding, dims=2, groups=3, activation=None, pool=None)
+                right = F.conv2d(x, w, stride=2, padding=padding, groups=3)
+                cotangent = torch.randn(right.shape, generator=generator, dtype=torch.float64)
+                found, expected = (torch.autograd.grad(y, x, cotangent)[0] for y in (out, right))
+                torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    finally:
+        _native.choose(chosen)
+
+
 def test_windows_within_each_plane_of_a_volume() -> None:
     """A map of several planes is not pooled as if it had one."""
     generator = torch.Generator().manual_seed(0)
