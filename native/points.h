@@ -5,17 +5,17 @@
 //     m0 = (d0 - d2) g0, m1 = (d1 + d2) (g0 + g1 + g2) / 2, m2 = (d2 - d1) (g0 - g1 + g2) / 2, m3 = (d1 - d3) g2
 //     y0 = m0 + m1 + m2, y1 = m1 - m2 - m3
 //
-// What a tile becomes is its values at points, of the polynomials of which this is the product: two results take 0, 1, -1 and
-// infinity, and four take two more. Down the columns there are two results, and along the rows four, at 0, 5/8, -5/8, 3/2, -3/2 and infinity:
-// where these lie decides how exact the results are. In two dimensions the sums over channels are 24 matrix products,
-// each of all tiles with all filters. A vector holds neighbouring channels, or filters, of one tile: its size does not matter then. A
-// sum over channels has a ninth of the terms, so that the results are about as exact as in the direct way (docs/log.md has it in
-// numbers); but an infinity, or NaN, would reach all of its tile, so where a result is not finite the direct way computes it again.
+// What a tile becomes is its values at points, of the polynomials of which this is the product: at 0, 1, -1 and infinity for two
+// results, down the columns, and at 0, 5/8, -5/8, 3/2, -3/2 and infinity for four, along the rows; where these lie decides how exact
+// the results are. The sums over channels are 24 matrix products, each of all tiles with all filters. A vector holds neighbouring
+// channels, or filters, of one tile: its size does not matter then. A sum over channels has a ninth of the terms, so that the results
+// are about as exact as in the direct way (docs/log.md has it in numbers); but an infinity, or NaN, would reach all of its tile, so
+// where a result is not finite the direct way computes it again.
 //
-// What a result of four in a row does not see of the tile, up to three numbers on either side, cancels but for roundings; of two it goes into
-// none of its products. So along one axis, which may be time, where nothing comes from what is yet to come, tiles are of two results: 4
-// multiplications instead of 6. Their numbers may be a dilation apart; tiles of neighbouring numbers then lie in as many lines as it
-// is, each a number further than the last.
+// What one of four results does not see of its tile, up to three numbers on either side, cancels but for roundings; what one of two
+// does not see goes into none of its products. So along one axis, which may be time, where nothing comes from what is yet to come,
+// tiles are of two results: 4 multiplications instead of 6. Their numbers may be a dilation apart; tiles of neighbouring numbers then
+// lie in as many lines as it is, each a number further than the last.
 //
 // A larger filter is cut into some of three by three, which see the input moved by multiples of three: as more channels. Where the
 // last of them has fewer taps along an axis, g2 is 0 there, and its products at infinity fall away (5 x 5: 77 instead of 200).
@@ -30,8 +30,8 @@
 
 namespace pellucid {
 
-inline constexpr int down = 2, down_points = 4;                 // results of a tile below each other, and their points
-inline constexpr int most_points = 24;
+inline constexpr int down = 2, down_points = 4;     // results of a tile below each other, and their points
+inline constexpr int most_points = 24;              // of a tile
 
 // Whether a block is computed so. Depends on sizes alone, neither on how many images there are nor on threads.
 template <class T>
@@ -50,7 +50,8 @@ struct Cuts {
     int across, across_points;      // results of a tile side by side, and their points
 
     Cuts(const Axis& y, const Axis& x)
-        : kernel{y.kernel, x.kernel}, count{(y.kernel + 2) / 3, (x.kernel + 2) / 3}, dilation(x.dilation), in_row(y.kernel == 1), across(in_row ? 2 : 4), across_points(across + 2) {}
+        : kernel{y.kernel, x.kernel}, count{(y.kernel + 2) / 3, (x.kernel + 2) / 3}, dilation(x.dilation), in_row(y.kernel == 1),
+          across(in_row ? 2 : 4), across_points(across + 2) {}
     int points() const { return (in_row ? 1 : down_points) * across_points; }
     // How many results along y or x are cut alike.
     long lines() const { return in_row ? 1 : down; }
@@ -85,7 +86,7 @@ public:
 private:
     std::vector<Part> parts_[most_points];
     long size_ = 0;                             // of a group
-    T *values_, *bias_ = nullptr;           // in vectors
+    T *values_, *bias_ = nullptr;
 };
 
 // How a tile of a map is cut into those of two by four results, or of two in a row.
