@@ -18,7 +18,7 @@ from pellucid.lab import comparison, data, train
 from pellucid.lab import plan as planning
 from pellucid.lab.candidates import blueprint
 from pellucid.lab.data import event_files, labels
-from pellucid.lab.data.metrics import nats_of_labels, shared_labels
+from pellucid.lab.data.metrics import ASKED, LAST, kept_of_labels, nats_of_labels, shared_labels
 from pellucid.lab.goals import GOALS, last_step
 from pellucid.lab.task import Task
 
@@ -199,10 +199,15 @@ def test_figures_are_means_over_steps_of_all_sequences() -> None:
             steps += 1
             both += int(((p > 0.5) & (y[t] == 1)).sum())
             either += int(((p > 0.5) | (y[t] == 1)).sum())
-    assert nats_of_labels("step").per_item(said, true).mean().item() == pytest.approx(nats / steps, rel=1e-6)
-    assert shared_labels("accuracy").per_item(said, true).mean().item() == pytest.approx(100 * both / either)
-    lesson = _lesson()
-    assert GOALS["next labels"].loss(said, true, lesson).item() == pytest.approx(nats / steps, rel=1e-5)
+    kept = kept_of_labels(said, true)
+    assert nats_of_labels("step").per_item(kept, true).mean().item() == pytest.approx(nats / steps, rel=1e-6)
+    assert shared_labels("accuracy").per_item(kept, true).mean().item() == pytest.approx(100 * both / either)
+    goal, lesson = GOALS["next labels"], _lesson()
+    assert goal.loss(said, true, lesson).item() == pytest.approx(nats / steps, rel=1e-5)
+    assert goal.kept_loss is not None
+    assert goal.kept_loss(kept, true, lesson).item() == pytest.approx(nats / steps, rel=1e-6)
+    assert kept[:, ASKED].tolist() == lengths
+    assert torch.equal(kept[:, LAST:], last_step(said, torch.tensor(lengths))[:, 0].double())
     assert GOALS["next labels"].weight(true, lesson) == steps
 
 
@@ -235,13 +240,19 @@ def test_the_simplest_answers_are_counts_of_the_training_part(tmp_path: Path) ->
     next_ = np.concatenate([roll[1:] for roll in rolls()[:24]])
     asked = labels.of_steps([task.train, task.valid, task.test], task.labels)
     assert asked.baseline.name == "as now"
-    said = asked.baseline.prediction.sigmoid().numpy()  # type: ignore[union-attr]
+    shares = np.empty((2, 5))
     for event in range(5):
         for held in (0, 1):
             rows = now[:, event] == held
-            share = (next_[rows, event].sum() + 0.5) / (rows.sum() + 1)
-            own = said[..., event][task.test.x[..., event].numpy() == held]
-            np.testing.assert_allclose(own, share, rtol=1e-5)
+            shares[held, event] = (next_[rows, event].sum() + 0.5) / (rows.sum() + 1)
+    nats, steps = [], []
+    for roll in rolls()[32:]:
+        said = np.where(roll[:-1] == 1, shares[1], shares[0])
+        nats.append(-np.log(np.where(roll[1:] == 1, said, 1 - said)).sum())
+        steps.append(len(roll) - 1)
+    assert asked.baseline.scores.mean().item() == pytest.approx(sum(nats) / sum(steps), rel=1e-5)
+    last = asked.baseline.prediction[:, LAST:].sigmoid().numpy()  # type: ignore[index]
+    np.testing.assert_allclose(last, [np.where(roll[-2] == 1, *shares[::-1]) for roll in rolls()[32:]], rtol=1e-5)
     always = labels.frequency(torch.from_numpy(next_).float()).sigmoid()
     np.testing.assert_allclose(always, (next_.sum(0) + 0.5) / (len(next_) + 1), rtol=1e-5)
 
@@ -288,6 +299,12 @@ def _npz(**arrays: object) -> Callable[[Path], Path]:
     return make
 
 
+def _named(p: Path) -> Path:
+    for k, names in enumerate(("abc", "acb")):
+        pl.DataFrame(np.eye(3, dtype=int), schema=list(names)).write_csv(p / f"{k}.csv")
+    return p
+
+
 def _text(p: Path) -> Path:
     (p / "a.mat").write_text("no such thing, but long enough to be looked at " * 10)
     return p / "a.mat"
@@ -305,7 +322,8 @@ def _text(p: Path) -> Path:
         (_npz(events=np.ones((4, 3, 2)), lengths=np.array([3, 3, 3, 4])), "go to 4, and it has 4 sequences of 3 steps"),
         (_npz(events=np.ones((4, 3, 2)), lengths=np.array([3, 3, 3, 1])), "events 4 has 1 step, and two are needed"),
         (_npz(train=np.ones((4, 3, 2)), test=np.ones((4, 3, 3))), "matrices have 2 to 3 columns"),
-        (_npz(events=np.array([[1], [2, 3]], dtype=object)), "the arrays cannot be read"),
+        (_npz(events=np.array([[1], [2, 3]], dtype=object)), "the array 'events' cannot be read"),
+        (_named, "the columns of 1.csv are called otherwise than those of 0.csv"),
     ],
 )
 def test_bad_events_are_a_sentence(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
@@ -330,9 +348,8 @@ def test_chorales_are_read_as_published() -> None:
     asked = [int((part.y[..., 0] >= 0).sum()) for part in parts]
     assert asked == [13807 - 229, 4602 - 76, 4725 - 77]
     assert task.labels[39] == "C4"
-    assert task.metric.per_item(torch.zeros_like(task.test.y), task.test.y).mean().item() == pytest.approx(
-        88 * np.log(2), rel=1e-6
-    )
+    even = kept_of_labels(torch.zeros_like(task.test.y), task.test.y)
+    assert task.metric.per_item(even, task.test.y).mean().item() == pytest.approx(88 * np.log(2), rel=1e-6)
 
 
 def test_a_folder_of_classes_below_a_split_is_not_taken_for_events(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The promise: texts, sounds, sequences and series that do not fit into memory are read, trained on and judged from files in the cache folder,
+"""The promise: texts, sounds, sequences, events and series that do not fit into memory are read, trained on and judged from files in the cache folder,
 with the figures that they have in memory.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tests.lab import tasks
+from tests.lab import tasks, test_events
 from tests.lab.test_sequences import write_folder, write_long, write_npz, write_ts
 
 from pellucid.errors import DataError
@@ -127,12 +127,20 @@ def write_series_table(folder: Path, count: int) -> Path:
     return file
 
 
+def write_rolls(folder: Path, count: int) -> Path:
+    """Noise: 250 steps of 20 events, of which a third hold, compressed."""
+    generator = np.random.default_rng(0)
+    np.savez_compressed(folder / f"rolls-{count}.npz", events=generator.random((count, 250, 20)) < 0.3)
+    return folder / f"rolls-{count}.npz"
+
+
 LARGE: dict[str, tuple[Callable[[Path, int], Path], int, int]] = {
     "text": (write_texts, 22_000, 1_000),
     "characters": (write_plain, 9_000_000, 200_000),
     "sound": (write_sounds, 150, 20),
     "sequences in arrays": (write_arrays, 11_000, 200),
     "sequences in a table": (write_long_table, 11_000, 200),
+    "events": (write_rolls, 2_500, 50),
     "series": (write_series_table, 400_000, 3_000),
 }
 
@@ -185,6 +193,7 @@ def write_series(file: Path) -> Path:
 
 
 SEQUENCES = ["ts", "long", "folder", "npz", "holes"]
+EVENTS = ["rolls in mat", "rolls in npz", "rolls in a folder"]
 SERIES: dict[str, dict[str, Any]] = {
     "a series": {"horizon": 4, "window": 20, "calendar": True, "missing": "linear"},
     "series each step": {"horizon": 4, "window": 20, "missing": "last", "known": "other"},
@@ -193,7 +202,7 @@ SERIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    "kind", ["text", "subwords of a table", "characters", "subwords", "sound", *SEQUENCES, *SERIES]
+    "kind", ["text", "subwords of a table", "characters", "subwords", "sound", *SEQUENCES, *EVENTS, *SERIES]
 )
 def test_streamed_and_held_data_are_the_same(kind: str, cached: Path) -> None:
     """To the last bit: what networks see, the baseline's scores, the scaling, and the fingerprint, by which a run goes on."""
@@ -211,6 +220,9 @@ def test_streamed_and_held_data_are_the_same(kind: str, cached: Path) -> None:
         "folder": lambda: write_folder(cached / "a"),
         "npz": lambda: write_npz(cached / "a.npz"),
         "holes": lambda: write_holes(cached / "a.npz"),
+        "rolls in mat": lambda: test_events.write_mat(cached / "a.mat"),
+        "rolls in npz": lambda: test_events.write_npz(cached / "a.npz"),
+        "rolls in a folder": lambda: test_events.write_folder(cached / "a"),
         "a series": lambda: tasks.write_series(cached / "a.csv"),
         "series each step": lambda: write_series(cached / "a.csv"),
         "series by season": lambda: write_series(cached / "a.csv"),

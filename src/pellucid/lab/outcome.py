@@ -24,7 +24,7 @@ from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, For
 from pellucid.lab.runs import Run, safe, write
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Metric, Split, Task
-from pellucid.lab.train import Unit, evaluate
+from pellucid.lab.train import Unit, evaluate, predict
 
 SHOWN = 300  # numbers that the report draws
 STEPS = 64  # of an item, whose labels it draws
@@ -132,7 +132,7 @@ def candidate(
         sample=_sample(task, model) if task.goal == "next" else None,
         figures=figures(task, predictions, bootstrap),
         numbers=_numbers(task, predictions) if task.goal == "number" else None,
-        roll=_roll(task, predictions[0]) if task.goal == "next labels" else None,
+        roll=_roll(task, model) if task.goal == "next labels" else None,
     )
 
 
@@ -218,10 +218,10 @@ def _numbers(task: Task, predictions: list[Tensor]) -> list[tuple[float, float]]
     return list(zip(true, said, strict=True))
 
 
-def _roll(task: Task, prediction: Tensor) -> Roll:
+def _roll(task: Task, model: nn.Module) -> Roll:
     """The first test item's first steps."""
     asked = int((task.test.y[0, :STEPS, 0] >= 0).sum())
-    actual, said = task.test.y[0, :asked].T, prediction[0, :asked].sigmoid().T
+    actual, said = task.test.y[0, :asked].T, predict(model, first(task.test))[0, :asked].sigmoid().T
     rows = ((actual > 0) | (said > 0.5)).any(1).nonzero()[:, 0].tolist()
     return Roll(
         item=task.test.items[0],

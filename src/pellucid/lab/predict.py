@@ -99,6 +99,8 @@ def predict(
     models = [kept.network(run, name, k, cell).to(there) for k in seeds]
 
     def ask(items: Inputs) -> list[Tensor]:
+        if GOALS[kept.goal].every_step:
+            return [train.predict_last(model, items.x, items.lengths)[:, 0] for model in models]
         split = Split(
             items.x, items.x.new_empty(len(items.x)), items.lengths, items.items
         )  # nobody knows the answers yet

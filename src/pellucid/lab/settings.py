@@ -90,7 +90,7 @@ class Reading(TypedDict, total=False):
     augment
         Images: auto, none, or how training images are varied: shift, flip, or shift,flip (default: auto, for photographs).
     memory
-        All but events: gigabytes of the data to hold in memory; more is paged from a file (default: 1).
+        Gigabytes of the data to hold in memory; more is paged from a file (default: 1).
     """
 
     kind: Kind | None

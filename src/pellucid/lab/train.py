@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from pellucid import device
 from pellucid.errors import DataError
 from pellucid.lab import team
-from pellucid.lab.goals import GOALS
+from pellucid.lab.goals import GOALS, last_step
 from pellucid.lab.results import Epoch
 from pellucid.lab.task import Goal, Lesson, Metric, Split
 
@@ -167,6 +167,17 @@ def predict(
         )  # items of like length together, so that few steps are computed in vain
         parts = [kept(_of_ragged(model, split, rows), split.y[rows]) for rows in torch.split(order, batch)]
     return torch.cat(parts)[order.argsort()]
+
+
+def predict_last(model: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Where each step is asked, the model's raw output after each item's last one: (N, 1, ...).
+
+    Args:
+        model: the network.
+        x, lengths: of the items, as in :class:`pellucid.lab.task.Split`.
+    """
+    ends = torch.full((len(x),), x.shape[1]) if lengths is None else lengths
+    return predict(model, Split(x, ends, lengths, [""] * len(x)), last_step)
 
 
 def _of_ragged(model: nn.Module, split: Split, rows: Tensor) -> Tensor:

@@ -15,11 +15,12 @@ from pellucid.lab.bodies import ConvolutionsFirst, Network, Recurrence, Sequence
 from pellucid.lab.goals import GOALS, last_step
 from pellucid.lab.results import Need, Why
 from pellucid.lab.task import Lesson, Split
-from pellucid.lab.train import loss_of, predict
+from pellucid.lab.train import loss_of, predict, predict_last
 from pellucid.trace import Seen, Trace, trace
 
 MOST = 256  # test items that are looked at, and fewer where they are large: every value in a network is kept at once
 NUMBERS = 2**18  # of all these items
+ANSWERED = 2**25  # numbers of the items that are answered from their last steps alone
 FADED = 0.01
 STUCK = 0.05
 
@@ -74,26 +75,28 @@ def need(model: Network, label: str, split: Split, lesson: Lesson, rope: float) 
         lesson: of the task, for its goal and figure.
         rope: the difference that is negligible.
     """
-    split = split.rows(torch.arange(min(4 * MOST, len(split))))
+    count = min(4 * MOST, max(1, ANSWERED // split.x[0].numel()), len(split))
+    split = split.rows(torch.arange(count))
     longest = split.x.shape[1]
     powers = [2**k for k in range(longest.bit_length())]
     counts = [count for count in powers if model.body.least <= count < longest] + [longest]
     model.eval()
     figures = []
-    for count in counts:
-        x, lengths = last_steps(split.x, split.lengths, count)
-        prediction, target = predict(model, Split(x, split.y, lengths, split.items)), split.y
+    for steps in counts:
+        x, lengths = last_steps(split.x, split.lengths, steps)
         if GOALS[lesson.goal].every_step:  # the last step's answer has seen them all
-            prediction, target = last_step(prediction, lengths), last_step(target, split.lengths)
+            prediction, target = predict_last(model, x, lengths), last_step(split.y, split.lengths)
+        else:
+            prediction, target = predict(model, Split(x, split.y, lengths, split.items)), split.y
         kept = GOALS[lesson.goal].kept(prediction, target)
-        figures.append((count, lesson.metric.per_item(kept, target).mean().item()))
+        figures.append((steps, lesson.metric.per_item(kept, target).mean().item()))
     whole = figures[-1][1]
     sign = 1 if lesson.metric.higher_is_better else -1
     enough = None
-    for count, figure in reversed(figures):
+    for steps, figure in reversed(figures):
         if sign * (whole - figure) > rope:
             break
-        enough = count
+        enough = steps
     return Need(network=label, figures=figures, steps=enough)
 
 

@@ -1,8 +1,9 @@
 """Matrices of 0 and 1 over time (a piano roll: steps down, notes across), in the forms in which people have them.
 
-- ``.mat`` (MATLAB up to version 7): cell arrays of matrices (T, K), such as traindata, validdata and testdata
+- ``.mat`` (MATLAB up to version 7): cell arrays of matrices (T, K), such as traindata, validdata and testdata; one cell array at
+  a time is in memory, since scipy reads it whole
 - ``.npz``: ``events`` (N, T, K), or ``train``, ``valid`` and ``test`` of that form; where sequences are unequally long -1 or NaN
-  fills up behind their ends, or ``lengths`` (N,), ``train_lengths`` and so on say them
+  fills up behind their ends, or ``lengths`` (N,), ``train_lengths`` and so on say them; a sequence at a time is in memory
 - a folder of matrices, a file each (``.csv`` with or without names in its first line, ``.npy``, or ``.npz`` with one array),
   perhaps below train, valid and test
 """
@@ -10,7 +11,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from numpy.typing import NDArray
 
 from pellucid.errors import DataError
 from pellucid.lab.counted import counted
-from pellucid.lab.data import table
+from pellucid.lab.data import archives, table
 from pellucid.lab.data.folders import PARTS, Progress
 from pellucid.lab.data.split import shown
+from pellucid.lab.data.stacks import Stack
 
-Roll = NDArray[np.float32]
+Roll = NDArray[np.uint8]
 MATRICES = frozenset({".csv", ".tsv", ".npy", ".npz"})
 EVENTS = ("events", "rolls", "notes")
 PIANO, MIDI = 88, 128  # columns that are taken for a piano's keys, and for all notes of MIDI
@@ -36,7 +38,7 @@ class Events:
     """What was read.
 
     Attributes:
-        rolls: of each sequence (T, K), 1 where an event holds at a step and 0 elsewhere.
+        rolls: of each sequence (T, K), 1 where an event holds at a step and 0 elsewhere; read from where they lie when looked at.
         items: a name for each.
         names: of the K events.
         given: side of each (0 training, 1 validation, 2 test) where the data says so, else None.
@@ -60,39 +62,63 @@ class _Matrix:
     names: list[str] | None = None
 
 
-def read(source: Path, progress: Progress | None = None) -> Events:
+def read(source: Path, held: float, progress: Progress | None = None) -> Events:
     """Read whatever form it is.
+
+    Args:
+        source: file or folder.
+        held: bytes of matrices that are held in memory; more lie on a file.
+        progress: told of each file of a folder.
 
     Raises:
         DataError: it is none of the forms, is malformed, or holds other numbers than 0 and 1.
     """
-    suffix = source.suffix.lower()
-    if source.is_dir():
-        found, form = list(_folder(source, progress)), "a file each"
-    elif suffix == ".mat":
-        found, form = list(_cells(source)), "in cell arrays"
-    elif suffix == ".npz" and holds_events(source):
-        found, form = list(_padded(source)), "in arrays"
-    elif suffix in MATRICES:
-        found, form = [_file(source, shown(Path(source.name)))], "one file"
-    else:
-        raise DataError(f"{source}: events come as .mat, .npz, or a folder of matrices of 0 and 1 (.csv, .npy or .npz)")
-    if not found:
+    found, form = _matrices(source, progress)
+    rolls = Stack(held, np.uint8)
+    items: list[str] = []
+    sides: list[int | None] = []
+    widths: set[int] = set()
+    names: list[str] | None = None
+    for matrix in found:
+        roll = _checked(source, matrix)
+        names = matrix.names if not items else names
+        if names and matrix.names and names != matrix.names:
+            raise DataError(
+                f"{source}: the columns of {matrix.item} are called otherwise than those of {items[0]}, or lie in another "
+                "order; all sequences need the same"
+            )
+        rolls.append(roll)
+        items.append(matrix.item)
+        sides.append(matrix.side)
+        widths.add(roll.shape[1])
+    if not items:
         raise DataError(f"{source}: there are no matrices of 0 and 1 in it; bring one for each sequence, steps down")
-    rolls = [_checked(source, matrix) for matrix in found]
-    widths = {roll.shape[1] for roll in rolls}
     if len(widths) > 1:
         raise DataError(
             f"{source}: matrices have {min(widths)} to {max(widths)} columns, and every sequence needs the same events"
         )
-    given = [matrix.side for matrix in found if matrix.side is not None]
+    given = [side for side in sides if side is not None]
     return Events(
-        rolls=rolls,
-        items=[matrix.item for matrix in found],
-        names=found[0].names or names_of(rolls[0].shape[1]),
-        given=given if len(given) == len(found) and {0, 2} <= set(given) else None,
+        rolls=rolls.sequences(),
+        items=items,
+        names=names or names_of(widths.pop()),
+        given=given if len(given) == len(items) and {0, 2} <= set(given) else None,
         form=form,
     )
+
+
+def _matrices(source: Path, progress: Progress | None) -> tuple[Iterable[_Matrix], str]:
+    """The matrices of whatever form it is, one at a time, and where they are, in words."""
+    suffix = source.suffix.lower()
+    if source.is_dir():
+        return _folder(source, progress), "a file each"
+    if suffix == ".mat":
+        return _cells(source), "in cell arrays"
+    if suffix == ".npz" and holds_events(source):
+        return _padded(source), "in arrays"
+    if suffix in MATRICES:
+        return [_file(source, shown(Path(source.name)))], "one file"
+    raise DataError(f"{source}: events come as .mat, .npz, or a folder of matrices of 0 and 1 (.csv, .npy or .npz)")
 
 
 def names_of(columns: int) -> list[str]:
@@ -132,50 +158,48 @@ def folder_of_rolls(source: Path) -> bool:
 
 
 def _cells(source: Path) -> Iterator[_Matrix]:
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
-    try:
-        variables = loadmat(source)
-    except NotImplementedError:
-        raise DataError(f"{source}: it is of MATLAB's version 7.3; save it with save(..., '-v7')") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{source}: the file cannot be read ({str(error).splitlines()[0]}); is it a MATLAB file?"
-        ) from None
-    for name, value in variables.items():
-        if name.startswith("__"):
-            continue
+    names = dict.fromkeys(name for name, _, _ in _of_matlab(source, whosmat) if not name.startswith("__"))
+    for name in names:
+        value = _of_matlab(source, loadmat, variable_names=[name])[name]
         side = next((side for part, side in PARTS.items() if name.casefold().startswith(part)), None)
         cells = value.ravel() if value.dtype == object else [value]
         for k, cell in enumerate(cells):
             yield _Matrix(f"{name} {k + 1}" if len(cells) > 1 else name, np.asarray(cell), side)
 
 
+def _of_matlab(source: Path, reads: Callable[..., Any], **options: Any) -> Any:
+    """What one of scipy's functions reads of the file."""
+    try:
+        return reads(source, **options)
+    except NotImplementedError:
+        raise DataError(f"{source}: it is of MATLAB's version 7.3; save it with save(..., '-v7')") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{source}: the file cannot be read ({str(error).splitlines()[0]}); is it a MATLAB file?"
+        ) from None
+
+
 # NPZ
 
 
 def _padded(source: Path) -> Iterator[_Matrix]:
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(
-            f"{source}: the arrays cannot be read ({error}); save plain ones (N, T, K) with numpy.savez, -1 behind the ends"
-        ) from None
-    names = [str(v) for v in arrays["names"].tolist()] if "names" in arrays else None
-    for name, values in arrays.items():
+    there = archives.names(source)
+    names = [str(v) for v in archives.whole(source, "names").tolist()] if "names" in there else None
+    for name in there:
         if name != "names" and name != "lengths" and not name.endswith("_lengths"):
-            if values.ndim != 3 or values.dtype.kind not in "fiub":
-                raise DataError(
-                    f"{source}: {name} has shape {values.shape} and type {values.dtype}; 0 and 1 of (N, T, K) are needed"
-                )
-            lengths = arrays.get("lengths" if name in EVENTS else f"{name}_lengths")
-            if lengths is not None and (lengths.shape != values.shape[:1] or not (lengths <= values.shape[1]).all()):
+            shape, kind = archives.head(source, name)
+            if len(shape) != 3 or kind.kind not in "fiub":
+                raise DataError(f"{source}: {name} has shape {shape} and type {kind}; 0 and 1 of (N, T, K) are needed")
+            said = "lengths" if name in EVENTS else f"{name}_lengths"
+            lengths = archives.whole(source, said) if said in there else None
+            if lengths is not None and (lengths.shape != shape[:1] or not (lengths <= shape[1]).all()):
                 raise DataError(
                     f"{source}: the lengths of {name} have shape {lengths.shape} and go to {lengths.max(initial=0)}, and it "
-                    f"has {values.shape[0]} sequences of {values.shape[1]} steps"
+                    f"has {shape[0]} sequences of {shape[1]} steps"
                 )
-            for k, own in enumerate(values):
+            for k, own in enumerate(archives.rows(source, name)):
                 cut = _without_padding(own) if lengths is None else own[: int(lengths[k])]
                 yield _Matrix(f"{name} {k + 1}", cut, PARTS.get(name.casefold()), names)
 
@@ -240,4 +264,4 @@ def _checked(source: Path, matrix: _Matrix) -> Roll:
         )
     if len(values) < 2:
         raise DataError(f"{source}: {matrix.item} has {counted(len(values), 'step')}, and two are needed; remove it")
-    return np.ascontiguousarray(values, dtype=np.float32)
+    return values.astype(np.uint8)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from pellucid.lab.data.asked import Asked
 from pellucid.lab.data.classes import Answers, strongest
-from pellucid.lab.data.metrics import nats_of_labels, shared_labels
+from pellucid.lab.data.metrics import kept_of_labels, nats_of_labels, shared_labels
+from pellucid.lab.data.paging import SLICE, slices
 from pellucid.lab.task import Split
 
 HALF = 0.5  # what a count begins with (Krichevsky and Trofimov 1981), so that nothing is impossible
@@ -24,7 +25,7 @@ def of_items(targets: list[Tensor], names: Sequence[str]) -> Asked:
     """
     metric = nats_of_labels("sequence")
     logits = frequency(targets[0])
-    answers = [_of_frequency(*(logits.expand_as(part) for part in targets[1:]))]
+    answers = [_of_frequency(*(kept_of_labels(logits.expand_as(part), part) for part in targets[1:]))]
     there = torch.cat(targets).mean(0)
     return Asked(
         goal="labels",
@@ -55,15 +56,13 @@ def of_steps(parts: Sequence[Split], names: Sequence[str]) -> Asked:
     """
     train, valid, test = parts
     metric = nats_of_labels("step")
-    seen, next_ = (values[train.y[..., 0] >= 0] for values in (train.x, train.y))
-    always = frequency(next_)
-    held = [_after(seen, next_, now) for now in (0, 1)]
+    always, after = frequency(train.y), _after(train)
     answers = [
-        _of_frequency(always.expand_as(valid.y), always.expand_as(test.y)),
+        _of_frequency(*(_kept(part, always.expand_as) for part in (valid, test))),
         Answers(
             "as now",
             "Says for each label how often it held after a step at which it did, or did not, as it is now.",
-            *(torch.where(part.x > 0.5, held[1], held[0]) for part in (valid, test)),
+            *(_kept(part, lambda now: torch.where(now > 0.5, after[1], after[0])) for part in (valid, test)),
         ),
     ]
     return Asked(
@@ -80,17 +79,45 @@ def of_steps(parts: Sequence[Split], names: Sequence[str]) -> Asked:
     )
 
 
-def frequency(marks: Tensor) -> Tensor:
-    """Logits (labels,) of how often each label holds in (N, labels)."""
-    held = marks.sum(0) + HALF
-    return (held / (len(marks) + 2 * HALF - held)).log()
+def frequency(marks: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Logits (labels,) of how often each label holds, gone through a few items at a time.
+
+    Args:
+        marks: (N, labels), or (N, T, labels) with -1 behind the ends.
+        rows: the items that count; all where None.
+    """
+    rows = torch.arange(len(marks)) if rows is None else rows
+    held, count = torch.zeros(marks.shape[-1], dtype=torch.float64), 0
+    for some in torch.split(rows, max(1, SLICE // marks[:1].nbytes)):
+        there = marks[some]
+        there = there[there[..., 0] >= 0]
+        held += there.sum(0)
+        count += len(there)
+    return _logits(held, torch.full_like(held, count))
 
 
-def _after(seen: Tensor, next_: Tensor, now: int) -> Tensor:
-    """Logits (labels,) of each label after a step at which it held (1) or did not (0); (N, labels) each."""
-    asked = (seen > 0.5).float() if now else (seen <= 0.5).float()
-    held = (asked * next_).sum(0) + HALF
-    return (held / (asked.sum(0) + 2 * HALF - held)).log()
+def _after(train: Split) -> Tensor:
+    """Logits (2, labels) of each label after a step at which it did not hold, and after one at which it did."""
+    held, count = torch.zeros(2, 2, train.x.shape[-1], dtype=torch.float64)
+    for some in slices(len(train), train.x[:1].nbytes):
+        asked = train.y[some, :, 0] >= 0
+        seen, next_ = train.x[some][asked] > 0.5, train.y[some][asked] > 0.5
+        for now, own in enumerate((~seen, seen)):
+            held[now] += (own & next_).sum(0)
+            count[now] += own.sum(0)
+    return _logits(held, count)
+
+
+def _logits(held: Tensor, count: Tensor) -> Tensor:
+    """Of labels that held so often, of so many times."""
+    held = held.float() + HALF
+    return (held / (count.float() + 2 * HALF - held)).log()
+
+
+def _kept(part: Split, say: Callable[[Tensor], Tensor]) -> Tensor:
+    """What figures need of what is said of each step by the step itself, a few items at a time."""
+    rows = slices(len(part), part.x[:1].nbytes)
+    return torch.cat([kept_of_labels(say(part.x[some]), part.y[some]) for some in rows])
 
 
 def _of_frequency(valid: Tensor, test: Tensor) -> Answers:

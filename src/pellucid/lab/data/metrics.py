@@ -221,21 +221,44 @@ def _difference(prediction: Tensor, target: Tensor) -> Tensor:
     return prediction[:, 0].double() - target[:, 0].double()
 
 
+# Columns of what is kept of labels; from the last on there is one for each label.
+NATS, ASKED, BOTH, EITHER, LAST = range(5)
+
+
+def kept_of_labels(prediction: Tensor, target: Tensor) -> Tensor:
+    """What figures and answers need of labels' logits: (N, LAST + labels) float64.
+
+    An item's columns are -ln of the probability of all its labels, how many steps it is asked for, how many labels were both
+    said and true at these and how many either, and the logits at the last of them. A label is said where it is more probable
+    than not.
+
+    Args:
+        prediction: (N, labels), or (N, T, labels) where each step is asked.
+        target: the same of 0 and 1, -1 behind an item's last step.
+    """
+    if target.dim() == 2:
+        prediction, target = prediction[:, None], target[:, None]
+    asked = target[..., 0] >= 0
+    each = F.binary_cross_entropy_with_logits(prediction, target.clamp(min=0), reduction="none")
+    nats = each.sum(-1, dtype=torch.float64)
+    said, true = (prediction > 0) & asked[..., None], target > 0
+    count = asked.sum(1)
+    both, either = (marks.sum((1, 2)) for marks in (said & true, said | true))
+    last = prediction[torch.arange(len(prediction)), count - 1]
+    return torch.cat([torch.stack([(nats * asked).sum(1), count, both, either], 1), last], 1).double()
+
+
 def nats_of_labels(step: str) -> Metric:
     """-ln of the probability of all labels of an item or of a step, a mean over all items' steps (Boulanger-Lewandowski 2012).
 
-    Labels are taken as independent of each other, given what was seen.
+    Labels are taken as independent of each other, given what was seen. Of a prediction :func:`kept_of_labels` is kept.
 
     Args:
         step: what an answer is for, e.g. ``"step"``.
     """
 
-    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
-        said, true, asked = _by_step(prediction, target)
-        nats = F.binary_cross_entropy_with_logits(said, true.clamp(min=0), reduction="none").sum(
-            -1, dtype=torch.float64
-        )
-        return pooled((nats * asked).sum(1), asked.sum(1).double())
+    def per_item(kept: Tensor, _: Tensor) -> Tensor:
+        return pooled(kept[:, NATS], kept[:, ASKED])
 
     return Metric(f"negative log-likelihood of a {step}", "nats", False, per_item, ERROR)
 
@@ -243,23 +266,14 @@ def nats_of_labels(step: str) -> Metric:
 def shared_labels(name: str) -> Metric:
     """Labels said and true, of all that were said or true, in percent (Bay, Ehmann and Downie 2009, their accuracy).
 
-    A label is said where it is more probable than not. Scores are made as in :func:`balanced_accuracy`.
+    Of a prediction :func:`kept_of_labels` is kept. Scores are made as in :func:`balanced_accuracy`.
 
     Args:
         name: e.g. ``"frame accuracy"``.
     """
 
-    def per_item(prediction: Tensor, target: Tensor) -> Tensor:
-        said, true, asked = _by_step(prediction, target)
-        given, wanted = (said > 0) & asked[..., None], true > 0
-        both, either = (marks.sum((1, 2)).double() for marks in (given & wanted, given | wanted))
+    def per_item(kept: Tensor, _: Tensor) -> Tensor:
+        both, either = kept[:, BOTH], kept[:, EITHER]
         return 100 * pooled(both, either) if either.sum() > 0 else torch.full_like(both, 100.0)
 
     return Metric(name, "%", True, per_item, SHARE)
-
-
-def _by_step(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Both as (N, T, labels), and (N, T) where a step is asked; items without steps have one."""
-    if target.dim() == 2:
-        prediction, target = prediction[:, None], target[:, None]
-    return prediction, target, target[..., 0] >= 0

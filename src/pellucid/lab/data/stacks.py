@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from pellucid.lab.data.ragged import Ragged
 
@@ -17,10 +18,12 @@ class Stack:
 
     Args:
         held: bytes that are held in memory at most; more lie on a file.
+        kind: of the numbers.
     """
 
-    def __init__(self, held: float) -> None:
+    def __init__(self, held: float, kind: DTypeLike = np.float64) -> None:
         self._numbers = Ragged(held)
+        self._kind = kind
         self._shapes: list[tuple[int, ...]] = []
 
     @property
@@ -28,18 +31,18 @@ class Stack:
         """The bytes of all sequences."""
         return self._numbers.size
 
-    def append(self, values: Array) -> None:
+    def append(self, values: NDArray[Any]) -> None:
         """Put a sequence (T, C) behind the last.
 
         Raises:
             DataError: there is no space for it.
         """
-        self._numbers.append(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+        self._numbers.append(np.ascontiguousarray(values, dtype=self._kind).tobytes())
         self._shapes.append(values.shape)
 
-    def sequences(self) -> list[Array]:
+    def sequences(self) -> list[NDArray[Any]]:
         """All sequences, which are read from where they lie whenever they are looked at; nothing can be put behind them."""
-        flat = np.asarray(self._numbers.flat(np.float64))
+        flat = np.asarray(self._numbers.flat(self._kind))
         ends = np.cumsum([0, *map(math.prod, self._shapes)])
         return [flat[start:end].reshape(shape) for start, end, shape in zip(ends, ends[1:], self._shapes, strict=False)]
 

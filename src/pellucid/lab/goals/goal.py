@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pellucid.lab.task import Lesson, Task
 
 Table = tuple[tuple[str, ...], list[tuple[str | int | float, ...]]]
-Ask = Callable[["Inputs"], list[Tensor]]  # what each network says of items
+Ask = Callable[["Inputs"], list[Tensor]]  # what each network says of items, after their last step where each is asked
 
 
 @dataclass(frozen=True)

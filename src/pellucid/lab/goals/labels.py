@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.lab.data.labels import frequency
-from pellucid.lab.goals.goal import Ask, Goal, Table, last_step
+from pellucid.lab.data.metrics import ASKED, LAST, NATS, kept_of_labels
+from pellucid.lab.goals.goal import Ask, Goal, Table
 
 if TYPE_CHECKING:
     from pellucid.lab.data.inputs import Inputs
@@ -32,9 +33,13 @@ def _begin(model: nn.Module, lesson: Lesson) -> None:
     """Let the head say at first how often each label holds, and not one half, which Adam's even steps take long to leave."""
     head = model.get_submodule("head")
     assert isinstance(head, nn.Linear)
-    target = lesson.train.y[lesson.used]
     with torch.no_grad():
-        head.bias.copy_(frequency(target[target[..., 0] >= 0]))
+        head.bias.copy_(frequency(lesson.train.y, lesson.used))
+
+
+def _kept_loss(kept: Tensor, _target: Tensor, _: Lesson) -> Tensor:
+    """The same of what is kept."""
+    return kept[:, NATS].sum() / kept[:, ASKED].sum()
 
 
 def _weight(target: Tensor, _: Lesson) -> float:
@@ -47,16 +52,11 @@ def _words(labels: tuple[str, ...], there: Tensor) -> str:
 
 def _said(task: Task, prediction: Tensor) -> list[str]:
     """The labels that are more probable than not; of steps those after the last."""
-    if prediction.dim() == 3:
-        prediction = last_step(prediction, task.test.lengths)[:, 0]
-    return [_words(task.labels, row > 0) for row in prediction]
+    return [_words(task.labels, row > 0) for row in prediction[:, LAST:]]
 
 
 def _table(kept: Recipe, given: Inputs, ask: Ask, _: int) -> Table:
-    outputs = ask(given)
-    if outputs[0].dim() == 3:
-        outputs = [last_step(output, given.lengths)[:, 0] for output in outputs]
-    shares = torch.stack([output.double().sigmoid() for output in outputs]).mean(0)
+    shares = torch.stack([output.double().sigmoid() for output in ask(given)]).mean(0)
     rows: list[tuple[str | int | float, ...]] = [
         (item, _words(kept.labels, own > 0.5), *own.tolist()) for item, own in zip(given.items, shares, strict=True)
     ]
@@ -71,6 +71,8 @@ WHOLE = Goal(
     table=_table,
     outputs=("logits", (("probabilities", "Sigmoid"),)),
     axes=lambda kept: [kept.outputs],
+    kept=kept_of_labels,
+    kept_loss=_kept_loss,
     begin=_begin,
 )
 NEXT = replace(WHOLE, every_step=True, axes=lambda kept: ["time", kept.outputs])

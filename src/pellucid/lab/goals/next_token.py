@@ -54,7 +54,7 @@ def _table(kept: Recipe, given: Inputs, ask: Ask, length: int) -> Table:
         if begun >= length:
             break
         recent = Inputs(torch.tensor([said[-window:]]), None, given.items)
-        shares = torch.stack([output[0, -1].softmax(-1) for output in ask(recent)]).mean(0)
+        shares = torch.stack([output[0].softmax(-1) for output in ask(recent)]).mean(0)
         if cut.way == "characters":
             shares[0] = 0  # what is not known is read, and never written
         said.append(int(torch.multinomial(shares, 1, generator=generator)))
