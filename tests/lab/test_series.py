@@ -374,12 +374,12 @@ def test_exponential_smoothing_forecasts_as_statsmodels_does(trend: str | None, 
 
 def test_the_form_of_exponential_smoothing_is_the_one_of_the_data() -> None:
     generator = np.random.default_rng(0)
-    flat = baselines.fit_ets(10 + generator.normal(size=300), 1)
-    seasonal = baselines.fit_ets(10 + 5 * wave(300), 12)
+    flat = baselines.fit_ets(10 + generator.normal(size=300), 1, positive=True)
+    seasonal = baselines.fit_ets(10 + 5 * wave(300), 12, positive=True)
     assert flat is not None and flat.trend is None and flat.seasonal is None  # noqa: PT018
     assert seasonal is not None
     assert seasonal.seasonal is not None
-    assert baselines.fit_ets(np.ones(5), 1) is None
+    assert baselines.fit_ets(np.ones(5), 1, positive=True) is None
 
 
 def test_the_best_baseline_on_validation_is_the_one_to_beat(tmp_path: Path) -> None:
@@ -391,6 +391,28 @@ def test_the_best_baseline_on_validation_is_the_one_to_beat(tmp_path: Path) -> N
     x, y = noisy.test.x[:, -1:, :1], noisy.test.y
     naive = noisy.metric.per_item(x.expand(-1, 4, 3), y).mean()
     assert noisy.baseline.scores.mean() < 0.85 * naive
+
+
+def test_a_season_near_zero_that_ends_leaves_no_absurd_forecast(tmp_path: Path) -> None:
+    """Nights of nearly nothing make a multiplied season nearly 0; once a night is not, the level is divided by that."""
+    t = np.arange(600)
+    values = np.maximum(1e-6, np.sin(2 * np.pi * t / 12)) * (10 + np.random.default_rng(0).random(600))
+    values[500:] += 5 * (t[500:] % 40 == 0)
+    task = data.load(write(tmp_path / "a.csv", {"y": values}), horizon=6, window=24, split="60,60,480")
+    assert "multiplicative season of 12" in fact(task, "Exponential smoothing")
+    assert "forecasts left the known values by more than their range: naive there" in fact(
+        task, "Exponential smoothing"
+    )
+    assert task.baseline.name == "exponential smoothing"
+    assert task.baseline.prediction is not None
+    assert task.baseline.prediction.abs().max() < 10 * task.test.y.abs().max()
+
+
+def test_a_series_that_falls_to_zero_has_no_multiplied_season(tmp_path: Path) -> None:
+    values = 20 + 3 * wave(300)
+    values[250:] -= 30
+    task = data.load(write(tmp_path / "a.csv", {"y": values}), horizon=6, window=24)
+    assert "additive season of 12" in fact(task, "Exponential smoothing")
 
 
 def test_the_baselines_interval_covers_about_what_it_says(tmp_path: Path) -> None:

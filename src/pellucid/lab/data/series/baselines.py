@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pellucid.lab.counted import counted
 from pellucid.lab.data.series.windows import Ends, Origins
 from pellucid.lab.task import Baseline, Metric
 
@@ -104,7 +105,11 @@ def _naive(given: Given, season: int) -> Forecaster:
 
 
 def _smoothing(given: Given) -> tuple[Forecaster | None, str]:
-    """Exponential smoothing, the form chosen for each series by AIC on its training part; or None, and why not."""
+    """Exponential smoothing, the form chosen for each series by AICc on its training part; or None, and why not.
+
+    A forecast that is far outside all that was known is the naive one instead (Swanson and White 1997: ignorance instead of
+    insanity). It may come of a trend or of a season near 0 that a short training part had and that no longer holds.
+    """
     rows = sum(first for first, _, _ in given.ends)
     if rows > MOST_ROWS:
         return (
@@ -112,7 +117,10 @@ def _smoothing(given: Given) -> tuple[Forecaster | None, str]:
             f"not tried: {rows:,} training rows are more than the {MOST_ROWS:,} that it is fitted to in a minute",
         )
     season = given.season if 1 < given.season <= LONGEST_SEASON else 1
-    fits = [fit_ets(v[:first], season) for v, (first, _, _) in zip(given.values, given.ends, strict=True)]
+    fits = [
+        fit_ets(v[:first], season, positive=bool((v > 0).all()))
+        for v, (first, _, _) in zip(given.values, given.ends, strict=True)
+    ]
     if any(f is None for f in fits):
         return None, "not tried: a training part is too short for it"
     states = [filter_ets(v, f) for v, f in zip(given.values, fits, strict=True) if f is not None]
@@ -122,14 +130,34 @@ def _smoothing(given: Given) -> tuple[Forecaster | None, str]:
         "" if season == given.season else f" without season, since {given.season} steps are more than {LONGEST_SEASON}"
     )
 
-    def forecast(origins: Origins) -> Array:
+    naive = _naive(given, given.season)
+
+    def smoothed(origins: Origins) -> Array:
         pairs = zip(origins.series.tolist(), origins.at.tolist(), strict=True)
         return np.stack([states[k].forecast(a, given.horizon) for k, a in pairs])
 
+    def forecast(origins: Origins) -> Array:
+        said = smoothed(origins)
+        return np.where(_far_out(given, origins, said)[:, None], naive(origins), said)
+
+    count = sum(int(_far_out(given, origins, smoothed(origins)).sum()) for origins in (given.valid, given.test))
+    replaced = (
+        f"; {counted(count, 'forecast')} left the known values by more than their range: naive there" if count else ""
+    )
     return (
         forecast,
-        f"{chosen}{long}, chosen by AIC and fitted on the training part, its states brought up to each origin",
+        f"{chosen}{long}, chosen by AICc and fitted on the training part, its states brought up to each origin{replaced}",
     )
+
+
+def _far_out(given: Given, origins: Origins, said: Array) -> NDArray[np.bool_]:
+    """(N,) whether a forecast leaves the range of all values that are known at its origin by more than that range, or is no number."""
+    low = [np.minimum.accumulate(values) for values in given.values]
+    high = [np.maximum.accumulate(values) for values in given.values]
+    pairs = list(zip(origins.series.tolist(), (origins.at - 1).tolist(), strict=True))
+    lowest, highest = (np.array([bound[k][last] for k, last in pairs])[:, None] for bound in (low, high))
+    width = highest - lowest
+    return np.asarray(~((lowest - width <= said) & (said <= highest + width)).all(1))
 
 
 @dataclass(frozen=True)
@@ -139,7 +167,7 @@ class Ets:
     Attributes:
         trend: None, ``"add"`` or ``"damped"``; seasonal: None, ``"add"`` or ``"mul"``; season: in steps.
         parameters, start: statsmodels' smoothing parameters, and the options that fix the states it starts from.
-        aic: Akaike's criterion on what it was fitted to.
+        criterion: Akaike's on what it was fitted to, corrected for its length (AICc; Hurvich and Tsai 1989).
     """
 
     trend: str | None
@@ -147,7 +175,7 @@ class Ets:
     season: int
     parameters: Array
     start: dict[str, Any]
-    aic: float
+    criterion: float
 
     @property
     def form(self) -> str:
@@ -177,16 +205,22 @@ class States:
         return np.asarray(line * season if self.ets.seasonal == "mul" else line + season)
 
 
-def fit_ets(train: Array, season: int) -> Ets | None:
-    """The form of the lowest AIC; None where the part is too short for any."""
+def fit_ets(train: Array, season: int, positive: bool) -> Ets | None:
+    """The form of the lowest AICc; None where the part is too short for any.
+
+    Args:
+        train: the training part.
+        season: in steps, 1 for none.
+        positive: whether all values are above 0, those behind the training part too: only then a season may be multiplied.
+    """
     seasonals: list[str | None] = [None]
     if season > 1 and len(train) >= max(3 * season, 12):
-        seasonals += ["add", "mul"] if (train > 0).all() else ["add"]
+        seasonals += ["add", "mul"] if positive else ["add"]
     if len(train) < 12:
         return None
     forms = itertools.product((None, "add", "damped"), seasonals)
     fitted = [f for f in (_fit(train, trend, seasonal, season) for trend, seasonal in forms) if f is not None]
-    return min(fitted, key=lambda f: f.aic, default=None)
+    return min(fitted, key=lambda f: f.criterion, default=None)
 
 
 def filter_ets(values: Array, ets: Ets) -> States:
@@ -207,7 +241,7 @@ def _fit(train: Array, trend: str | None, seasonal: str | None, season: int) -> 
     """One form, fitted; None where it does not come to numbers.
 
     The states it starts from are estimated too; with a season there are many, and a heuristic sets them (Hyndman et al. 2008,
-    2.6.1). The criterion counts them in either case.
+    2.6.1). The criterion counts them in either case, and there have to be more steps than it counts.
     """
     start: dict[str, Any] = {"initialization_method": "heuristic" if seasonal else "estimated"}
     with warnings.catch_warnings():
@@ -223,10 +257,14 @@ def _fit(train: Array, trend: str | None, seasonal: str | None, season: int) -> 
     start |= {"initial_trend": values.get("initial_trend", model.initial_trend)} if trend else {}
     start |= {"initial_seasonal": model.initial_seasonal} if seasonal else {}
     states = 1 + (trend is not None) + (season if seasonal else 0)
-    aic = -2 * float(result.llf) + 2 * (len(smoothing) + states + 1)
-    if not np.isfinite([aic, *smoothing]).all():
+    estimated = len(smoothing) + states + 1
+    left = len(train) - estimated - 1
+    if left < 1:
         return None
-    return Ets(trend, seasonal, season, np.array(smoothing), start, aic)
+    criterion = -2 * float(result.llf) + 2 * estimated * len(train) / left
+    if not np.isfinite([criterion, *smoothing]).all():
+        return None
+    return Ets(trend, seasonal, season, np.array(smoothing), start, criterion)
 
 
 def _model(values: Array, trend: str | None, seasonal: str | None, season: int, start: dict[str, Any]) -> Any:
