@@ -16,6 +16,7 @@ from pellucid.lab.results import BaselineResult, Candidate, Comparison, Forecast
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BROAD, NARROW = 720, 350  # of a page, and of a phone: letters keep their size
+LETTER = 6.5  # that a small letter is wide, about
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ def learning(comparison: Comparison, candidate: Candidate, colour: str) -> Marku
             points = [(e.epoch, getattr(e, kind)) for e in seed.history if math.isfinite(getattr(e, kind))]
             path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)
             body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dashed}/>')
+            if len(points) == 1:  # no line
+                place = f'cx="{x(points[0][0]):.1f}" cy="{y(points[0][1]):.1f}"'
+                body.append(f'<circle {place} r="3.5" fill="{"none" if dashed else colour}" stroke="{colour}"/>')
     body.append(_text(186, 206, "epoch", anchor="middle", kind="small"))
     body.append(_text(328, 24, candidate.label, anchor="end"))
     return svg(340, 212, f"Loss of the {candidate.label} per epoch", body)
@@ -169,9 +173,10 @@ def forecast(actual: Forecast, others: Sequence[tuple[str, str, Forecast]], widt
     for _, colour, other in others:
         dash = ' stroke-dasharray="5 4"' if colour == "#888888" else ""
         line(other.predicted, past, f'stroke="{colour}" stroke-width="1.8"{dash}')
-    side = "end" if x(past) > width - 60 else "middle" if x(past) > 200 else "start"  # clear of what stands before it
-    body.append(_text(x(past), 196, actual.start, anchor=side, kind="small"))
-    body.append(_text(56, 196, f"{past} steps before", kind="small"))
+    before, half = f"{past} steps before", LETTER * len(actual.start) / 2
+    middle = min(max(x(past), 62 + LETTER * len(before) + half), width - half)  # clear of what stands before it, inside
+    body.append(_text(middle, 196, actual.start, anchor="middle", kind="small"))
+    body.append(_text(56, 196, before, kind="small"))
     return svg(width, 204, f"Forecast from {actual.start}", body)
 
 
