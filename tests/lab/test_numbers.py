@@ -202,7 +202,7 @@ def test_several_labels_at_once(tmp_path: Path) -> None:
     share = (task.train.y.sum(0) + 0.5) / (len(task.train) + 1)
     nats = -(task.test.y * share.log() + (1 - task.test.y) * (1 - share).log()).sum(1)
     assert task.baseline.scores.mean().item() == pytest.approx(nats.mean().item(), rel=1e-5)
-    said = torch.where(task.test.y > 0, 3.0, -3.0)
+    said = GOALS["labels"].kept(torch.where(task.test.y > 0, 3.0, -3.0), task.test.y)
     assert task.figures[0].per_item(said, task.test.y).mean().item() == 100
     answers = GOALS["labels"].said(task, said)
     assert answers[0] == " ".join(n for n, held in zip(task.labels, task.test.y[0].tolist(), strict=True) if held)

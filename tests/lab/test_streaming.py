@@ -23,8 +23,7 @@ from pellucid.lab import data
 from pellucid.lab.data import archives, paging, plain, sequence_files, sequences, table
 from pellucid.lab.data.paging import step_moments
 from pellucid.lab.data.ragged import Ragged
-from pellucid.lab.data.series import reading, scaling, seasons
-from pellucid.lab.data.series.newest import newest
+from pellucid.lab.data.series import newest, reading, scaling, seasons
 from pellucid.lab.data.split import deviation
 from pellucid.lab.data.tokens import normal
 
@@ -54,7 +53,8 @@ def score(source, held, out):
 
 torch.set_num_threads(1)
 large, small, held, room, out = *sys.argv[1:3], float(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
-text_answers.MOST, ngrams.COUNTED, table.LARGE = 200, 2_000, 0  # what simple methods count of large data is bounded
+text_answers.MOST, ngrams.COUNTED = 200, 2_000  # what simple methods count of large data is bounded
+table.WHOLE, table.BLOCK = float("inf"), 2**16  # no table is read at once
 score(small, 9.0, out + "-small")  # what is imported, and the gigabyte that Arrow reserves, is there before the limit
 used = 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1])
 resource.setrlimit(resource.RLIMIT_DATA, (used + room, used + room))
@@ -267,13 +267,12 @@ def test_a_large_table_of_sequences_is_read_as_a_small_one(
 
     source = write(frame)
     small = data.load(source, missing="linear")
-    monkeypatch.setattr(table, "LARGE", 0)
     monkeypatch.setattr(table, "ROWS", 50)
     monkeypatch.setattr(table, "BLOCK", 500)
-    assert table.glance(source).height < 300
-    large = data.load(source, missing="linear")
+    assert table.glance(source, 0).height < 300
+    large = data.load(source, missing="linear", memory=0.0)
     assert small.fingerprint == large.fingerprint
-    assert small.facts == large.facts
+    assert small.facts == large.facts[:-1]  # the last says what lies in a file
     assert torch.equal(small.train.x, large.train.x)
     assert small.test.items == large.test.items
     read = [
@@ -284,11 +283,11 @@ def test_a_large_table_of_sequences_is_read_as_a_small_one(
     assert all(np.array_equal(mixed[item], sorted_[item], equal_nan=True) for item in mixed)
     one = pl.Series("label", [5 if k == 280 else v for k, v in enumerate(frame["label"])])
     with pytest.raises(DataError, match=r"(line 282|row 281): the label of id .* changes from '[01]' to '5'"):
-        data.load(write(frame.with_columns(one)), kind="sequences")
+        data.load(write(frame.with_columns(one)), kind="sequences", memory=0.0)
     if form != "parquet":
         words = pl.Series("a", ["oops" if k == 280 else str(v) for k, v in enumerate(a)])
         with pytest.raises(DataError, match="line 282: column 'a' has 'oops' where a number is needed"):
-            data.load(write(frame.with_columns(words)), missing="linear")
+            data.load(write(frame.with_columns(words)), missing="linear", memory=0.0)
 
 
 @pytest.mark.parametrize("form", ["comma", "decimal comma", "parquet"])
@@ -314,22 +313,19 @@ def test_a_large_table_of_series_is_read_as_a_small_one(
     options = {"horizon": 4, "window": 20, "missing": "linear", "calendar": True}
     small = data.load(write(frame), **options)
     assert dict(small.facts)["Rows"].endswith("one each 2 hours")
-    monkeypatch.setattr(table, "LARGE", 0)
     monkeypatch.setattr(table, "ROWS", 400)  # of the first rows only some days come after the twelfth
     monkeypatch.setattr(table, "BLOCK", 5000)
     monkeypatch.setattr(paging, "SLICE", 500)
-    assert table.glance(write(frame)).height < 500
-    large = data.load(write(frame), **options)
+    assert table.glance(write(frame), 0).height < 500
+    large = data.load(write(frame), **options, memory=0.0)
     assert small.fingerprint == large.fingerprint
-    assert small.facts == large.facts
+    assert small.facts == tuple(fact for fact in large.facts if fact[0] != "Memory")
     assert torch.equal(small.train.x, large.train.x)
     assert small.test.items == large.test.items
-    found = newest(write(frame), small.preprocessing)
-    monkeypatch.undo()
-    assert torch.equal(found.x, newest(write(frame), small.preprocessing).x)
-    monkeypatch.setattr(table, "LARGE", 0)
-    monkeypatch.setattr(table, "ROWS", 400)
-    monkeypatch.setattr(table, "BLOCK", 5000)
+    monkeypatch.setattr(newest, "HELD", 0.0)
+    found = newest.newest(write(frame), small.preprocessing)
+    monkeypatch.setattr(newest, "HELD", 1.0)
+    assert torch.equal(found.x, newest.newest(write(frame), small.preprocessing).x)
     late = pl.int_range(pl.len()) == 700
     for strange, said in (
         (frame.with_columns(time=pl.when(late).then(pl.lit("2024-02-02")).otherwise("time")), "'2024-02-02' in column"),
@@ -339,7 +335,7 @@ def test_a_large_table_of_series_is_read_as_a_small_one(
         (frame.with_columns(y=pl.when(late).then(float("inf")).otherwise("y")), "infinite"),
     ):
         with pytest.raises(DataError, match=f"(line 702|row 701): .*{said}"):
-            data.load(write(strange), kind="series", **options)
+            data.load(write(strange), kind="series", **options, memory=0.0)
 
 
 def test_a_season_is_found_in_blocks_of_a_long_series(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,21 +359,55 @@ def test_a_large_table_is_read_as_a_small_one(suffix: str, tmp_path: Path, monke
     source = tmp_path / f"a{suffix}"
     frame.write_csv(source) if suffix == ".csv" else frame.write_parquet(source)
     small = data.load(source)
-    monkeypatch.setattr(table, "LARGE", 0)
     monkeypatch.setattr(table, "ROWS", 50)
     monkeypatch.setattr(table, "BLOCK", 2000)
-    assert table.glance(source).height < 300
-    large = data.load(source)
+    assert table.glance(source, 0).height < 300
+    large = data.load(source, memory=0.0)
     assert small.fingerprint == large.fingerprint
-    assert small.facts == large.facts
+    assert small.facts == large.facts[:-1]
     assert torch.equal(small.test.x, large.test.x)
-    assert data.recognise(source).kind == "text"
+    assert data.recognise(source, 0.0).kind == "text"
     for bad, said in ((None, "column 'text' is empty there"), ("a\0b", "column 'text' holds NUL there")):
         texts[123] = bad  # type: ignore[call-overload]
         frame = frame.with_columns(text=pl.Series(texts))
         frame.write_csv(source) if suffix == ".csv" else frame.write_parquet(source)
         with pytest.raises(DataError, match=said):
-            data.load(source)
+            data.load(source, memory=0.0)
+
+
+@pytest.mark.parametrize("memory", [1.0, 0.0])
+def test_what_a_cell_says_does_not_depend_on_memory(
+    memory: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names and labels keep their zeros, a column may begin late, and an empty line of a single column is a missing value."""
+    monkeypatch.setattr(table, "ROWS", 10)
+    monkeypatch.setattr(table, "BLOCK", 100)
+    rows = [f"0{k // 9},0{k // 9 % 2},{k if k > 90 else ''},{k % 7}" for k in range(270)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,label,late,x", *rows]))
+    found = sequence_files.read(tmp_path / "a.csv", label=None, id=None, held=1e9 * memory, progress=None)
+    assert found.items[:2] == ["id 00", "id 01"]
+    assert found.classes == ["00", "01"]
+    assert found.channels == ["late", "x"]
+    rows = [f"{k // 9};{k // 9},5;{k},25" for k in range(270)]
+    (tmp_path / "c.csv").write_text("\n".join(["id;label;x", *rows]))
+    numbers = sequence_files.read(tmp_path / "c.csv", label=None, id=None, held=1e9 * memory, progress=None)
+    assert numbers.labels[:2] == ["0.5", "1.5"]
+    assert numbers.values[0][1, 0] == 1.25
+    (tmp_path / "b.csv").write_text("\n".join(["y", *(str(k % 5) if k != 60 else "" for k in range(200))]))
+    task = data.load(tmp_path / "b.csv", missing="linear", horizon=3, window=8, memory=memory)
+    assert dict(task.facts)["Rows"] == "200"
+    assert "1" in dict(task.facts)["Missing"]
+
+
+def test_a_row_that_is_larger_than_what_is_read_at_a_time_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "ROWS", 2)
+    monkeypatch.setattr(table, "BLOCK", 2000)
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"{'word ' * 900}{k},{k % 2}\n" for k in range(40)))
+    with pytest.raises(DataError, match=r"a row has more than .* MB, .*; give --memory 0.0014 or more"):
+        data.load(tmp_path / "a.csv", memory=0.0)
+    assert data.load(tmp_path / "a.csv", memory=0.00145).kind == "text"
 
 
 def test_a_plain_text_in_pieces_is_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ from pellucid.lab.data import (
     ts_files,
 )
 from pellucid.lab.data.folders import Progress
+from pellucid.lab.data.paging import HELD, allowed
 from pellucid.lab.settings import Kind, Reading
 from pellucid.lab.task import Origin, Task
 
@@ -53,11 +54,16 @@ class Recognition:
     sentence: str
 
 
-def recognise(path: Path) -> Recognition:
+def recognise(path: Path, memory: float | None = None) -> Recognition:
     """Tell what the data is.
+
+    Args:
+        path: a file or a folder.
+        memory: GB that may be held of it, as for :func:`load`.
 
     Raises:
         DataError: nothing is there, or it is none of the known kinds.
+        ArgumentError: a memory that cannot be.
     """
     try:
         there = path.exists()
@@ -77,7 +83,7 @@ def recognise(path: Path) -> Recognition:
     if suffix in table.PARQUET and (column := picture_files.image_column(path)):
         return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
     if suffix in (".csv", ".tsv", *table.PARQUET):
-        frame = table.glance(path)
+        frame = table.glance(path, allowed(HELD if memory is None else memory))
         long = sequence_tables.long_columns(frame)
         if long:
             return Recognition(
@@ -142,7 +148,7 @@ def load(
     path = Path(path)
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     given |= {} if seed is None else {"seed": seed}
-    recognised = given.pop("kind", None) or recognise(path).kind
+    recognised = given.pop("kind", None) or recognise(path, options.get("memory")).kind
     if recognised not in _LOADERS:
         raise ArgumentError(f"kind is {recognised!r}, and it must be one of {', '.join(get_args(Kind))}")
     if not path.exists():

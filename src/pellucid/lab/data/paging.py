@@ -55,10 +55,12 @@ class Space:
         held: bytes of all that are held in memory at most.
 
     Attributes:
+        held: as given.
         paged: bytes that lie on files.
     """
 
     def __init__(self, held: float = math.inf) -> None:
+        self.held = held
         self._left = held
         self.paged = 0
 

@@ -142,7 +142,7 @@ def answer_of(source: Path) -> Answer:
 
 
 def _long(source: Path, label: str | None, id: str | None, held: float) -> Sequences:
-    frame = table.glance(source)
+    frame = table.glance(source, held)
     for name in (label, id):
         if name is not None and name not in frame.columns:
             raise ArgumentError(f"{source} has no column {name!r}; its columns are {', '.join(frame.columns)}")
@@ -153,7 +153,7 @@ def _long(source: Path, label: str | None, id: str | None, held: float) -> Seque
         lacking = "which sequence a row is of (--id)" if id is None else "the class or the number (--label)"
         raise DataError(f"{source}: no column says {lacking}; its columns are {', '.join(frame.columns)}")
     channels = channels_of(source, frame.drop(id, label)).columns
-    found = sequence_tables.read(source, id, label, channels, held)
+    found = sequence_tables.read(source, id, label, channels, held, numeric=frame[label].dtype.is_numeric())
     return Sequences(
         values=found.values,
         labels=found.labels,

@@ -112,7 +112,9 @@ def channels_of(source: Path, frame: pl.DataFrame, before: int = 0) -> pl.DataFr
     return pl.DataFrame(kept)
 
 
-def read(source: Path, id: str, label: str | None, channels: Sequence[str], held: float) -> Long:
+def read(
+    source: Path, id: str, label: str | None, channels: Sequence[str], held: float, *, numeric: bool = False
+) -> Long:
     """The sequences of a long table.
 
     Args:
@@ -121,6 +123,7 @@ def read(source: Path, id: str, label: str | None, channels: Sequence[str], held
         label: the column of their labels.
         channels: the columns of their values.
         held: bytes of values that are held in memory; more lie on a file.
+        numeric: whether labels are numbers.
 
     Raises:
         DataError: it cannot be read, a name or a label is missing, a label changes along a sequence, a value is no number.
@@ -129,7 +132,7 @@ def read(source: Path, id: str, label: str | None, channels: Sequence[str], held
     labels: list[str] = []
     before = 0
     names = [id] if label is None else [id, label]
-    for piece in table.pieces(source, names):
+    for piece in table.pieces(source, names, held, numbers=[label] if label and numeric else []):
         for name in names:
             table.complete(source, piece[name], before)
         of = groups.count(_texts(piece[id])).tolist()
@@ -146,7 +149,7 @@ def read(source: Path, id: str, label: str | None, channels: Sequence[str], held
         before += piece.height
     values = room((before, len(channels)), held, np.float64)
     before = 0
-    for piece in table.pieces(source, [id, *channels], numbers=channels):
+    for piece in table.pieces(source, [id, *channels], held, numbers=channels):
         columns = [table.further_numbers(source, piece[name], before).to_numpy() for name in channels]
         values[groups.places(_texts(piece[id]))] = np.stack(columns, 1)
         before += piece.height

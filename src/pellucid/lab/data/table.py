@@ -20,15 +20,15 @@ from pellucid.errors import DataError
 
 PARQUET = (".parquet", ".pq")
 NULLS = ("", "NA", "NaN", "nan")
-LARGE = 256 * 2**20  # bytes of a file above which a glance is at its first rows
+WHOLE = 2.0  # bytes that reading a CSV file at once takes, for each of its own
 ROWS = 10_000  # of a large table that are read together
 BLOCK = 4 * 2**20  # bytes of a large CSV file that are read together; a row has room in it
 
 
-def read(source: Path, nulls: tuple[str, ...] = NULLS, header: bool = True) -> pl.DataFrame:
+def read(source: Path, nulls: tuple[str, ...] = NULLS, *, header: bool = True, typed: bool = True) -> pl.DataFrame:
     """The table, numbers as numbers, times as text or times; ``nulls`` are the cells that count as empty.
 
-    Columns are numbered where a CSV file has no ``header``.
+    Columns are numbered where a CSV file has no ``header``; where it is not to be ``typed``, all of its values are text.
 
     Raises:
         DataError: the file is no table, is empty, or is not UTF-8.
@@ -37,10 +37,19 @@ def read(source: Path, nulls: tuple[str, ...] = NULLS, header: bool = True) -> p
         if source.suffix.lower() in PARQUET:
             table = pl.read_parquet(source)
         else:
-            table = pl.read_csv(source, **_form(source, nulls), has_header=header)
+            table = pl.read_csv(source, **_form(source, nulls), has_header=header, infer_schema=typed)
+    return _not_empty(source, table)
+
+
+def _not_empty(source: Path, table: pl.DataFrame) -> pl.DataFrame:
     if table.height == 0:
         raise DataError(f"{source}: the table has a header and no rows; add rows")
     return table
+
+
+def _fits(source: Path, held: float) -> bool:
+    """Whether a table may be read at once where it may take so many bytes; what is one block anyway always may."""
+    return source.stat().st_size <= max(held / WHOLE, BLOCK)
 
 
 def _form(source: Path, nulls: tuple[str, ...]) -> dict[str, Any]:
@@ -66,28 +75,69 @@ def _said_of(source: Path) -> Iterator[None]:
         raise DataError(f"{source}: the file is empty; give a table with a header line") from None
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
+        if "straddl" in reason:
+            needed = 4 * WHOLE * source.stat().st_size / 1e9  # of the memory texts have a quarter
+            raise DataError(
+                f"{source}: a row has more than {BLOCK / 2**20:.3g} MB, which is as much as is read at a time of a large table; "
+                f"give --memory {needed:.2g} or more to have it read at once"
+            ) from None
         raise DataError(
             f"{source}: the table cannot be read ({reason}); save it as UTF-8 CSV with a header line"
         ) from None
 
 
-def glance(source: Path, nulls: tuple[str, ...] = NULLS) -> pl.DataFrame:
-    """The table as :func:`read` gives it, or its first rows where the file is large: enough to tell what is in it."""
-    if source.stat().st_size <= LARGE:
+def glance(source: Path, held: float, nulls: tuple[str, ...] = NULLS) -> pl.DataFrame:
+    """The table as :func:`read` gives it, or its first rows where that takes too much memory: enough to tell what is in it.
+
+    Args:
+        source: CSV or Parquet.
+        held: bytes that the whole table may take.
+        nulls: as for :func:`read`.
+
+    Raises:
+        DataError: as for :func:`read`.
+    """
+    if _fits(source, held):
         return read(source, nulls)
     with _said_of(source):
         if source.suffix.lower() in PARQUET:
             return next(_rows_of_parquet(source, None))
-        return pl.read_csv(_first_lines(source), **_form(source, nulls))
+        first = pl.read_csv(_first_lines(source), **_form(source, nulls))
+    return _with_late_columns(source, _not_empty(source, first), nulls)
+
+
+def _with_late_columns(source: Path, first: pl.DataFrame, nulls: tuple[str, ...]) -> pl.DataFrame:
+    """The first rows; what stands in a column that is empty in all of them is told by its first value, put into the last."""
+    late = [name for name in first.columns if first[name].null_count() == first.height]
+    for piece in pieces(source, tuple(late), 0, nulls=nulls, numbers=tuple(late)) if late else ():
+        for name in [name for name in late if piece[name].null_count() < piece.height]:
+            value = piece[name].drop_nulls()[0]
+            first = first.with_columns(pl.Series(name, [*[None] * (first.height - 1), value], dtype=pl.String))
+            late.remove(name)
+        if not late:
+            break
+    return first
 
 
 def pieces(
-    source: Path, columns: Sequence[str], nulls: tuple[str, ...] = NULLS, numbers: Sequence[str] = ()
+    source: Path,
+    columns: Sequence[str],
+    held: float,
+    *,
+    nulls: tuple[str, ...] = NULLS,
+    numbers: Sequence[str] = (),
 ) -> Iterator[pl.DataFrame]:
-    """Some columns of the table as :func:`read` gives it, a few rows at a time where the file is large, or Parquet.
+    """Some columns of the table, a few rows at a time where the whole takes too much memory, or of Parquet.
 
-    Of a large CSV file all values are text, since nobody has seen what else stands in a column; :func:`numbers` makes numbers
+    Of a CSV file all values are text, since nobody has seen what else stands in a column; :func:`numbers` makes numbers
     of those columns that are to hold ``numbers``.
+
+    Args:
+        source: CSV or Parquet.
+        columns: to read.
+        held: bytes that the whole table may take.
+        nulls: as for :func:`read`.
+        numbers: columns in which numbers are needed.
 
     Raises:
         DataError: as for :func:`read`.
@@ -95,11 +145,17 @@ def pieces(
     if source.suffix.lower() in PARQUET:
         with _said_of(source):
             yield from _rows_of_parquet(source, columns)
-    elif source.stat().st_size <= LARGE:
-        yield read(source, nulls).select(*columns)
+    elif _fits(source, held):
+        yield read(source, nulls, typed=False).select(columns).with_columns(_points(source, numbers))
     else:
         with _said_of(source):
             yield from _rows_of_csv(source, columns, nulls, numbers)
+
+
+def _points(source: Path, numbers: Sequence[str]) -> list[pl.Expr]:
+    """Of a CSV file with decimal commas, columns of numbers with points instead."""
+    _, decimal_comma = _dialect(source)
+    return [pl.col(*numbers).str.replace(",", ".", literal=True)] if numbers and decimal_comma else []
 
 
 def _first_lines(source: Path) -> bytes:
@@ -125,12 +181,15 @@ def _rows_of_csv(
     source: Path, columns: Sequence[str], nulls: tuple[str, ...], numbers: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
     """By Arrow, since polars takes several times a file's size to go through it."""
-    form = _form(source, nulls)
-    points = [pl.col(*numbers).str.replace(",", ".", literal=True)] if numbers and form["decimal_comma"] else []
+    form, points = _form(source, nulls), _points(source, numbers)
     reader = arrow.open_csv(
         source,
         read_options=arrow.ReadOptions(use_threads=False, block_size=BLOCK),
-        parse_options=arrow.ParseOptions(delimiter=form["separator"], newlines_in_values=True),
+        parse_options=arrow.ParseOptions(
+            delimiter=form["separator"],
+            newlines_in_values=True,
+            ignore_empty_lines=not _one_column(source),
+        ),
         convert_options=arrow.ConvertOptions(
             column_types=dict.fromkeys(columns, pa.string()),
             include_columns=list(columns),
@@ -141,6 +200,12 @@ def _rows_of_csv(
     with reader:
         for batch in reader:
             yield pl.DataFrame(pl.from_arrow(batch)).with_columns(points)
+
+
+def _one_column(source: Path) -> bool:
+    """Whether a CSV file has one column, of which an empty line is a missing value."""
+    with source.open(encoding="utf-8", errors="replace") as handle:
+        return not any(separator in handle.readline() for separator in ",;\t")
 
 
 def begins_with_numbers(source: Path) -> bool:

@@ -54,7 +54,7 @@ def load(
         ArgumentError: a named column that is not there, tokens that are not known, a memory that cannot be.
     """
     held = allowed(memory)
-    text, label = columns(source, table.glance(source, texts.NULLS), text, label)
+    text, label = columns(source, table.glance(source, held, texts.NULLS), text, label)
     read = texts.read(source, text, label, longest or max(LONGEST.values()), held / 2)
     classes = sorted(read.kinds)
     if len(classes) == 1:
@@ -148,7 +148,7 @@ def prepare(source: Path, how: Mapping[str, Any], column: str | None = None) -> 
         DataError: no such column, an empty text, or NUL in one.
     """
     understood(how, "text", "tokens", "longest", "classes", cutting.state_key(how))
-    there = table.glance(source, texts.NULLS).columns
+    there = table.glance(source, allowed(HELD), texts.NULLS).columns
     name = column or how["text"]
     if name not in there:
         raise DataError(

@@ -52,7 +52,7 @@ def read(source: Path, text: str, label: str | None, most: int, held: float) -> 
     """
     found = Column(Ragged(held))
     names = [text] if label is None else [text, label]
-    for frame in table.pieces(source, names, NULLS):
+    for frame in table.pieces(source, names, held, nulls=NULLS):
         for name in names:
             _complete(source, frame, name, len(found.texts))
         for own in frame[text].to_list():

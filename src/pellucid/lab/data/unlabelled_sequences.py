@@ -65,7 +65,7 @@ def _of_file(file: Path, how: Mapping[str, Any], held: float) -> tuple[list[Arra
 
 def _of_table(file: Path, how: Mapping[str, Any], held: float) -> tuple[list[Array], list[str]]:
     id, channels = how["id"], how["channels"]
-    frame = table.read(file) if id is None else table.glance(file)
+    frame = table.read(file) if id is None else table.glance(file, held)
     for name in (*channels, *([id] if id else [])):
         if name not in frame.columns:
             role = "it tells sequences apart" if name == id else f"the networks saw {', '.join(channels)}"

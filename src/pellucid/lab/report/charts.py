@@ -98,10 +98,10 @@ def learning(comparison: Comparison, candidate: Candidate, colour: str) -> Marku
     losses = [v for h in histories for e in h for v in (e.train_loss, e.valid_loss) if math.isfinite(v)]
     if not losses:
         return svg(340, 40, "no finite loss", [_text(10, 25, "The loss was never a finite number.")])
-    top = sorted(losses)[int(0.99 * (len(losses) - 1))]
+    top = sorted(losses)[math.ceil(0.99 * (len(losses) - 1))]
     x = Scale(1, max(2, max(len(h) for h in histories)), 44, 328)
     y = Scale(min(0.0, min(losses)), top * 1.05 or 1, 172, 12)
-    body = [_axis(x, 172, 12, 4), _side(y, 44, 328)]
+    body = [_axis(x, 172, 12, min(4, int(x.high - x.low))), _side(y, 44, 328)]
     for seed in candidate.seeds:
         for kind, dashed in (("train_loss", ' stroke-dasharray="3 3"'), ("valid_loss", "")):
             points = [(e.epoch, getattr(e, kind)) for e in seed.history if math.isfinite(getattr(e, kind))]

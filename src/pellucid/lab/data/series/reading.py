@@ -124,7 +124,7 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
         DataError: no numbers, a word among numbers, times out of order or not evenly apart.
         ArgumentError: a column that the table does not have.
     """
-    frame = table.glance(source)
+    frame = table.glance(source, space.held)
     if id is not None and id not in frame.columns:
         raise ArgumentError(f"{source} has no column {id!r}; its columns are {', '.join(frame.columns)}")
     id = id or id_column(frame)
@@ -235,7 +235,7 @@ def _rows(source: Path, clock: _Clock | None, names: list[str], id: str | None, 
     """The series as the table has them, a row for each of its rows; what is missing is not a number."""
     groups = Groups()
     count = 0
-    for piece in table.pieces(source, [id or names[0]]):
+    for piece in table.pieces(source, [id or names[0]], space.held):
         groups.count(_names(source, piece, id, count))
         count += piece.height
     values, rows = space.array((count, len(names))), space.array((count,), np.int64)
@@ -243,7 +243,7 @@ def _rows(source: Path, clock: _Clock | None, names: list[str], id: str | None, 
     wanted = [*([id] if id else []), *([clock.column] if clock else []), *names]
     before = 0
     numbered = [clock.column] if clock and clock.kind == "f8" else []
-    for piece in table.pieces(source, wanted, numbers=[*numbered, *names]):
+    for piece in table.pieces(source, wanted, space.held, numbers=[*numbered, *names]):
         place = groups.places(_names(source, piece, id, before))
         values[place] = np.stack([_numbers(source, piece[name], before) for name in names], 1)
         rows[place] = np.arange(before, before + piece.height)
