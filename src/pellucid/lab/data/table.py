@@ -76,7 +76,7 @@ def _said_of(source: Path) -> Iterator[None]:
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         if "straddl" in reason:
-            needed = 4 * WHOLE * source.stat().st_size / 1e9  # of the memory texts have a quarter
+            needed = 5 * WHOLE * source.stat().st_size / 1e9  # of the memory texts have a quarter, and it is rounded
             raise DataError(
                 f"{source}: a row has more than {BLOCK / 2**20:.3g} MB, which is as much as is read at a time of a large table; "
                 f"give --memory {needed:.2g} or more to have it read at once"
