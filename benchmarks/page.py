@@ -1,6 +1,7 @@
 """How long the page's questions take: the first time and again, on networks of a million parameters.
 
-    python -m benchmarks.page [--repeats 5]
+    python -m benchmarks.page [--repeats 5]            # what the server takes for each question
+    python -m benchmarks.page --browser [--repeats 9]  # what a click takes in a browser: page_clicks.py
 
 An input takes one forward pass, and what is asked of it is read off what the pass left, or found by going back along its graph.
 So each question is asked of an input that nobody has asked about (*new*: it came as a surprise), of one whose pass was made
@@ -14,7 +15,6 @@ Medians, and of what is *new* and *chosen* between which times half of them lie.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -22,56 +22,31 @@ from statistics import median, quantiles
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch import nn as torch_nn
 
-from pellucid import nn
+from benchmarks import page_clicks
+from benchmarks.page_networks import STEPS, Images, Sequences
 from pellucid.errors import PellucidError
 from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
 from pellucid.web.questions import QUESTIONS, ask
 from pellucid.web.questions.guide import FIGURES
 
-STEPS = 2000
 BACK = 128  # steps that the page asks of first
 NEARBY = ("reach", "gradient")
-WIDTH = 486  # an LSTM from 32 channels with a million parameters
-
-
-class Sequences(torch_nn.Module):
-    """An LSTM over 32 channels, and ten classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(32, WIDTH, batch_first=True)
-        self.head = torch_nn.Linear(WIDTH, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, 32) to (B, 10)."""
-        return self.head(self.lstm(x)[0][:, -1])
-
-
-class Images(torch_nn.Module):
-    """Four blocks of convolution, ReLU and pooling over 64 x 64 in colours, and ten classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = (3, 48, 96, 192, 400)
-        self.blocks = torch_nn.Sequential(
-            *(nn.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in itertools.pairwise(widths))
-        )
-        self.head = torch_nn.Linear(400, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, 64, 64) to (B, 10)."""
-        return self.head(self.blocks(x).mean((2, 3)))
 
 
 def main() -> None:
     """Measure, and print a table for each network."""
     parser = argparse.ArgumentParser(description="How long the page's questions take.")
     parser.add_argument("--repeats", type=int, default=5, help="inputs that each question is asked of")
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--browser", action="store_true", help="measure clicks in a browser instead")
+    parser.add_argument("--height", type=int, default=900, help="of the browser's window, in pixels")
+    parser.add_argument("--only", default="", help="a part of the names of the clicks to measure")
+    given = parser.parse_args()
+    if given.browser:
+        page_clicks.measure(given.repeats, given.height, given.only)
+        return
+    repeats = given.repeats
     torch.manual_seed(0)
     made = {
         f"LSTM of {STEPS:,} steps": of_models({"net": Sequences()}, torch.randn(2 * repeats + 2, STEPS, 32)),

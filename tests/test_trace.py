@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 
 import pytest
 import torch
@@ -108,6 +110,22 @@ def test_gradients_are_forgotten_before_another_backward_pass() -> None:
     assert forget[1].any()
     assert not forget[3:].any()
     assert seen["head.out"].grad is None
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_what_was_seen_goes_with_its_trace(backward: bool) -> None:
+    """Nothing keeps the values of a layer, or of a cell's calls, once nobody has the trace and the output any more."""
+    layer, cell = LSTM(3, 4), nn_of_ours.LSTMCell(3, 4)
+    for model, x in ((layer, torch.randn(5, 2, 3)), (cell, torch.randn(2, 3))):
+        with pellucid.trace(model) as seen:
+            output = model(x)[0]
+        if backward:
+            output.sum().backward()
+        kept = [weakref.ref(one.values) for one in seen.values()]
+        assert len(kept) >= 6
+        del seen, output
+        gc.collect()
+        assert [ref for ref in kept if ref() is not None] == []
 
 
 def test_where_max_pooling_found_its_maxima() -> None:

@@ -29,14 +29,31 @@ function mixed(stops: RGB[], at: number): RGB {
   return [0, 1, 2].map((k) => Math.round(a[k]! + part * (b[k]! - a[k]!))) as RGB;
 }
 
-/** 256 colours as RGBA bytes, for a tile's bytes. */
-export function table(scale: Scale, dark: boolean): Uint8ClampedArray {
+/** 256 colours for a tile's bytes, each as the four bytes of a pixel in one number. */
+function table(scale: Scale, dark: boolean): Uint32Array {
   const stops = scale === 'sequence' ? CIVIDIS : scale === 'grey' ? GREY : AROUND[dark ? 'dark' : 'light'];
   const found = new Uint8ClampedArray(1024);
   for (let value = 0; value < 256; value++) {
     found.set([...mixed(stops, value / 255), 255], 4 * value);
   }
-  return found;
+  return new Uint32Array(found.buffer);
+}
+
+const tables = new Map<string, Uint32Array>();
+
+/** Draw bytes on a canvas of so many rows and columns, one pixel a byte, in row-major order. */
+export function paint(canvas: HTMLCanvasElement, data: Uint8Array, rows: number, columns: number, scale: Scale, dark: boolean): void {
+  canvas.width = columns;
+  canvas.height = rows;
+  const context = canvas.getContext('2d');
+  if (!context || !rows || !columns) return;
+  const about = `${scale} ${dark}`;
+  const colours = tables.get(about) ?? table(scale, dark);
+  tables.set(about, colours);
+  const image = context.createImageData(columns, rows);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let at = 0; at < data.length; at++) pixels[at] = colours[data[at]!]!;
+  context.putImageData(image, 0, 0);
 }
 
 /** The colour of one number between low and high. */

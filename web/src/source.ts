@@ -28,24 +28,40 @@ export function key(name: string, parameters: Parameters = {}): string {
 }
 
 const REMEMBERED = 200;
+const FIRST = ['overview', 'answer', 'places', 'step', 'telling', 'stages']; // in this order
+const SOON = 50; // milliseconds
 const ANEW = ['overview', 'ahead']; // there may be new items; what was computed ahead may be forgotten
+
+interface Waiting {
+  question: [string, Parameters];
+  resolve: (answer: unknown) => void;
+  reject: (error: Error) => void;
+}
 
 class Live implements Source {
   live = true;
   private answers = new Map<string, Promise<unknown>>();
+  private due = false; // in this moment something was asked
+  private first: Waiting[] = [];
+  private others: Waiting[] = [];
+  private drawn: Promise<unknown> = Promise.resolve(); // what was asked first
   private coming = 0;
 
   constructor(private token: string) {}
 
   get busy(): boolean {
-    return this.coming > 0;
+    return this.coming > 0 || this.others.length > 0;
   }
 
   ask<T>(name: string, parameters: Parameters = {}): Promise<T> {
     const about = key(name, parameters);
     let answer = this.answers.get(about);
     if (!answer) {
-      answer = this.fetch(`ask/${name}?parameters=${encodeURIComponent(JSON.stringify(parameters))}`);
+      answer = new Promise((resolve, reject) => {
+        if (!this.due) queueMicrotask(() => void this.send());
+        this.due = true;
+        (FIRST.includes(name) ? this.first : this.others).push({ question: [name, parameters], resolve, reject });
+      });
       answer.catch(() => this.answers.delete(about)); // may be asked again
       if (!ANEW.includes(name)) this.answers.set(about, answer);
       for (const old of this.answers.keys()) {
@@ -56,25 +72,84 @@ class Live implements Source {
     return answer as Promise<T>;
   }
 
+  /** What is asked in one moment goes in one request; what the eye is at goes first, and the others once that is drawn. */
+  private async send(): Promise<void> {
+    this.due = false;
+    const rank = ({ question: [name] }: Waiting): number => FIRST.indexOf(name);
+    const first = this.first.sort((a, b) => rank(a) - rank(b));
+    this.first = [];
+    if (first.length) this.drawn = Promise.all([this.drawn, this.request(first).then(frame)]);
+    await this.drawn;
+    const others = this.others;
+    this.others = [];
+    if (others.length) await this.request(others);
+  }
+
+  /** Each answer comes once it is there, in this order. */
+  private async request(sent: Waiting[]): Promise<void> {
+    const left = sent.values();
+    let reason = new Error('the answers did not come whole');
+    try {
+      await this.fetch('ask', { method: 'POST', body: JSON.stringify(sent.map(({ question }) => question)) }, async (response) => {
+        for await (const line of lines(response.body!)) {
+          const { answer, error } = JSON.parse(line) as { answer?: unknown; error?: string };
+          const { resolve, reject } = left.next().value!;
+          if (error === undefined) resolve(answer);
+          else reject(new Error(error));
+        }
+      });
+    } catch (error) {
+      reason = error as Error;
+    }
+    for (const { reject } of left) reject(reason);
+  }
+
   async give(name: string, data: Blob): Promise<number> {
-    const answer = await this.fetch(`items?name=${encodeURIComponent(name)}`, { method: 'POST', body: data });
-    return (answer as { item: number }).item;
+    return await this.number(`items?name=${encodeURIComponent(name)}`, data);
   }
 
   async change(item: number, numbers: Changed[]): Promise<number> {
-    const answer = await this.fetch(`items/${item}`, { method: 'POST', body: JSON.stringify({ numbers }) });
+    return await this.number(`items/${item}`, JSON.stringify({ numbers }));
+  }
+
+  /** Of the item that something sent becomes. */
+  private async number(url: string, body: BodyInit): Promise<number> {
+    const answer = await this.fetch(url, { method: 'POST', body }, (response) => response.json());
     return (answer as { item: number }).item;
   }
 
-  private async fetch(url: string, init: RequestInit = {}): Promise<unknown> {
+  private async fetch<T>(url: string, init: RequestInit, read: (response: Response) => Promise<T>): Promise<T> {
     this.coming += 1;
     try {
       const response = await fetch(url, { ...init, headers: { Authorization: `Bearer ${this.token}` } });
-      const answer: unknown = await response.json();
-      if (!response.ok) throw new Error((answer as { error: string }).error);
-      return answer;
+      if (!response.ok) throw new Error(((await response.json()) as { error: string }).error);
+      return await read(response);
     } finally {
       this.coming -= 1;
+    }
+  }
+}
+
+/** Once what has changed is drawn; where nothing is drawn, as on a hidden page, soon. */
+function frame(): Promise<void> {
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, SOON);
+  });
+}
+
+/** The lines of a text while it comes. */
+async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
+  let begun: string[] = [];
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const [end, ...others] = value.split('\n');
+    begun.push(end!);
+    for (const next of others) {
+      yield begun.join('');
+      begun = [next];
     }
   }
 }

@@ -13,8 +13,20 @@ export function bytes(tile: Tile): Uint8Array {
   let found = decoded.get(tile);
   if (!found) {
     const text = atob(tile.bytes);
-    found = Uint8Array.from(text, (c) => c.charCodeAt(0));
+    found = new Uint8Array(text.length);
+    for (let at = 0; at < text.length; at++) found[at] = text.charCodeAt(at); // many times as quick as Uint8Array.from
     decoded.set(tile, found);
+  }
+  return found;
+}
+
+/** The bytes of a matrix in column-major order. */
+export function turned(tile: Tile): Uint8Array {
+  const [rows, columns] = tile.shape as [number, number];
+  const data = bytes(tile);
+  const found = new Uint8Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) found[column * rows + row] = data[row * columns + column]!;
   }
   return found;
 }

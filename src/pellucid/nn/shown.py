@@ -26,8 +26,11 @@ def sight(module: nn.Module, cell: Cell, place: str = "") -> Sight | None:
 
 
 def show(module: nn.Module, place: str, seen: Sight, form: Callable[[Tensor], Tensor], axes: str) -> None:
-    """Hand what was seen to whoever is looking, in the form that has these axes."""
-    for name, value in seen.values.items():
+    """Hand what was seen to whoever is looking, in the form that has these axes; it is nobody else's from then on."""
+    values = dict(seen.values)
+    # The graph knows the sight, and some of the values know the graph: in a circle through it nothing would ever be let go.
+    seen.values.clear()
+    for name, value in values.items():
 
         def gradient(name: str = name) -> Tensor | None:
             found = seen.gradients.get(name)

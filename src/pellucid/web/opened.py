@@ -239,9 +239,9 @@ class Opened:
     def _kept(self, shelf: OrderedDict[tuple[object, ...], T], key: tuple[object, ...], compute: Callable[[], T]) -> T:
         with self._lock:
             if key not in shelf:
-                shelf[key] = compute()
-                while len(shelf) > REMEMBERED:
+                while len(shelf) >= REMEMBERED:  # before, so that its memory serves what is computed now
                     shelf.popitem(last=False)
+                shelf[key] = compute()
             shelf.move_to_end(key)
             return shelf[key]
 

@@ -11,16 +11,18 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
-from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid.errors import PellucidError
 from pellucid.web.changing import change
@@ -28,7 +30,8 @@ from pellucid.web.opened import LARGEST, Opened
 from pellucid.web.questions import ask
 
 PAGE = Path(__file__).parent / "page"
-AT_ONCE = 2  # questions; the page's files need none of these threads
+AT_ONCE = 2  # requests; the page's files need none of these threads
+MOST = 200  # questions of a request
 OWN_HOSTS = ("127.0.0.1", "localhost")
 # Who may show the page in a frame: notebooks that are served by this machine, and those of Visual Studio Code, whose windows
 # have a scheme of their own.
@@ -53,25 +56,40 @@ def application(opened: Opened, token: str) -> Starlette:
     """
     threads = ThreadPoolExecutor(AT_ONCE, "pellucid question")
 
-    async def answered(work: Callable[[], object]) -> Response:
+    async def computed(work: Callable[[], Any]) -> tuple[Any, str, int]:
+        """What it gives, or else a sentence that says why nothing came, and the status that goes with it."""
         try:
-            return JSONResponse(await asyncio.get_running_loop().run_in_executor(threads, work))
+            return await asyncio.get_running_loop().run_in_executor(threads, work), "", 200
         except PellucidError as error:
-            return _sentence(str(error), 400)
+            return None, str(error), 400
         except Exception as error:
             said = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             _log.error("a question could not be answered: %s", said)
             _log.debug("where it came from", exc_info=True)
-            return _sentence(f"this could not be computed ({said}); please report it", 500)
+            return None, f"this could not be computed ({said}); please report it", 500
 
-    async def question(request: Request) -> Response:
+    async def answered(work: Callable[[], object]) -> Response:
+        found, error, status = await computed(work)
+        return _sentence(error, status) if error else JSONResponse(found)
+
+    async def questions(request: Request) -> Response:
+        """Several in one request, in the order in which they are answered: each answer leaves once it is there, as a line."""
+        data = await body(request)
+        if isinstance(data, Response):
+            return data
         try:
-            given = json.loads(request.query_params.get("parameters", "{}"))
+            asked = json.loads(data)
         except (ValueError, RecursionError):
-            return _sentence("the parameters are no JSON", 400)
-        if not isinstance(given, dict):
-            return _sentence("the parameters are no JSON object", 400)
-        return await answered(lambda: ask(opened, request.path_params["name"], given))
+            return _sentence("the questions are no JSON", 400)
+        if not _are_questions(asked):
+            return _sentence(f"the questions are no list of up to {MOST} names, each with its parameters", 400)
+
+        async def lines() -> AsyncIterator[bytes]:
+            for name, parameters in asked:
+                line, error, _ = await computed(lambda n=name, p=parameters: _line({"answer": ask(opened, n, p)}))  # type: ignore[misc]
+                yield line or _line({"error": error})
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
 
     async def body(request: Request) -> bytes | Response:
         """What was sent, or why it is not taken."""
@@ -110,22 +128,35 @@ def application(opened: Opened, token: str) -> Starlette:
             return data
         return await answered(lambda: {"item": change(opened, request.path_params["item"], data)})
 
-    async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = _refusal(request, token) or await call(request)
-        for name, value in SECURITY.items():
-            response.headers.setdefault(name, value)
-        return response
-
     app = Starlette(
         routes=[
-            Route("/ask/{name}", question),
+            Route("/ask", questions, methods=["POST"]),
             Route("/items", item, methods=["POST"]),
             Route("/items/{item:int}", changed, methods=["POST"]),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ]
     )
-    app.add_middleware(BaseHTTPMiddleware, dispatch=guard)
+    app.add_middleware(_Guard, token=token)
     return app
+
+
+class _Guard:
+    """Lets nobody in who may not ask, and tells browsers with every response what they may do with it."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if scope["type"] == "http":
+            inside = _refusal(Request(scope), self._token) or self._app
+            await inside(scope, receive, with_headers)
 
 
 def _refusal(request: Request, token: str) -> Response | None:
@@ -135,7 +166,7 @@ def _refusal(request: Request, token: str) -> Response | None:
         return _sentence("this page is served to its own machine only", 403)
     if request.headers.get("origin", f"http://{host}") != f"http://{host}":
         return _sentence("another page may not ask here", 403)
-    if request.url.path.startswith(("/ask/", "/items")):
+    if request.url.path.startswith(("/ask", "/items")):
         given = request.headers.get("authorization", "")
         if not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
             return _sentence("the token is missing or wrong; open the address that was printed, with its token", 401)
@@ -145,3 +176,16 @@ def _refusal(request: Request, token: str) -> Response | None:
 def _sentence(text: str, status: int) -> JSONResponse:
     # Closed, since whoever is refused may be sending still.
     return JSONResponse({"error": text}, status, {"Connection": "close"})
+
+
+def _are_questions(asked: object) -> bool:
+    """Whether it is a list of names, each with its parameters."""
+    return (
+        isinstance(asked, list)
+        and 0 < len(asked) <= MOST
+        and all(isinstance(one, list) and list(map(type, one)) == [str, dict] for one in asked)
+    )
+
+
+def _line(answer: object) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"

@@ -50,6 +50,8 @@ export interface Cell {
 }
 
 export interface Step {
+  step: number;
+  unit: number; // -1: all
   numbers: Record<string, number | null>;
   tiles: Record<string, Tile>;
 }

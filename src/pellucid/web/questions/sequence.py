@@ -12,8 +12,7 @@ from pellucid.errors import ArgumentError
 from pellucid.web.opened import Opened
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer, Run, kind_of
-from pellucid.web.questions.step import rounded
-from pellucid.web.questions.tiles import tile
+from pellucid.web.questions.tiles import rounded, tile
 
 MOST_COLUMNS, MOST_ROWS = 2000, 512
 ITERATIONS, TINY = 8, 1e-12

@@ -12,43 +12,45 @@ from pellucid.cells.graph import Node
 from pellucid.web.opened import Opened
 from pellucid.web.questions.question import Answer
 from pellucid.web.questions.recurrence import OfLayer
-from pellucid.web.questions.tiles import tile
-
-DIGITS = 6  # of a number on its way to the page, which shows fewer
+from pellucid.web.questions.telling import moment
+from pellucid.web.questions.tiles import rounded, tile
 
 
 class Step(OfLayer):
-    """All values of one step: of one unit, or with ``unit`` -1 of all: a gate's mean, and of others the mean size."""
+    """All values of one step: of one unit, or with ``unit`` -1 of all: a gate's mean, and of others the mean size.
 
-    step: int
-    unit: int = -1
+    Where the step is null, or the unit, it is the one that :class:`~pellucid.web.questions.telling.Telling` tells about.
+    """
+
+    step: int | None = None
+    unit: int | None = -1
 
     def answer(self, opened: Opened) -> Answer:
-        """By the values' numbers in the drawing: the unit's number (null where it has none), and a tile of all units."""
+        """Which step and unit; by the values' numbers in the drawing the unit's number (null where it has none), and a tile of all units."""
         run = self.run(opened)
-        run.check_step(self.step)
-        if self.unit != -1:
-            run.check_unit(self.unit)
-        values = {node: value.float() for node, value in run.along.values(self.step).items() if value.dim() < 2}
-        x = run.along.inputs[self.step, 0]
+        step = moment(run).step if self.step is None else self.step
+        unit = moment(run).unit if self.unit is None else self.unit
+        run.check_step(step)
+        if unit != -1:
+            run.check_unit(unit)
+        values = {node: value.float() for node, value in run.along.values(step).items() if value.dim() < 2}
+        x = run.along.inputs[step, 0]
         return {
-            "numbers": {str(node.index): self._number(node, value) for node, value in values.items()}
+            "step": step,
+            "unit": unit,
+            "numbers": {str(node.index): _number(node, value, unit) for node, value in values.items()}
             | {"x": rounded(float(x[0])) if len(x) == 1 else None},
             "tiles": {str(node.index): _tile(node, value, run.most) for node, value in values.items() if node.varies}
             | {"x": _around(x, run.most_read)},
         }
 
-    def _number(self, node: Node, value: Tensor) -> float | None:
-        if value.numel() == 1:
-            return rounded(float(value))
-        if self.unit == -1:
-            return rounded(float(value.mean() if is_gate(node) else value.abs().mean()))
-        return rounded(float(value[self.unit])) if self.unit < len(value) else None
 
-
-def rounded(number: float) -> float | None:
-    """A number as JSON can hold it."""
-    return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
+def _number(node: Node, value: Tensor, unit: int) -> float | None:
+    if value.numel() == 1:
+        return rounded(float(value))
+    if unit == -1:
+        return rounded(float(value.mean() if is_gate(node) else value.abs().mean()))
+    return rounded(float(value[unit])) if unit < len(value) else None
 
 
 def _tile(node: Node, value: Tensor, most: float) -> Answer:

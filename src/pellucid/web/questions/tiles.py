@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from typing import Any
 
 import torch
 from torch import Tensor
+
+DIGITS = 6  # of a number on its way to the page, which shows fewer
 
 
 def tile(values: Tensor, low: float | None = None, high: float | None = None) -> dict[str, Any]:
@@ -40,7 +43,12 @@ def numbers(values: Tensor) -> list[Any]:
     return values.detach().double().tolist()
 
 
-def short(values: Tensor, digits: int = 6) -> list[Any]:
+def rounded(number: float) -> float | None:
+    """A number as JSON can hold it."""
+    return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
+
+
+def short(values: Tensor, digits: int = DIGITS) -> list[Any]:
     """The numbers to so many significant digits, as nested lists: what a page shows and a stored page holds."""
     return [_rounded(value, digits) for value in values.detach().double().tolist()]
 
