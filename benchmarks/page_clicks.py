@@ -27,7 +27,7 @@ from pellucid.web.opened import Opened
 from pellucid.web.see import serve
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-REST = 2000  # milliseconds from one click to the next, in which what may come later has come
+REST = 2600  # milliseconds from one click to the next, in which what may come later has come
 POINTED = 900  # milliseconds that a pointer rests before it clicks
 ITEMS = 31  # inputs; every fifth is taken, so none is near the last ones
 STRIDE = 5
@@ -37,7 +37,7 @@ REGIONS = {
     "answer": ".items .answers",
     "values": ".diagram .over",
     "explained": ".explained",
-    "maps": ".maps",
+    "maps": ".halves .maps",
     "lines": ".charts",
     "unit": ".panels > div:nth-child(1)",
     "gradient": ".panels > div:nth-child(2)",
@@ -144,13 +144,13 @@ RECURRENCE = (
     Click(
         "an input, a surprise",
         "view=recurrence",
-        ("answer", "values", "maps", "lines", "unit", "gradient", "held"),
+        ("answer", "values", "maps", "lines"),
         _surprise,
     ),
     Click(
         "an input pointed at",
         "view=recurrence",
-        ("answer", "values", "maps", "lines", "unit", "gradient", "held"),
+        ("answer", "values", "maps", "lines"),
         _pointed,
     ),
     Click(
@@ -164,9 +164,9 @@ RECURRENCE = (
         "an order of units",
         "view=recurrence&step=1000&unit=3",
         ("maps",),
-        _chosen("Order", "time", "similarity", "mean", "unit"),
+        _chosen("Units", "time", "similarity", "mean", "unit"),
     ),
-    Click("all steps on the maps", "view=recurrence&step=1000&unit=3", ("maps", "lines"), _chosen("Steps", "0", "100")),
+    Click("all steps on the maps", "view=recurrence&step=1000&unit=3", ("maps", "lines"), _chosen("Time", "0", "100")),
     Click("a gate that is held", "view=recurrence&step=1000&unit=3", ("held",), _chosen("Hold", "i", "o", "f")),
 )
 LAYERS = (Click("another layer", "view=recurrence", ("values", "maps", "lines"), _layer),)

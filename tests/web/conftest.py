@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from torch import nn as torch_nn
 
 from pellucid import nn
@@ -100,6 +102,11 @@ def four() -> Opened:
     }
     batch = torch.randn(3, 24, 2, generator=torch.Generator().manual_seed(1))
     return of_models({name: drawn(Last(layer)) for name, layer in layers.items()}, batch)
+
+
+def questions(request: Request) -> list[tuple[str, dict[str, Any]]]:
+    """What a request of the page asks: names and parameters; nothing of files."""
+    return json.loads(request.post_data or "[]") if request.url.endswith("/ask") else []
 
 
 @pytest.fixture(scope="session")

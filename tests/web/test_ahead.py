@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
-from tests.web.conftest import Open
+from tests.web.conftest import Open, questions
 
 from pellucid.web.opened import Opened
 
@@ -30,7 +30,7 @@ def open_at_rest(visit: Open, opened: Opened) -> tuple[Page, list[str]]:
     expect(page.get_by_role("slider", name="Time step")).to_be_visible()
     page.wait_for_load_state("networkidle")
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url.partition("/ask/")[2].partition("?")[0]))
+    page.on("request", lambda request: asked.extend(name for name, _ in questions(request)))
     return page, asked
 
 

@@ -44,10 +44,12 @@ class Served(NamedTuple):
         content = answer.read().decode()
         connection.close()
         kind = answer.getheader("content-type", "")
-        return answer.status, json.loads(content) if "json" in kind else content, dict(answer.getheaders())
+        return answer.status, json.loads(content) if kind == "application/json" else content, dict(answer.getheaders())
 
     def question(self, name: str, **parameters: Any) -> tuple[int, Any, dict[str, str]]:
-        return self.ask(f"/ask/{name}?parameters={quote(json.dumps(parameters))}")
+        """The one line that comes of one question."""
+        status, text, headers = self.ask("/ask", "POST", json.dumps([[name, parameters]]))
+        return status, json.loads(text)["answer"] if status == 200 else text, headers
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_whoever_has_the_token_is_answered(served: Served) -> None:
 
 @pytest.mark.parametrize("token", ["", "wrong", "é"])
 @pytest.mark.parametrize(
-    ("path", "method"), [("/ask/overview", "GET"), ("/items?name=a.png", "POST"), ("/ask/%2e", "GET")]
+    ("path", "method"), [("/ask", "POST"), ("/ask/overview", "GET"), ("/items?name=a.png", "POST"), ("/ask/%2e", "GET")]
 )
 def test_without_the_token_nothing_is_answered_or_taken(served: Served, path: str, method: str, token: str) -> None:
     before = len(served.opened.items)
@@ -106,8 +108,8 @@ def test_a_request_to_another_name_is_refused(served: Served, host: str) -> None
 @pytest.mark.parametrize("host", ["localhost:{port}", "127.0.0.1:{port}", "localhost:9999"])
 def test_the_own_machine_has_two_names_and_tunnels_other_ports(served: Served, host: str) -> None:
     own = host.format(port=served.port)
-    assert served.ask("/ask/overview", host=own)[0] == 200
-    assert served.ask("/ask/overview", host=own, Origin=f"http://{own}")[0] == 200
+    for headers in ({}, {"Origin": f"http://{own}"}):
+        assert served.ask("/ask", "POST", '[["overview", {}]]', host=own, **headers)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -115,11 +117,11 @@ def test_the_own_machine_has_two_names_and_tunnels_other_ports(served: Served, h
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_another_page_may_not_ask(served: Served, origin: str, method: str) -> None:
-    path = "/ask/overview" if method == "GET" else "/items?name=a.png"
-    status, answer, headers = served.ask(path, method, Origin=origin.format(port=served.port))
-    assert status == 403
-    assert "another page" in answer["error"]
-    assert not any(name.lower().startswith("access-control") for name in headers)
+    for path in ("/ask", "/items?name=a.png"):
+        status, answer, headers = served.ask(path, method, Origin=origin.format(port=served.port))
+        assert status == 403
+        assert "another page" in answer["error"]
+        assert not any(name.lower().startswith("access-control") for name in headers)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +137,10 @@ def test_no_path_leads_out_of_the_page(served: Served, path: str) -> None:
 
 def test_every_answer_has_the_headers_that_keep_it_in(served: Served) -> None:
     """Nothing from elsewhere is loaded, only notebooks of this machine may frame it, nothing is kept or told on."""
-    for path, status in (("/", 200), ("/app.js", 200), ("/ask/overview", 200), ("/ask/none", 400), ("/nowhere", 404)):
-        found, _, headers = served.ask(path)
+    asked = (("POST", "/ask", "[]", 400), ("POST", "/ask", '[["overview", {}]]', 200))
+    files = (("GET", path, None, 404 if path == "/nowhere" else 200) for path in ("/", "/app.js", "/nowhere"))
+    for method, path, body, status in (*asked, *files):
+        found, _, headers = served.ask(path, method, body)
         assert found == status
         policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
         assert policy["default-src"] == "'self'"
@@ -148,26 +152,68 @@ def test_every_answer_has_the_headers_that_keep_it_in(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("asked", "words"),
     [
-        ("/ask/nothing", "there is no question 'nothing'; there are overview"),
-        ("/ask/layers", "layers: network: field required"),
-        ("/ask/layers?parameters=%5B1%5D", "no JSON object"),
-        ("/ask/layers?parameters=%7B", "no JSON"),
-        ("/ask/layers?parameters=" + "%5B" * 20000, "no JSON"),
-        ('/ask/layers?parameters={"network":"reader","item":99}', "item 99 does not exist; there are 3"),
-        ('/ask/layers?parameters={"network":"no","item":0}', "there is no network 'no'; there are reader"),
-        ('/ask/layers?parameters={"network":"reader","item":"0"}', "item: input should be a valid integer"),
-        ('/ask/layers?parameters={"network":"reader","item":1e99}', "item: input should be a valid integer"),
-        ('/ask/layers?parameters={"network":"reader","item":0,"more":1}', "more: extra inputs are not permitted"),
-        ('/ask/thumbnails?parameters={"first":0,"count":1000000000}', "count is 1000000000; give 1 to 32"),
-        ('/ask/answer?parameters={"network":"reader","item":-1}', "item -1 does not exist"),
+        ('["nothing", {}]', "there is no question 'nothing'; there are overview"),
+        ('["layers", {}]', "layers: network: field required"),
+        ('["layers", {"network":"reader","item":99}]', "item 99 does not exist; there are 3"),
+        ('["layers", {"network":"no","item":0}]', "there is no network 'no'; there are reader"),
+        ('["layers", {"network":"reader","item":"0"}]', "item: input should be a valid integer"),
+        ('["layers", {"network":"reader","item":1e99}]', "item: input should be a valid integer"),
+        ('["layers", {"network":"reader","item":0,"more":1}]', "more: extra inputs are not permitted"),
+        ('["thumbnails", {"first":0,"count":1000000000}]', "count is 1000000000; give 1 to 32"),
+        ('["answer", {"network":"reader","item":-1}]', "item -1 does not exist"),
     ],
 )
-def test_what_cannot_be_answered_is_a_sentence(served: Served, path: str, words: str) -> None:
-    status, answer, _ = served.ask(quote(path, safe="/?=&%"))
+def test_what_cannot_be_answered_is_a_sentence(served: Served, asked: str, words: str) -> None:
+    """And the questions beside it are answered."""
+    status, text, _ = served.ask("/ask", "POST", f'[["overview", {{}}], {asked}, ["overview", {{}}]]')
+    before, failed, after = map(json.loads, text.splitlines())
+    assert status == 200
+    assert words in failed["error"]
+    assert before == after
+    assert before["answer"]["title"] == "reader"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("", "no JSON"),
+        ("{", "no JSON"),
+        ("[" * 20000, "no JSON"),
+        ("{}", "no list of up to 200 names"),
+        ("[]", "no list of up to 200 names"),
+        ('[["overview"]]', "no list of up to 200 names"),
+        ('[["overview", []]]', "no list of up to 200 names"),
+        ('[[{}, "overview"]]', "no list of up to 200 names"),
+        (json.dumps([["overview", {}]] * 201), "no list of up to 200 names"),
+    ],
+)
+def test_what_are_no_questions_is_a_sentence(served: Served, body: str, words: str) -> None:
+    status, answer, _ = served.ask("/ask", "POST", body)
     assert status == 400
     assert words in answer["error"]
+
+
+def test_an_answer_does_not_wait_for_those_after_it(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves once it is there; they come in the order in which they were asked."""
+    let_go = threading.Event()
+
+    class Long(Question):
+        def answer(self, opened: Opened) -> Answer:
+            return {"waited": let_go.wait(20)}
+
+    monkeypatch.setitem(QUESTIONS, "long", Long)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    own = {"Authorization": f"Bearer {served.token}"}
+    connection.request("POST", "/ask", '[["overview", {}], ["long", {}], ["layers", {}]]', own)
+    response = connection.getresponse()
+    assert json.loads(response.readline())["answer"]["title"] == "reader"
+    let_go.set()
+    assert json.loads(response.readline()) == {"answer": {"waited": True}}
+    assert "field required" in json.loads(response.readline())["error"]
+    assert response.readline() == b""
+    connection.close()
 
 
 def test_a_mistake_of_ours_is_a_sentence_too(served: Served) -> None:

@@ -34,6 +34,7 @@ const ANEW = ['overview', 'ahead']; // there may be new items; what was computed
 
 interface Waiting {
   question: [string, Parameters];
+  answer: Promise<unknown>;
   resolve: (answer: unknown) => void;
   reject: (error: Error) => void;
 }
@@ -42,26 +43,25 @@ class Live implements Source {
   live = true;
   private answers = new Map<string, Promise<unknown>>();
   private due = false; // in this moment something was asked
-  private first: Waiting[] = [];
-  private others: Waiting[] = [];
-  private drawn: Promise<unknown> = Promise.resolve(); // what was asked first
+  private waiting: Waiting[] = [];
+  private drawn: Promise<void> = Promise.resolve(); // what the eye is at
   private coming = 0;
 
   constructor(private token: string) {}
 
   get busy(): boolean {
-    return this.coming > 0 || this.others.length > 0;
+    return this.coming > 0 || this.waiting.length > 0;
   }
 
   ask<T>(name: string, parameters: Parameters = {}): Promise<T> {
     const about = key(name, parameters);
     let answer = this.answers.get(about);
     if (!answer) {
-      answer = new Promise((resolve, reject) => {
-        if (!this.due) queueMicrotask(() => void this.send());
-        this.due = true;
-        (FIRST.includes(name) ? this.first : this.others).push({ question: [name, parameters], resolve, reject });
-      });
+      const asked = { question: [name, parameters] } as Waiting;
+      asked.answer = answer = new Promise((resolve, reject) => Object.assign(asked, { resolve, reject }));
+      this.waiting.push(asked);
+      if (!this.due) queueMicrotask(() => void this.send());
+      this.due = true;
       answer.catch(() => this.answers.delete(about)); // may be asked again
       if (!ANEW.includes(name)) this.answers.set(about, answer);
       for (const old of this.answers.keys()) {
@@ -72,17 +72,16 @@ class Live implements Source {
     return answer as Promise<T>;
   }
 
-  /** What is asked in one moment goes in one request; what the eye is at goes first, and the others once that is drawn. */
+  /** What is asked in one moment goes in one request, what the eye is at first; what follows from its answers, once they are drawn. */
   private async send(): Promise<void> {
     this.due = false;
-    const rank = ({ question: [name] }: Waiting): number => FIRST.indexOf(name);
-    const first = this.first.sort((a, b) => rank(a) - rank(b));
-    this.first = [];
-    if (first.length) this.drawn = Promise.all([this.drawn, this.request(first).then(frame)]);
-    await this.drawn;
-    const others = this.others;
-    this.others = [];
-    if (others.length) await this.request(others);
+    const first = this.waiting.filter(({ question: [name] }) => FIRST.includes(name));
+    if (!first.length) await this.drawn;
+    else this.drawn = Promise.allSettled(first.map(({ answer }) => answer)).then(frame);
+    const rank = ({ question: [name] }: Waiting): number => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+    const sent = this.waiting.sort((a, b) => rank(a) - rank(b));
+    this.waiting = [];
+    if (sent.length) await this.request(sent);
   }
 
   /** Each answer comes once it is there, in this order. */

@@ -135,7 +135,8 @@ class Opened:
     _passes: OrderedDict[tuple[object, ...], Pass] = field(default_factory=OrderedDict)
     _gradients: OrderedDict[tuple[object, ...], Gradients] = field(default_factory=OrderedDict)
     _known: OrderedDict[tuple[object, ...], object] = field(default_factory=OrderedDict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _shelves: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)  # while a model runs, or a graph is gone back along
 
     def network(self, name: str) -> Opening:
         """A network by its name.
@@ -190,12 +191,10 @@ class Opened:
 
     def once(self, about: tuple[object, ...], compute: Callable[[], T]) -> T:
         """What takes longer than a person waits, and is asked for again: kept for the same key."""
-        with self._lock:
-            if about in self._known:
-                self._known.move_to_end(about)
-                return cast("T", self._known[about])
+        if (known := self._found(self._known, about)) is not None:
+            return cast("T", known)
         found = compute()  # in the meantime other questions are answered
-        with self._lock:
+        with self._shelves:
             self._known[about] = found
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
@@ -237,13 +236,24 @@ class Opened:
         return self._kept(self._gradients, (name, number, key), compute)
 
     def _kept(self, shelf: OrderedDict[tuple[object, ...], T], key: tuple[object, ...], compute: Callable[[], T]) -> T:
+        if (known := self._found(shelf, key)) is not None:  # who asks for what is there does not wait for a pass that runs
+            return known
         with self._lock:
-            if key not in shelf:
+            if (known := self._found(shelf, key)) is not None:
+                return known
+            with self._shelves:
                 while len(shelf) >= REMEMBERED:  # before, so that its memory serves what is computed now
                     shelf.popitem(last=False)
-                shelf[key] = compute()
-            shelf.move_to_end(key)
-            return shelf[key]
+            found = compute()
+            with self._shelves:
+                shelf[key] = found
+            return found
+
+    def _found(self, shelf: OrderedDict[tuple[object, ...], T], key: tuple[object, ...]) -> T | None:
+        with self._shelves:
+            if key in shelf:
+                shelf.move_to_end(key)
+            return shelf.get(key)
 
     def _run(self, name: str, number: int, *, graph: bool) -> Pass:
         item, model = self.item(number), self.network(name).model
