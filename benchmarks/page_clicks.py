@@ -121,7 +121,10 @@ def _ends(page: Page, number: int) -> None:
 
 
 def _chosen(label: str, *options: str) -> Callable[[Page, int], None]:
-    return lambda page, number: page.get_by_label(label).first.select_option(options[number % len(options)]) and None
+    def act(page: Page, number: int) -> None:
+        page.get_by_role("combobox", name=label, exact=True).first.select_option(options[number % len(options)])
+
+    return act
 
 
 def _pressed(key: str) -> Callable[[Page, int], None]:
