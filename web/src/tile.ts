@@ -52,7 +52,9 @@ export function rescaled(tile: Tile, low: number, high: number): Tile {
   const moved: Tile = { ...tile, low, high };
   const scale = 255 / (high > low ? high - low : 1);
   // A Uint8ClampedArray rounds, and keeps what lies beyond the range at its ends.
-  const clamped = Uint8ClampedArray.from(data, (byte) => (tile.low + byte * wide - low) * scale);
-  decoded.set(moved, new Uint8Array(clamped.buffer));
+  const clamped = Uint8ClampedArray.from({ length: 256 }, (_, byte) => (tile.low + byte * wide - low) * scale);
+  const found = new Uint8Array(data.length);
+  for (let at = 0; at < data.length; at++) found[at] = clamped[data[at]!]!;
+  decoded.set(moved, found);
   return moved;
 }
