@@ -236,9 +236,8 @@ class Opened:
         return self._kept(self._gradients, (name, number, key), compute)
 
     def _kept(self, shelf: OrderedDict[tuple[object, ...], T], key: tuple[object, ...], compute: Callable[[], T]) -> T:
-        if (
-            known := self._found(shelf, key)
-        ) is not None:  # who asks for what is there does not wait for a pass that runs
+        # Who asks for what is there does not wait for a pass that runs.
+        if (known := self._found(shelf, key)) is not None:
             return known
         with self._lock:
             if (known := self._found(shelf, key)) is not None:
