@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ArgumentError
@@ -122,4 +123,11 @@ def serve(opened: Opened, port: int = 0) -> Page:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), name="pellucid page", daemon=True)
     thread.start()
+    threading.Thread(target=_make_ready, daemon=True).start()
     return Page(f"http://127.0.0.1:{port}/#token={token}", server, thread)
+
+
+def _make_ready() -> None:
+    """Have torch import what it needs for a first gradient, which takes half a second, before someone asks for one."""
+    x = torch.zeros(1, requires_grad=True)
+    torch.autograd.grad(2 * x, x, torch.ones(1))
