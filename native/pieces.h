@@ -26,7 +26,7 @@ public:
         const long most = std::max<long>(1, (8l << 20) / (long)sizeof(T) / std::max<long>(b.groups * b.filters * b.taps(), 1));
         // What a piece costs for every weight, for so few results of each.
         const long numbers = b.batch * b.axis[0].out * b.axis[1].out * b.axis[2].out;
-        return std::min({b.batch, most, numbers < 32768 ? 8l : 16l});
+        return std::min({b.batch, most, std::max(numbers / 256, 1l), numbers < 32768 ? 8l : 16l});
     }
     long count() const { return count_; }
     Range images(long piece) const { return {b_.batch * piece / count_, b_.batch * (piece + 1) / count_}; }

@@ -62,6 +62,24 @@ def test_the_rule_of_minimal_filtering(sizes: tuple[int, ...], pooled: bool, tra
 
 
 @pytest.mark.parametrize(
+    ("channels", "training", "images", "native"),
+    [
+        (128, True, 3, False),
+        (128, True, 4, True),
+        (128, False, 1, True),
+        (256, False, 3, False),
+        (256, False, 4, True),
+        (64, True, 1, True),
+    ],
+)
+def test_minimal_filtering_of_few_numbers_is_torchs(channels: int, training: bool, images: int, native: bool) -> None:
+    """What is made of many weights first has to be paid for by the batch's maps."""
+    chosen = choose((8, 8), channels, 1, work=10**9, pooled=False, training=training, minimal=True, images=images)
+    assert chosen.native is native
+    assert ("weights" in chosen.why) is not native
+
+
+@pytest.mark.parametrize(
     ("windows", "channels", "filters", "expected"),
     [
         ((Window(3), Window(3)), 16, 16, True),

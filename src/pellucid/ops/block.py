@@ -110,6 +110,7 @@ class Shape:
             minimal=rule.minimal(self.windows, self.channels, self.filters // self.groups),
             channels_last=memory_format(input) is not torch.contiguous_format,
             half=input.dtype == torch.bfloat16,
+            images=self.batch,
         )
 
     @cached_property

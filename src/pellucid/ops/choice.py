@@ -68,6 +68,7 @@ def choose(
     minimal: bool = False,
     channels_last: bool = False,
     half: bool = False,
+    images: int | None = None,
 ) -> Choice:
     """Choose for one convolution, alone or with the pooling that follows it.
 
@@ -81,6 +82,7 @@ def choose(
         minimal: whether the engine computes it by minimal filtering, see :func:`minimal`.
         channels_last: whether the channels of a pixel lie side by side.
         half: whether the numbers are bfloat16, which the engine widens to float32 and torch's kernel multiplies.
+        images: of the batch; None: as many as it takes for what each call costs once not to count.
     """
 
     def chosen(native: bool, reason: str) -> Choice:
@@ -100,6 +102,15 @@ def choose(
     if len(map_sizes) == 1 and pixels >= 64:
         what = "minimal filtering, of two thirds of the products" if minimal else "along which the engine's vectors lie"
         return chosen(True, f"one axis of {{pixels}} numbers, {what}")
+    if (
+        minimal
+        and len(map_sizes) == 2
+        and images is not None
+        and images * pixels < (least := _least(channels, training))
+    ):
+        return chosen(
+            False, f"{{map}} of {images}, {mode}: fewer than {least:,} numbers do not pay for getting the weights ready"
+        )
     if minimal and pixels >= (_least_pooled(training) if pooled else 64):
         return chosen(True, f"{{map}}, {mode}: minimal filtering, which takes some third of the products")
     small = _small(channels, pooled, training)
@@ -119,6 +130,11 @@ def choose(
     if training and channels > 8:
         return chosen(False, f"{channels} channels without pooling, {mode}: oneDNN is as near to the processor's peak")
     return chosen(True, f"{{map}}, {mode}, {channels} channel{'s' * (channels > 1)}")
+
+
+def _least(channels: int, training: bool) -> int:
+    """The numbers of the batch's maps from which on minimal filtering pays for what it makes of the weights first."""
+    return 2 * channels if training and channels >= 128 else max(0, 2 * (channels - 128))
 
 
 def _least_pooled(training: bool) -> int:

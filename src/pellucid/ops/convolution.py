@@ -110,6 +110,7 @@ def path(input: Tensor, weight: Tensor, bias: Tensor | None, windows: Sequence[W
         minimal=choice.minimal(windows, weight.shape[1], weight.shape[0] // groups),
         channels_last=memory_format(input) is not torch.contiguous_format,
         half=input.dtype == torch.bfloat16,
+        images=input.shape[0],
     )
     return native_convolution if chosen.native else torch_convolution
 
