@@ -248,7 +248,10 @@ def time_form(column: pl.Series, groups: Sequence[NDArray[np.int64]] | None = No
     of two such the one in which they are more evenly apart.
     """
     readings: list[tuple[bool, float, str]] = []
+    first = column.head(1000)
     for form in FORMATS:
+        if times(first, form).null_count() > first.null_count():
+            continue  # nor can it be read in all rows
         read = times(column, form)
         if read.null_count() > column.null_count() or read.null_count() == len(read):
             continue
