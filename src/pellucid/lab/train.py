@@ -157,7 +157,7 @@ def predict(
     """
     model.eval()
     there = device.of(model)
-    batch = min(256, max(8, 2**21 // split.x[0].numel()))  # large items are taken a few at a time, for memory's sake
+    batch = min(256, max(8, 2**19 // split.x[0].numel()))  # large items are taken a few at a time, for memory's sake
     with torch.no_grad():
         if split.lengths is None:
             pairs = zip(torch.split(split.x, batch), torch.split(split.y, batch), strict=True)
