@@ -1,10 +1,11 @@
 // The transforms of minimal filtering, F(2 x 4, 3 x 3), compiled once for each instruction set; see points.h. A vector's lanes are
 // channels, or filters, so that nothing is moved between lanes.
 
+#include <type_traits>
 #include <utility>
 
 #include "isa.h"
-#include "simd.h"
+#include "taps.h"
 
 namespace PELLUCID_ISA {
 
@@ -255,28 +256,6 @@ bool row_from_points(const PointsCall<T>& c) {
     return is_finite<T>(unfinite);
 }
 
-// The largest of a window: of equal numbers the first one. NaN is not among them.
-template <class T, bool Places>
-class LargestOfWindow {
-public:
-    LargestOfWindow(Vec<T> first, Spot<T> spot) : best_(first), first_(Mask<T>{} + spot), place_(first_) {}
-
-    void add(Vec<T> v, Spot<T> beyond) {
-        const Mask<T> larger = v > best_;
-        best_ = larger ? v : best_;
-        if constexpr (Places) place_ = larger ? first_ + beyond : place_;
-    }
-    void give(T* to, Spot<T>* places, long at) const {
-        store(to + at, best_);
-        if constexpr (Places) store(places + at, place_);
-    }
-
-private:
-    Vec<T> best_;
-    const Mask<T> first_;
-    Mask<T> place_;
-};
-
 template <class T, bool Places>
 bool largest_from_points(const LargestResultsCall<T>& c) {
     const Vec<T> bias = bias_of(c.bias);
@@ -289,11 +268,10 @@ bool largest_from_points(const LargestResultsCall<T>& c) {
             results_of<T>(from, c.point, bias, y, unfinite);
             PELLUCID_UNROLL
             for (int x = 0; x < 4; x += 2, at += lanes<T>) {
-                LargestOfWindow<T, Places> largest(y[0][x], (Spot<T>)(c.spot + 2 * line * c.width + 4 * i + x));
-                largest.add(y[0][x + 1], 1);
-                largest.add(y[1][x], c.width);
-                largest.add(y[1][x + 1], c.width + 1);
-                largest.give(c.to, c.places, at);
+                const Spots<T> upper = Spots<T>{} + (Spot<T>)(c.spot + 2 * line * c.width + 4 * i + x);
+                const LargestOfFour<T, Places> largest(y[0][x], y[0][x + 1], y[1][x], y[1][x + 1], upper, upper + c.width);
+                store(c.to + at, largest.best);
+                if constexpr (Places) store(c.places + at, largest.place);
             }
         }
     return is_finite<T>(unfinite);
@@ -304,12 +282,14 @@ bool row_largest_from_points(const LargestResultsCall<T>& c) {
     const Vec<T> bias = bias_of(c.bias);
     Vec<T> unfinite{};
     const T* from = c.points;
-    for (long i = 0; i < c.columns; ++i, from += c.tile) {
+    T* to = c.to;
+    Spot<T>* places = c.places;
+    for (long i = 0; i < c.columns; ++i, from += c.tile, to += lanes<T>) {
         Vec<T> y[2];
         row_results_of<T>(from, c.point, bias, y, unfinite);
-        LargestOfWindow<T, Places> largest(y[0], (Spot<T>)(c.spot + 2 * i));
-        largest.add(y[1], 1);
-        largest.give(c.to, c.places, i * lanes<T>);
+        const Mask<T> larger = y[1] > y[0], first = Mask<T>{} + (Spot<T>)(c.spot + 2 * i);
+        store(to, larger ? y[1] : y[0]);
+        if constexpr (Places) store(places, larger ? first + 1 : first), places += lanes<T>;
     }
     return is_finite<T>(unfinite);
 }
