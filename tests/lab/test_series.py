@@ -409,8 +409,11 @@ def test_a_season_near_zero_that_ends_leaves_no_absurd_forecast(tmp_path: Path) 
 
 
 def test_a_series_that_falls_to_zero_has_no_multiplied_season(tmp_path: Path) -> None:
-    values = 20 + 3 * wave(300)
-    values[250:] -= 30
+    """Although it has one as far as it is positive, and the training part is."""
+    values = (10 + 0.1 * np.arange(300)) * (1.5 + 0.4 * wave(300))
+    positive = data.load(write(tmp_path / "b.csv", {"y": values}), horizon=6, window=24)
+    assert "multiplicative season of 12" in fact(positive, "Exponential smoothing")
+    values[250:] -= 100
     task = data.load(write(tmp_path / "a.csv", {"y": values}), horizon=6, window=24)
     assert "additive season of 12" in fact(task, "Exponential smoothing")
 
