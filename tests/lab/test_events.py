@@ -359,3 +359,19 @@ def test_a_folder_of_classes_below_a_split_is_not_taken_for_events(tmp_path: Pat
             place.mkdir(parents=True)
             np.savetxt(place / "0.csv", np.eye(4), "%d", delimiter=",", header="a,b,c,d", comments="")
     assert data.recognise(tmp_path).kind == "sequences"
+
+
+@pytest.mark.parametrize(("held", "paged"), [(0, True), (1e9, False)])
+def test_matrices_lie_on_a_file_where_they_may_not_be_held(
+    held: float, paged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And say the same from there."""
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+    rolls = np.random.default_rng(0).random((4, 9, 3)) < 0.3
+    np.savez(tmp_path / "a.npz", events=rolls)
+    read = event_files.read(tmp_path / "a.npz", held).rolls
+    below: object = read[0]
+    while isinstance(below, np.ndarray) and not isinstance(below, np.memmap):
+        below = below.base
+    assert isinstance(below, np.memmap) is paged
+    assert all(np.array_equal(found, roll) for found, roll in zip(read, rolls, strict=True))
