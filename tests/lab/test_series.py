@@ -374,12 +374,12 @@ def test_exponential_smoothing_forecasts_as_statsmodels_does(trend: str | None, 
 
 def test_the_form_of_exponential_smoothing_is_the_one_of_the_data() -> None:
     generator = np.random.default_rng(0)
-    flat = baselines.fit_ets(10 + generator.normal(size=300), 1, positive=True)
-    seasonal = baselines.fit_ets(10 + 5 * wave(300), 12, positive=True)
+    flat = baselines.fit_ets(10 + generator.normal(size=300), 1)
+    seasonal = baselines.fit_ets(10 + 5 * wave(300), 12)
     assert flat is not None and flat.trend is None and flat.seasonal is None  # noqa: PT018
     assert seasonal is not None
     assert seasonal.seasonal is not None
-    assert baselines.fit_ets(np.ones(5), 1, positive=True) is None
+    assert baselines.fit_ets(np.ones(5), 1) is None
 
 
 def test_the_best_baseline_on_validation_is_the_one_to_beat(tmp_path: Path) -> None:
@@ -408,14 +408,29 @@ def test_a_season_near_zero_that_ends_leaves_no_absurd_forecast(tmp_path: Path) 
     assert task.baseline.prediction.abs().max() < 10 * task.test.y.abs().max()
 
 
-def test_a_series_that_falls_to_zero_has_no_multiplied_season(tmp_path: Path) -> None:
-    """Although it has one as far as it is positive, and the training part is."""
+def test_a_multiplied_season_ends_where_a_series_falls_to_zero(tmp_path: Path) -> None:
+    """And not before: until then nobody knows that it will."""
     values = (10 + 0.1 * np.arange(300)) * (1.5 + 0.4 * wave(300))
     positive = data.load(write(tmp_path / "b.csv", {"y": values}), horizon=6, window=24)
-    assert "multiplicative season of 12" in fact(positive, "Exponential smoothing")
-    values[250:] -= 100
-    task = data.load(write(tmp_path / "a.csv", {"y": values}), horizon=6, window=24)
-    assert "additive season of 12" in fact(task, "Exponential smoothing")
+    assert "multiplicative season of 12, chosen" in fact(positive, "Exponential smoothing")
+    falls = values.copy()
+    falls[280:] -= 100
+    task = data.load(write(tmp_path / "a.csv", {"y": falls}), horizon=6, window=24)
+    said = fact(task, "Exponential smoothing")
+    assert "multiplicative season of 12 as long as values are positive, then" in said
+    assert "additive season of 12, chosen" in said
+    assert task.baseline.name == positive.baseline.name == "exponential smoothing"
+    found, expected = task.baseline.prediction, positive.baseline.prediction
+    assert found is not None
+    assert expected is not None
+    known = sum(int(item.split()[1]) <= 280 for item in task.test.items)
+    assert 0 < known < len(found)
+    torch.testing.assert_close(found[:known], expected[:known], rtol=1e-5, atol=1e-5)
+    form, forecast = baselines._smoothed(falls, 210, 12) or pytest.fail("nothing is fitted")
+    added = baselines.fit_ets(falls[:210], 12, multiplied=False)
+    assert added is not None
+    assert added.form in form
+    np.testing.assert_array_equal(forecast(290, 6), baselines.filter_ets(falls, added).forecast(290, 6))
 
 
 def test_the_baselines_interval_covers_about_what_it_says(tmp_path: Path) -> None:

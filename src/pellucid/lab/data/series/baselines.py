@@ -20,7 +20,6 @@ from pellucid.lab.task import Baseline, Metric
 Array = NDArray[np.float64]
 LONGEST_SEASON = 60  # steps; a longer one has more states than exponential smoothing estimates well
 MOST_ROWS = 300_000  # training rows of all series that exponential smoothing is fitted to: about half a minute
-MOST_SERIES = 300  # that it is fitted to, likewise
 
 
 @dataclass(frozen=True)
@@ -117,14 +116,11 @@ def _smoothing(given: Given) -> tuple[Forecaster | None, str]:
             f"not tried: {rows:,} training rows are more than the {MOST_ROWS:,} that it is fitted to in a minute",
         )
     season = given.season if 1 < given.season <= LONGEST_SEASON else 1
-    fits = [
-        fit_ets(v[:first], season, positive=bool((v > 0).all()))
-        for v, (first, _, _) in zip(given.values, given.ends, strict=True)
-    ]
-    if any(f is None for f in fits):
+    found = [_smoothed(v, first, season) for v, (first, _, _) in zip(given.values, given.ends, strict=True)]
+    fitted = [f for f in found if f is not None]
+    if len(fitted) < len(found):
         return None, "not tried: a training part is too short for it"
-    states = [filter_ets(v, f) for v, f in zip(given.values, fits, strict=True) if f is not None]
-    forms = sorted({f.form for f in fits if f is not None})
+    forms = sorted({form for form, _ in fitted})
     chosen = forms[0] if len(forms) == 1 else f"{len(forms)} forms"
     long = (
         "" if season == given.season else f" without season, since {given.season} steps are more than {LONGEST_SEASON}"
@@ -134,7 +130,7 @@ def _smoothing(given: Given) -> tuple[Forecaster | None, str]:
 
     def smoothed(origins: Origins) -> Array:
         pairs = zip(origins.series.tolist(), origins.at.tolist(), strict=True)
-        return np.stack([states[k].forecast(a, given.horizon) for k, a in pairs])
+        return np.stack([fitted[k][1](a, given.horizon) for k, a in pairs])
 
     def forecast(origins: Origins) -> Array:
         said = smoothed(origins)
@@ -205,17 +201,42 @@ class States:
         return np.asarray(line * season if self.ets.seasonal == "mul" else line + season)
 
 
-def fit_ets(train: Array, season: int, positive: bool) -> Ets | None:
+def _smoothed(values: Array, first: int, season: int) -> tuple[str, Callable[[int, int], Array]] | None:
+    """What is fitted to a series up to ``first``, in words, and the forecasts of it from an origin; None: it is too short.
+
+    A multiplied season is of positive values. Where one is not, the best form without it forecasts from there on.
+    """
+    chosen = fit_ets(values[:first], season)
+    if chosen is None:
+        return None
+    others = np.flatnonzero(values <= 0)
+    if chosen.seasonal != "mul" or not len(others):
+        return chosen.form, filter_ets(values, chosen).forecast
+    end = int(others[0])
+    before = filter_ets(values[:end], chosen)
+    added = fit_ets(values[:first], season, multiplied=False)
+    after = None if added is None else filter_ets(values, added)
+
+    def forecast(at: int, horizon: int) -> Array:
+        if at <= end:
+            return before.forecast(at, horizon)
+        return np.full(horizon, np.nan) if after is None else after.forecast(at, horizon)
+
+    behind = "nothing" if added is None else added.form
+    return f"{chosen.form} as long as values are positive, then {behind}", forecast
+
+
+def fit_ets(train: Array, season: int, multiplied: bool = True) -> Ets | None:
     """The form of the lowest AICc; None where the part is too short for any.
 
     Args:
         train: the training part.
         season: in steps, 1 for none.
-        positive: whether all values are above 0, those behind the training part too: only then a season may be multiplied.
+        multiplied: whether a season may be multiplied, if all of the part is positive.
     """
     seasonals: list[str | None] = [None]
     if season > 1 and len(train) >= max(3 * season, 12):
-        seasonals += ["add", "mul"] if positive else ["add"]
+        seasonals += ["add", "mul"] if multiplied and (train > 0).all() else ["add"]
     if len(train) < 12:
         return None
     forms = itertools.product((None, "add", "damped"), seasonals)
