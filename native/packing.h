@@ -48,6 +48,7 @@ struct Packed {
 // processor needs more sums at a time to be busy.
 template <class T>
 int vectors_of_group(const Kernels<T>& kernels, int parts, long rows) {
+    if (rows <= kernels.rows[most_vectors - 1]) return most_vectors;
     if (rows < 8) return kernels.vectors;
     return std::min(kernels.vectors, parts % 2 == 0 || parts == 1 ? 2 : 3);
 }
