@@ -27,6 +27,7 @@ from pellucid.lab.claims import (
     learning,
     memory,
     named,
+    read,
     run,
     sounds,
     tasks,
@@ -167,6 +168,43 @@ def test_a_run_that_is_stopped_leaves_a_page_of_what_is_measured(tmp_path: Path)
     text = (tmp_path / "claims.md").read_text(encoding="utf-8")
     assert "### small" in text
     assert "### later" not in text
+
+
+def test_a_run_that_is_stopped_keeps_all_units_in_its_data(tmp_path: Path) -> None:
+    """And another run takes them from there, so that only the rest is measured; what was measured there itself stays."""
+    few = replace(small_claim(), units=small_claim().units[:2])
+
+    def stop(unit: Unit, was_there: bool) -> None:
+        if unit.settings["seed"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([replace(few, units=few.units[:1]), replace(small_claim(), name="later")], tmp_path / "a", tell=stop)
+    known = read(tmp_path / "a" / "claims" / "result.json")
+    assert [unit.settings["seed"] for unit in known.units] == [0, 1]
+    MEASURED.clear()
+    taken = run([small_claim()], tmp_path / "b", known=known)
+    assert MEASURED == [2]
+    assert taken.findings[0].parts == run([small_claim()], tmp_path / "whole").findings[0].parts
+    wrong = known.model_copy(
+        update={"units": [u.model_copy(update={"measures": {"effect": 99.0}}) for u in known.units]}
+    )
+    assert run([small_claim()], tmp_path / "b", known=wrong).findings[0].parts == taken.findings[0].parts
+
+
+@pytest.mark.parametrize("change", [{"pellucid": "0.0.1"}, {"torch": "1.0"}, {"device": "another"}])
+def test_what_another_release_or_device_measured_is_not_taken(tmp_path: Path, change: dict[str, str]) -> None:
+    known = run([small_claim()], tmp_path / "a").model_copy(update=change)
+    with pytest.raises(DataError, match=f"measured by .*{next(iter(change.values()))}.*leave --measured out"):
+        run([small_claim()], tmp_path / "b", known=known)
+
+
+def test_what_is_no_result_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read(tmp_path / "result.json")
+    (tmp_path / "result.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="is not what pellucid claims leaves"):
+        read(tmp_path / "result.json")
 
 
 def test_a_damaged_unit_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -364,6 +402,12 @@ def test_the_command(tmp_path: Path) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "\x1b[" not in done.stdout + done.stderr
     assert done.stderr.splitlines() == [f"Page: {tmp_path / 'claims.md'}"]
+    kept = str(tmp_path / "claims" / "result.json")
+    again = command("gru-parameters", "--quick", "--out", str(tmp_path / "again"), "--measured", kept)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    nothing = command("gru-parameters", "--quick", "--measured", str(tmp_path / "nothing.json"))
+    assert (nothing.returncode, nothing.stdout) == (2, "")
+    assert "cannot be read" in nothing.stderr
     wrong = command("stridee", "--quick")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "there is no claim 'stridee'" in wrong.stderr

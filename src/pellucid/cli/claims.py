@@ -17,6 +17,7 @@ def claims(
     quick: bool = False,
     out: Path | None = None,
     data: Path | None = None,
+    measured: Path | None = None,
     workers: int | None = None,
     device: str = "auto",
     json: bool = False,
@@ -48,6 +49,8 @@ def claims(
         in full or else quickly, and says which.
     data
         Your own data, anything that `pellucid compare` reads without options: adds the claim lstm-data.
+    measured
+        A claims/result.json, such as this project's docs have: what it holds is taken, and only the rest is measured.
     workers
         Processes, one thread each (default: 2, or 1 where there is one processor).
     device
@@ -79,7 +82,16 @@ def claims(
     beside = [*others, *asked] if quick else [*asked, *others]  # the full set first
     try:
         with terminal.progress(wanted, workers, screen) as tell:
-            report = lab.run(wanted, place, beside=beside, workers=workers, on=on, command=command_line(), tell=tell)
+            report = lab.run(
+                wanted,
+                place,
+                beside=beside,
+                known=None if measured is None else lab.read(measured),
+                workers=workers,
+                on=on,
+                command=command_line(),
+                tell=tell,
+            )
     except KeyboardInterrupt:
         screen.print("Stopped. The same command goes on from here.")
         sys.exit(130)

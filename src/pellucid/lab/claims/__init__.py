@@ -11,6 +11,6 @@ charts.py, page.py, terminal.py   the figures, the page, the table
 
 from pellucid.lab.claims.claim import Claim
 from pellucid.lab.claims.registry import claims, named
-from pellucid.lab.claims.runner import run
+from pellucid.lab.claims.runner import read, run
 
-__all__ = ["Claim", "claims", "named", "run"]
+__all__ = ["Claim", "claims", "named", "read", "run"]

@@ -81,7 +81,7 @@ class Finding(Record):
 
 
 class Report(Record):
-    """Findings, and the units that they rest on."""
+    """Findings, and all units that were measured, also those of claims that are not whole yet."""
 
     pellucid: str
     torch: str

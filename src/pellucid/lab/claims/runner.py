@@ -2,7 +2,7 @@
 
 units/*.json           a unit's result each, written whole or not at all
 claims.md              the page; claims/*.svg  its figures
-claims/result.json     all findings and the units that they rest on
+claims/result.json     all findings and all units
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def run(
     out: Path,
     *,
     beside: Sequence[Claim] = (),
+    known: Report | None = None,
     workers: int = 1,
     on: torch.device = device.CPU,
     command: str = "",
@@ -52,6 +53,7 @@ def run(
         out: the folder.
         beside: further claims, which the page shows where all of their units are in the folder; of those with one name the
             first that are.
+        known: what another run measured: its units are taken as if they had been measured here.
         workers: processes.
         on: the device; what was measured on another one is not taken for this one's.
         command: by which it was asked.
@@ -61,11 +63,14 @@ def run(
         The findings on the claims that were asked.
 
     Raises:
-        DataError: the folder cannot be used, or a process ended before its unit was done.
+        DataError: the folder cannot be used, what is known is another release's or device's, or a process ended before its
+            unit was done.
     """
     place = Run(out)
     with place.alone():
         name = device.name(on)
+        if known is not None:
+            _take(known, place, name)
         units = {_key(u, name): u for claim in claims for u in claim.units}
         measured: dict[str, Measured] = {}
         for key in dict.fromkeys([*units, *(_key(u, name) for claim in beside for u in claim.units)]):
@@ -88,6 +93,35 @@ def run(
     return _report(claims, measured, name, command)
 
 
+def read(file: Path) -> Report:
+    """The ``result.json`` of a run.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return Report.model_validate_json(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValidationError, UnicodeDecodeError):
+        raise DataError(f"{file} is not what pellucid claims leaves in claims/result.json") from None
+
+
+def _take(known: Report, place: Run, device: str) -> None:
+    """Units of another run, as files; what was measured here stays."""
+    theirs, ours = (known.pellucid, known.torch, known.device), (pellucid.__version__, torch.__version__, device)
+    if theirs != ours:
+        said = ["Pellucid {}, torch {}, on {}".format(*versions) for versions in (theirs, ours)]
+        raise DataError(
+            f"what is known was measured by {said[0]}, and this is {said[1]}, which may measure otherwise; "
+            "leave --measured out, and it is measured here"
+        )
+    for unit in known.units:
+        file = place.file("units", f"{_key(unit, device)}.json")
+        if not file.exists():
+            write(file, unit.model_dump_json())
+
+
 def _first(claims: Sequence[Claim], measured: Mapping[str, Measured], device: str) -> list[Claim]:
     """The claims of which everything is measured, of each name the first, in the order in which names come."""
     found: dict[str, Claim] = {}
@@ -108,7 +142,7 @@ def _report(claims: Sequence[Claim], measured: Mapping[str, Measured], device: s
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         findings=[_judge(claim, [measured[_key(u, device)] for u in claim.units]) for claim in claims],
-        units=[measured[key] for key in units],
+        units=[measured[key] for key in dict.fromkeys([*units, *measured])],
     )
 
 
@@ -131,7 +165,7 @@ def _judge(claim: Claim, measured: list[Measured]) -> Finding:
     )
 
 
-def _key(unit: Unit, device: str) -> str:
+def _key(unit: Unit | Measured, device: str) -> str:
     """A unit's name; another release may measure otherwise, and another device."""
     about = [unit.experiment, unit.settings, pellucid.__version__, torch.__version__]
     whole = json.dumps(about if device == "cpu" else [*about, device], sort_keys=True)
