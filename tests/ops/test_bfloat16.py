@@ -211,6 +211,8 @@ def test_layers_are_near_their_float32(autocast: bool, name: str, ragged: bool) 
 def test_autocast_gives_the_types_that_torch_gives(
     name: str, of_input: torch.dtype, before: torch.dtype | None, lower: torch.dtype
 ) -> None:
+    if name == "LSTM" and of_input == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("without oneDNN's bfloat16 torch's LSTM goes another way, whose types are others")
     types = []
     for module in (torch.nn, pnn):
         layer, x = getattr(module, name)(4, 6, 2), torch.randn(5, 3, 4).to(of_input)
