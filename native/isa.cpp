@@ -235,6 +235,52 @@ void product(const ProductCall<T>& c) {
     }
 }
 
+// One row's, of several groups of the same depth; each sum in the same order as above.
+template <class T, int Vectors, bool Pairs>
+void row_products(const ProductCall<T>* calls) {
+    constexpr int groups = pellucid::beside(Vectors);
+    Vec<T> sums[groups][Vectors];
+    const T* w[groups];
+    PELLUCID_UNROLL
+    for (int g = 0; g < groups; ++g) {
+        w[g] = calls[g].w;
+        PELLUCID_UNROLL
+        for (int j = 0; j < Vectors; ++j) {
+            sums[g][j] = Vec<T>{};
+            for (int i = 0; i < 2; ++i) {
+                const T* from = calls[g].start[i][j];
+                if (from && calls[g].valid[j] > 0) sums[g][j] += calls[g].valid[j] == lanes<T> ? load(from) : load(from, calls[g].valid[j]);
+            }
+        }
+    }
+    const T* a = calls[0].a;
+    for (long k = 0; k < calls[0].depth; ++k, a += calls[0].a_step) {
+        const Vec<T> x = for_all_lanes<T, Pairs>(*a);
+        PELLUCID_UNROLL
+        for (int g = 0; g < groups; ++g) {
+            PELLUCID_UNROLL
+            for (int j = 0; j < Vectors; ++j) sums[g][j] = add_product<T, Pairs>(sums[g][j], x, load(w[g] + j * lanes<T>));
+            w[g] += Vectors * lanes<T>;
+        }
+    }
+    PELLUCID_UNROLL
+    for (int g = 0; g < groups; ++g) {
+        PELLUCID_UNROLL
+        for (int j = 0; j < Vectors; ++j) {
+            if (calls[g].valid[j] == lanes<T>) store(calls[g].out[j], sums[g][j]);
+            else if (calls[g].valid[j] > 0) store(calls[g].out[j], sums[g][j], calls[g].valid[j]);
+        }
+    }
+}
+
+template <class T, bool Pairs>
+void fill_row_products(Kernels<T>& k) {
+    k.row_products[0] = row_products<T, 1, Pairs>;
+    k.row_products[1] = row_products<T, 2, Pairs>;
+    k.row_products[2] = row_products<T, 3, Pairs>;
+    k.row_products[3] = row_products<T, 4, Pairs>;
+}
+
 // Only what the registers hold is called, see build.
 template <class T, bool Pairs, int Rows = pellucid::most_rows>
 void fill_products(Kernels<T>& k) {
@@ -337,6 +383,7 @@ void add_pairs(pellucid::Isa& isa) {
     Kernels<float>& k = isa.pairs = isa.single;
     k.pair = 2;
     fill_products<float, true>(k);
+    fill_row_products<float, true>(k);
     k.turn = turn<float, true>;
     k.along = along;
     k.across = across;
@@ -387,6 +434,7 @@ void build(Kernels<T>& k) {
     fill<T, Copy, 1>(k.pointwise[op_named("copy")]);
     fill<T, Accumulate, 1, true>(k.pointwise[op_named("accumulate")]);
     fill_products<T, false>(k);
+    fill_row_products<T, false>(k);
     k.turn = turn<T, false>;
     k.sum = sum<T>;
     k.fingerprint = fingerprint<T>;

@@ -76,6 +76,10 @@ struct TurnCall {
 inline constexpr int most_rows = 12;
 inline constexpr int most_vectors = 4;
 
+// How many groups of so many vectors one row goes through side by side: the sums of one alone would wait for each other.
+inline constexpr int most_beside = 4;
+constexpr int beside(long vectors) { return vectors <= 2 ? most_beside : 2; }
+
 // Kernels of pairs multiply bfloat16: in both operands of a product, two numbers that follow each other in k, rounded to
 // the nearest (even) one, lie in one word of the size of a float, and `depth` counts words; an odd last number goes with 0.
 // Sums, and all that is not an operand, stay float.
@@ -87,6 +91,7 @@ struct Kernels {
     int rows[most_vectors];                             // of one kernel call, at most, for 1, 2, ... vectors
     void (*pointwise[op_count][8])(const Call<T>&);     // bit i: operand i is one number a row
     void (*product[most_rows][most_vectors])(const ProductCall<T>&);
+    void (*row_products[most_vectors])(const ProductCall<T>*);      // of one row, beside() of them
     void (*turn)(const TurnCall<T>&);
     Spatial<T> spatial;
     T (*sum)(const T*, long);

@@ -119,7 +119,7 @@ void multiply_share(const Gemm<T>& g, const Share& share, const T* packed, T* sc
             for (long block = share.row0; block < share.row1; block += best * row_block) {
                 const long upto = std::min(block + best * row_block, share.row1);
                 const Left<T> a(g.a + block * g.a_row + k0 * g.a_column, g.a_row, g.a_column, upto - block, depth, left, kernels);
-                for (long p = first; p < last; ++p) {
+                const auto call_of = [&](long p) {
                     ProductCall<T> call{};
                     call.a = a.a;
                     call.a_row = a.row;
@@ -135,6 +135,17 @@ void multiply_share(const Gemm<T>& g, const Share& share, const T* packed, T* sc
                         if (add) call.start[0][j] = call.out[j], call.start_row[0][j] = g.c_row;
                         if (g.bias && k0 == 0) call.start[1][j] = g.bias + column;
                     }
+                    return call;
+                };
+                long p = first;
+                if (upto - block == 1)
+                    for (const int count = beside(panels.vectors); p + count <= last; p += count) {
+                        ProductCall<T> calls[most_beside];
+                        for (int i = 0; i < count; ++i) calls[i] = call_of(p + i);
+                        kernels.row_products[panels.vectors - 1](calls);
+                    }
+                for (; p < last; ++p) {
+                    ProductCall<T> call = call_of(p);
                     for (long m = block; m < upto; m += best) {
                         kernels.product[std::min(best, upto - m) - 1][panels.vectors - 1](call);
                         call.forward(best, (int)panels.vectors);

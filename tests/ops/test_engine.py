@@ -155,6 +155,24 @@ def test_products(m: int, n: int, k: int, left: bool, right: bool, start: str, p
     torch.testing.assert_close(c.double(), right_answer, atol=eps * (k + 2) * 20, rtol=0)
 
 
+@pytest.mark.parametrize("start", ["nothing", "add", "bias"])
+@pytest.mark.parametrize("n", [1, 15, 33, 64, 130, 257, 400])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("path", SETS)
+def test_a_row_alone_has_the_bits_that_it_has_among_others(path: str, dtype: torch.dtype, n: int, start: str) -> None:
+    """Although it goes through several panels side by side, and the rows of many through one."""
+    _native.choose(path)
+    for k in (0, 1, 37, 600):
+        a, b, bias = torch.randn(9, k, dtype=dtype), torch.randn(k, n, dtype=dtype), torch.randn(n, dtype=dtype)
+        before = torch.randn(9, n, dtype=dtype)
+        together, alone = before.clone(), before.clone()
+        given = bias if start == "bias" else None
+        _native.multiply(a, b, together, start == "add", given, 1)
+        for row in range(9):
+            _native.multiply(a[row : row + 1], b, alone[row : row + 1], start == "add", given, 1)
+        assert torch.equal(together, alone)
+
+
 @pytest.mark.parametrize("path", ["twin", *SETS])
 @pytest.mark.parametrize("name", CELLS)
 def test_projection_in_blocks_of_steps(name: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
