@@ -87,7 +87,7 @@ template <class T>
 struct Kernels {
     int pair;                                           // numbers of k in one word of an operand: 1, or 2 in kernels of pairs
     int lanes;
-    int vectors;                                        // of a group, at most
+    int vectors;                                        // of a group, at most; few rows have most_vectors, see packing.h
     int rows[most_vectors];                             // of one kernel call, at most, for 1, 2, ... vectors
     void (*pointwise[op_count][8])(const Call<T>&);     // bit i: operand i is one number a row
     void (*product[most_rows][most_vectors])(const ProductCall<T>&);

@@ -66,7 +66,7 @@ def adding_units(nets: list[str], lengths: tuple[int, ...], steps: int, seeds: i
 
 def claims(quick: bool) -> list[Claim]:
     """Those of this family."""
-    seeds, steps = 5, 1500 if quick else 6000
+    seeds, steps = (5, 1500) if quick else (10, 6000)
     lengths = (10, 50, 150) if quick else (10, 30, 100, 300, 1000)
     lags = (2, 20, 60) if quick else (10, 30, 100, 300, 1000)
     nets = list(NETS)
