@@ -77,6 +77,11 @@ def random_run(
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
+    def state(name: str, *shape: int) -> Tensor:
+        """In sLSTM h = o c / n, and n is a sum of exponentials: no sequence comes near the pole that a normal draw would cross."""
+        drawn = normal(*shape)
+        return (0.5 + drawn.abs() if name == "n" else drawn).requires_grad_()
+
     parameters: dict[str, Tensor] = {}
     for name, declared in cell.parameters.items():
         shape = [cell.size(letter, hidden) for letter in declared.shape]
@@ -88,7 +93,7 @@ def random_run(
     for name, constant in cell.constants.items():
         parameters[name] = torch.as_tensor(constant.values, dtype=torch.float64)
     sizes = {name: cell.size(state.size, hidden) for name, state in cell.states.items()}
-    parameters |= {f"initial.{name}": normal(size).requires_grad_() for name, size in sizes.items()}
+    parameters |= {f"initial.{name}": state(name, size) for name, size in sizes.items()}
     inputs = {
         name: normal(steps, batch, cell.size(declared.size, hidden)).requires_grad_()
         for name, declared in cell.step_inputs.items()
@@ -116,6 +121,6 @@ def random_run(
         ),
         parameters=parameters,
         x=normal(steps, batch, max(len(cell.input[1].parts), 1) * hidden).requires_grad_(),
-        before=[normal(batch, size).requires_grad_() for size in sizes.values()],
+        before=[state(name, batch, size) for name, size in sizes.items()],
         inputs=inputs,
     )
