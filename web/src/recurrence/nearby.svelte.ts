@@ -8,6 +8,7 @@ const BACK = 128; // steps that come first
 const REST = 200; // milliseconds
 
 const nearest = (questions: Questions): Questions => questions.map(([name, asked]) => [name, { ...asked, back: BACK }]);
+const same = (one: Questions | null, other: Questions | null): boolean => JSON.stringify(one) === JSON.stringify(other);
 
 export class AskedNearby<T extends { since: number }> {
   private near: AskedAll<T>;
@@ -22,8 +23,11 @@ export class AskedNearby<T extends { since: number }> {
       return wanted && nearest(wanted);
     });
     $effect(() => {
-      if (!this.near.values.some(({ since }) => since > 0)) return;
-      const clock = setTimeout(() => (this.stays = wanted), REST);
+      const { about, values } = this.near;
+      if (!values.some(({ since }) => since > 0)) return;
+      const clock = setTimeout(() => {
+        if (wanted && same(nearest(wanted), about)) this.stays = wanted; // else the nearest of what is wanted now come first
+      }, REST);
       return () => clearTimeout(clock);
     });
     this.whole = new AskedAll<T>(source, () => this.stays);
@@ -31,8 +35,7 @@ export class AskedNearby<T extends { since: number }> {
 
   get values(): T[] {
     const { about } = this.whole;
-    const whole = about && JSON.stringify(nearest(about)) === JSON.stringify(this.near.about);
-    return whole ? this.whole.values : this.near.values;
+    return about && same(nearest(about), this.near.about) ? this.whole.values : this.near.values;
   }
 
   get failure(): string {
