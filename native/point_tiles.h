@@ -46,16 +46,9 @@ public:
     // The same straight to rows of a tensor, beyond whose ends nothing may be written.
     bool rows(const Tile& t, long first, int filters, T* to, long y_step, long channel_step) {
         const PointGrid grid = PointGrid::of(filters_.cuts, t);
-        const long lanes = kernels_.lanes, row = grid.wide(filters_.cuts) * lanes, width = t.out(2).count(), whole = width - width % lanes;
+        const long row = grid.wide(filters_.cuts) * kernels_.lanes;
         if (!sums_.results(first, made_, row)) return false;
-        for (long y = 0; y < t.out(1).count(); ++y) {
-            const T* from = made_ + y * row;
-            T* place = to + y * y_step;
-            for (long x = 0; x < whole; x += lanes) kernels_.turn({from + x * lanes, lanes, (int)lanes, filters, place + x, channel_step});
-            if (whole == width) continue;
-            kernels_.turn({from + whole * lanes, lanes, (int)(width - whole), filters, turned_, lanes});
-            for (int f = 0; f < filters; ++f) std::copy_n(turned_ + f * lanes, width - whole, place + f * channel_step + whole);
-        }
+        to_rows(made_, row, t.out(1).count(), t.out(2).count(), filters, to, y_step, channel_step, turned_, kernels_);
         return true;
     }
 

@@ -114,6 +114,21 @@ void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in,
 }
 
 template <class T>
+void to_rows(const T* from, long line, long lines, long width, int channels, T* to, long y_step, long channel_step, T* scratch, const Kernels<T>& kernels) {
+    const long lanes = kernels.lanes;
+    for (long y = 0; y < lines; ++y, from += line, to += y_step) {
+        // The last vector of a row begins where it ends with the row, and numbers before it come again.
+        for (long x = 0; x < width && width >= lanes; x += lanes) {
+            const long at = std::min(x, width - lanes);
+            kernels.turn({from + at * lanes, lanes, (int)lanes, channels, to + at, channel_step});
+        }
+        if (width >= lanes) continue;
+        kernels.turn({from, lanes, (int)width, channels, scratch, lanes});
+        for (int c = 0; c < channels; ++c) std::copy_n(scratch + c * lanes, width, to + c * channel_step);
+    }
+}
+
+template <class T>
 PointSums<T>::PointSums(const PointFilters<T>& filters, PointGrid most, const Kernels<T>& kernels, Arena& arena) : filters_(filters), kernels_(kernels) {
     const Panels<T> cut(kernels, filters.wide);
     const long a_panel = filters.cuts.points() * most.count() * cut.wide;
@@ -178,6 +193,7 @@ bool PointSums<T>::largest(long filter, T* to, Spot<T>* places, Spot<T> spot, Sp
     template bool by_points<T>(const ConvolutionBlock<T>&, const Kernels<T>&);           \
     template class PointFilters<T>;                                                      \
     template void bring<T>(const Tile&, const ConvolutionBlock<T>&, const Maps<const T>&, long, long, const Pixels<T>&, const Kernels<T>&);  \
+    template void to_rows<T>(const T*, long, long, long, int, T*, long, long, T*, const Kernels<T>&);  \
     template class PointSums<T>;
 PELLUCID_FOR(float)
 PELLUCID_FOR(double)

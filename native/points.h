@@ -130,6 +130,11 @@ struct Pixels {
 template <class T>
 void bring(const Tile& t, const ConvolutionBlock<T>& b, const Maps<const T>& in, long image, long group, const Pixels<T>& to, const Kernels<T>& kernels);
 
+// Lines of vectors of channels to rows of a tensor, beyond whose ends nothing is written. `scratch` holds as many vectors as one has
+// lanes.
+template <class T>
+void to_rows(const T* from, long line, long lines, long width, int channels, T* to, long y_step, long channel_step, T* scratch, const Kernels<T>& kernels);
+
 // One thread's sums over channels, a grid of tiles at a time.
 template <class T>
 class PointSums {

@@ -43,9 +43,7 @@ public:
             const PointGrid strip = in_.part(cuts_, in_strip_);
             sums_.emplace(*filters, strip, kernels, arena);
             found_ = arena.take<T>(strip.made(cuts_) * lanes_);
-            width_ = rounded_up(strip.wide(cuts_), lanes_);
-            channel_step_ = cuts_.lines() * (cuts_.in_row ? 1 : in_strip_) * width_;
-            rows_ = arena.take<T>(channel_step_ * lanes_);
+            turned_ = arena.take<T>(lanes_ * lanes_);
         }
         if (!gradients.weight) return;
         input_ = Pixels<T>::of(arena.take<T>(channels_ * out_.height(cuts_) * out_.width(cuts_)), out_.height(cuts_), out_.width(cuts_), (int)lanes_);
@@ -88,8 +86,8 @@ private:
     const long in_strip_, out_strip_;
     std::optional<PointSums<T>> sums_;
     Pixels<T> map_, input_;
-    long area_, plane_, width_ = 0, channel_step_ = 0;
-    T *planes_, *found_ = nullptr, *rows_ = nullptr, *input_points_ = nullptr, *map_points_ = nullptr, *filter_points_ = nullptr, *found_taps_ = nullptr, *taps_ = nullptr;
+    long area_, plane_;
+    T *planes_, *found_ = nullptr, *turned_ = nullptr, *input_points_ = nullptr, *map_points_ = nullptr, *filter_points_ = nullptr, *found_taps_ = nullptr, *taps_ = nullptr;
     long tap_step_ = 0;
 
     // Where the map's gradient begins.
@@ -120,7 +118,6 @@ private:
         bool finite = true;
         const long height = b_.axis[1].in, width = b_.axis[2].in;
         T* to = g_.in + (image * b_.groups + group) * b_.channels * height * width;
-        const bool direct = width % lanes_ == 0 && !cuts_.in_row;       // vectors fill rows
         for (long unit = units.begin; unit < units.end; unit += in_strip_) {
             const PointGrid strip = in_.part(cuts_, std::min(in_strip_, units.end - unit));
             const First first = first_of(unit);
@@ -130,16 +127,7 @@ private:
             for (long c = 0; c < b_.channels; c += lanes_) {
                 finite = sums_->results(c, found_, row) && finite;
                 const int channels = (int)std::min(lanes_, b_.channels - c);
-                T* place = to + c * height * width + first.y * width + first.x;
-                for (long y = 0; y < rows; ++y)
-                    for (long x = 0; x < columns; x += lanes_) {
-                        const int pixels = (int)std::min(lanes_, columns - x);
-                        const T* from = found_ + y * row + x * lanes_;
-                        if (direct) kernels_.turn({from, lanes_, pixels, channels, place + y * width + x, height * width});
-                        else kernels_.turn({from, lanes_, pixels, channels, rows_ + y * width_ + x, channel_step_});
-                    }
-                for (int i = 0; !direct && i < channels; ++i)
-                    kernels_.spatial.copy({rows_ + i * channel_step_, width_, place + i * height * width, width, rows, columns});
+                to_rows(found_, row, rows, columns, channels, to + c * height * width + first.y * width + first.x, width, height * width, turned_, kernels_);
             }
         }
         return finite;
