@@ -8,6 +8,7 @@ import pytest
 import torch
 from playwright.sync_api import Page, Response, expect
 from tests.web.conftest import Last, Open, drawn, questions
+from torch import nn as torch_nn
 
 from pellucid import nn
 from pellucid.web.model import of_models
@@ -24,6 +25,21 @@ def uneven() -> Opened:
     generator = torch.Generator().manual_seed(4)
     batch = torch.randn(len(LENGTHS), max(LENGTHS), 2, generator=generator)
     return of_models({"lstm": drawn(Last(nn.LSTM(2, 6, batch_first=True)))}, batch, torch.tensor(LENGTHS))
+
+
+@pytest.fixture
+def row() -> Opened:
+    """Convolutions in a row that is wider than the window; two images of one size and one of another."""
+    blocks = (nn.ConvBlock(1 if i == 0 else 4, 4, 3, padding="same") for i in range(3))
+    opened = of_models(
+        {"cnn": drawn(torch_nn.Sequential(*blocks))},
+        torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(5)),
+    )
+    other = of_models(
+        {"cnn": torch_nn.Sequential()}, torch.rand(1, 1, 12, 10, generator=torch.Generator().manual_seed(6))
+    )
+    opened.items.append(other.items[0])
+    return opened
 
 
 def watched(page: Page) -> tuple[list[list[str]], list[str]]:
@@ -72,6 +88,39 @@ def test_one_request_brings_the_answer_and_the_values(uneven: Opened, visit: Ope
     assert first.count("step") == 1
     assert first.count("sequence") == 7  # i, f, g, o, c, h and the input
     assert wrong == []
+
+
+def test_maps_are_asked_with_their_stages_and_where_they_are_seen(row: Opened, visit: Open) -> None:
+    """Of a long row the columns in sight, and one beyond; the others once they are scrolled to."""
+    page = visit(row, "view=convolution")
+    expect(page.locator("[data-stage] canvas").first).to_be_visible()
+    page.wait_for_timeout(500)
+    asked, wrong = watched(page)
+    choose(page, 1)
+    page.wait_for_timeout(500)
+    (with_stages,) = (names for names in asked if "stages" in names)
+    stages = page.locator("[data-stage]").count()
+    assert 3 <= with_stages.count("maps") < stages
+    assert sum(names.count("maps") for names in asked) == with_stages.count("maps")
+    last = page.locator("[data-stage]").last
+    assert last.locator("canvas").count() == 0
+    last.scroll_into_view_if_needed()
+    expect(last.get_by_role("application")).to_have_count(4)
+    assert not wrong
+
+
+def test_maps_of_images_of_unlike_sizes(row: Opened, visit: Open) -> None:
+    """What the next image's stages correct is shown corrected."""
+    page = visit(row, "view=convolution")
+    first = page.locator("[data-stage]").first
+    expect(first).to_contain_text("16 × 16")
+    choose(page, 2)
+    expect(first).to_contain_text("12 × 10")
+    picture = first.get_by_role("application").first
+    box = picture.bounding_box()
+    assert box is not None
+    picture.click(position={"x": 9.5 / 10 * box["width"], "y": 7.5 / 12 * box["height"]})
+    expect(page.locator(".detail")).to_contain_text(f"is {row.items[2].x[0, 7, 9].item():.3f}")
 
 
 def test_other_lengths_are_corrected(uneven: Opened, visit: Open) -> None:

@@ -43,8 +43,8 @@ const tables = new Map<string, Uint32Array>();
 
 /** Draw bytes on a canvas of so many rows and columns, one pixel a byte, in row-major order. */
 export function paint(canvas: HTMLCanvasElement, data: Uint8Array, rows: number, columns: number, scale: Scale, dark: boolean): void {
-  canvas.width = columns;
-  canvas.height = rows;
+  if (canvas.width !== columns) canvas.width = columns; // a size that is set, even the same, makes a new canvas
+  if (canvas.height !== rows) canvas.height = rows;
   const context = canvas.getContext('2d');
   if (!context || !rows || !columns) return;
   const about = `${scale} ${dark}`;
