@@ -16,7 +16,7 @@ from pellucid.errors import ArgumentError
 from pellucid.trace import Trace
 from pellucid.web.model import of_models
 from pellucid.web.opened import Opened
-from pellucid.web.questions import ask
+from pellucid.web.questions import ask, sequence
 from pellucid.web.questions.sequence import ordered
 
 PLACES = [
@@ -235,6 +235,25 @@ def test_orders() -> None:
     assert "".join("aud"[unit % 3] for unit in ordered(mixed, "similarity")) in ("uuaadd", "ddaauu")
     assert sorted(ordered(torch.zeros(5, 3), "similarity")) == [0, 1, 2]
     assert ordered(torch.rand(5, 1), "similarity") == [0]
+
+
+def test_an_order_is_found_once_for_all_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again for another input, another order, and the input's own channels."""
+    found: list[str] = []
+
+    def counted(values: torch.Tensor, by: sequence.Order) -> list[int]:
+        found.append(by)
+        return ordered(values, by)
+
+    monkeypatch.setattr(sequence, "ordered", counted)
+    opened = memories()
+    about = {"network": "lstm", "item": 0, "layer": "layer.l0", "order": "mean"}
+    first = [ask(opened, "sequence", {**about, "name": name})["units"] for name in "figcoh"]
+    assert found == ["mean"]
+    assert first == [ask(opened, "order", about)["units"]] * 6
+    ask(opened, "sequence", {**about, "name": "x"})
+    ask(opened, "sequence", {**about, "name": "c", "order": "time"})
+    assert found == ["mean", "mean", "time"]
 
 
 @pytest.mark.parametrize(

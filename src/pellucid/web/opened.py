@@ -20,6 +20,7 @@ from pellucid.web.reading import Numbers, Reading
 Form = Literal["image", "sequence", "tokens"]
 T = TypeVar("T")
 REMEMBERED = 8  # of each kind of pass, the least recently asked for dropped first
+KEPT = 64  # of what else is computed once, a few numbers each
 MOST_ITEMS = 512  # that are open at a time
 LARGEST = 32 * 2**20  # bytes of a file that a person gives
 NAME = 100  # characters of a file's name that are kept
@@ -196,7 +197,7 @@ class Opened:
         found = compute()  # in the meantime other questions are answered
         with self._shelves:
             self._known[about] = found
-            while len(self._known) > REMEMBERED:
+            while len(self._known) > KEPT:
                 self._known.popitem(last=False)
         return found
 

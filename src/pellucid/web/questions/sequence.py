@@ -54,13 +54,14 @@ class Sequence(Windowed):
         run = self.run(opened)
         end, window = self.windows(run)
         values = run.values(self.name)
-        memory = values if self.name == "x" else run.values(run.memory[0])
         size = values.shape[-1]
         if not 0 <= self.first < size:
             raise ArgumentError(
                 f"row {self.first} does not exist; {self.name} of {run.name} has {size}, counted from 0"
             )
-        units = ordered(memory, self.order) if memory.shape[-1] == size else list(range(size))
+        units = order_of(self, opened, run, self.order, "x" if self.name == "x" else run.memory[0])
+        if len(units) != size:
+            units = list(range(size))
         shown = units[self.first : self.first + MOST_ROWS]
         rows = averaged(values[self.start : end], window).T
         most = (
@@ -86,7 +87,7 @@ class Ordered(OfLayer):
     def answer(self, opened: Opened) -> Answer:
         """The number of the unit in each row, of all units."""
         run = self.run(opened)
-        return {"units": ordered(run.values(run.memory[0]), self.order)}
+        return {"units": order_of(self, opened, run, self.order, run.memory[0])}
 
 
 class Line(Windowed):
@@ -114,6 +115,12 @@ def averaged(values: Tensor, window: int) -> Tensor:
     if window == 1:
         return values
     return torch.stack([values[at : at + window].mean(0) for at in range(0, len(values), window)])
+
+
+def order_of(asked: OfLayer, opened: Opened, run: Run, by: Order, name: str) -> list[int]:
+    """:func:`ordered` of a value of the layer; computed once, for the pictures of all values are asked for together."""
+    about = ("order", asked.network, asked.item, run.name, name, by)
+    return opened.once(about, lambda: ordered(run.values(name), by))
 
 
 def ordered(values: Tensor, by: Order) -> list[int]:
