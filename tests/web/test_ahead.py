@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -24,9 +25,9 @@ def wait(page: Page, until: Callable[[], bool]) -> None:
     assert until()
 
 
-def open_at_rest(visit: Open, opened: Opened) -> tuple[Page, list[str]]:
+def open_at_rest(visit: Open, opened: Opened, view: str = "view=recurrence") -> tuple[Page, list[str]]:
     """The page once its first input is answered, and what it asks from then on."""
-    page = visit(opened, "view=recurrence")
+    page = visit(opened, view)
     expect(page.get_by_role("slider", name="Time step")).to_be_visible()
     page.wait_for_load_state("networkidle")
     asked: list[str] = []
@@ -73,3 +74,35 @@ def test_whoever_passes_over_asks_for_nothing(visit: Open, four: Opened) -> None
     page.wait_for_timeout(400)
     assert asked == []
     assert passes(four) == {("rnn", 0)}
+
+
+def all_steps(page: Page) -> None:
+    page.get_by_role("heading", name="What if a gate did not move").scroll_into_view_if_needed()
+    expect(page.get_by_role("combobox", name="Hold")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+
+
+def test_what_a_list_offers(visit: Open, four: Opened) -> None:
+    """While someone looks through the gates that can be held, each is; and none again when one is chosen."""
+    page, asked = open_at_rest(visit, four, "view=recurrence&network=lstm")
+    all_steps(page)
+    asked.clear()
+    hold = page.get_by_role("combobox", name="Hold")
+    offered = hold.locator("option").count()
+    hold.hover()
+    wait(page, lambda: asked.count("forced") >= offered - 1)  # the one that is shown is known
+    page.wait_for_timeout(200)
+    asked.clear()
+    hold.select_option("i")
+    expect(page.get_by_role("application", name="c with i = 1.00")).to_be_visible()
+    assert "forced" not in asked
+
+
+def test_orders_that_are_looked_through(visit: Open, four: Opened) -> None:
+    page, asked = open_at_rest(visit, four, "view=recurrence&network=lstm")
+    page.get_by_role("combobox", name="Units").focus()
+    wait(page, lambda: asked.count("order") == 4)
+    page.get_by_role("combobox", name="Units").select_option("similarity")
+    expect(page).to_have_url(re.compile("order=similarity"))
+    page.wait_for_timeout(300)
+    assert asked.count("order") == 4  # nothing is looked through any more
