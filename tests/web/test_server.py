@@ -279,6 +279,20 @@ def test_a_port_that_is_taken_or_is_none(served: Served) -> None:
             serve(served.opened, port)
 
 
+def test_small_answers_do_not_wait_for_acknowledgements(served: Served) -> None:
+    """On one connection, as a browser asks: where parts wait for the one before, none comes in less than 40 ms (Nagle, delayed
+    acknowledgements)."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        connection.request("POST", "/ask", json.dumps([["overview", {}]]), {"Authorization": f"Bearer {served.token}"})
+        assert connection.getresponse().read()
+        times.append(time.perf_counter() - start)
+    connection.close()
+    assert min(times[5:]) < 0.035
+
+
 def test_a_long_question_blocks_neither_files_nor_another(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting, go = threading.Event(), threading.Event()
 

@@ -109,7 +109,9 @@ def serve(opened: Opened, port: int = 0) -> Page:
     """
     if not 0 <= port < 2**16:
         raise ArgumentError(f"port is {port}; give one from 1024 to 65535, or 0 for a free one")
-    listener = socket.socket()
+    # With the protocol named, asyncio sends small parts of an answer at once (TCP_NODELAY); else each waits 40 ms for the last one's
+    # acknowledgement.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a page that was just closed may be opened anew
     try:
         listener.bind(("127.0.0.1", port))
