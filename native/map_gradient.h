@@ -40,11 +40,10 @@ public:
             if (pools) return {unpool(map, at * windows_, out, to, z_step, y_step), windows_};      // each window's goes to one number
         } else {
             if (pools) unpool(map, at * windows_, out, dense_, area, width);
-            const bool at_place = y_step == width && (b_.axis[0].out == 1 || z_step == area);
-            T* made = b_.activation && at_place ? to : dense_;
-            if (b_.activation) derivative_[0].run({map, pools ? dense_ : out}, {0, 0}, made, 0, 1, size_, pools ? 0 : size_);
-            out = made;
-            if (made == to) return {out, size_};
+            const bool at_place = b_.activation && y_step == width && (b_.axis[0].out == 1 || z_step == area);
+            if (b_.activation) derivative_[0].run({map, pools ? dense_ : out}, {0, 0}, at_place ? to : dense_, 0, 1, size_, pools ? 0 : size_);
+            if (at_place) return {to, size_};
+            out = dense_;
         }
         for (long z = 0; z < b_.axis[0].out; ++z) kernels_.spatial.copy({out + z * area, width, to + z * z_step, y_step, b_.axis[1].out, width});
         return {out, size_};

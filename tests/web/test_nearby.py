@@ -90,9 +90,8 @@ def test_an_input_that_nobody_pointed_at(long: Opened, visit: Open) -> None:
     panel = page.locator("section", has=page.get_by_role("heading", name="How far back the gradient reaches"))
     panel.scroll_into_view_if_needed()
     expect(panel.get_by_role("application")).to_be_visible()
-    expect(panel.get_by_text(COMING)).to_have_count(
-        0
-    )  # else what is still asked of this input is held, and the next one's with it
+    # Else what is still asked of this input is held, and the next one's with it.
+    expect(panel.get_by_text(COMING)).to_have_count(0)
     held = Held(page)
     page.get_by_role("combobox", name="Input").first.select_option("1")
     expect(panel.get_by_text(COMING).first).to_be_visible()

@@ -238,7 +238,7 @@ def test_orders() -> None:
 
 
 def test_an_order_is_found_once_for_all_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And again for another input, another order, and the input's own channels."""
+    """And again for another order, and for the input's own channels."""
     found: list[str] = []
 
     def counted(values: torch.Tensor, by: sequence.Order) -> list[int]:

@@ -1,8 +1,7 @@
 // What will probably be asked next is asked beforehand, while nothing else is: inputs are then shown to the networks already, so that
 // the first gradient of one takes its way back alone; and what a list offers is computed while one looks through it.
 
-import type { Questions } from './together/all.svelte';
-import type { Source } from './source';
+import type { Questions, Source } from './source';
 
 const PAUSE = 50; // milliseconds that a pointer rests; whoever passes over many things asks for none
 

@@ -2,6 +2,7 @@
 // computed by the server now, or have been recorded in the page.
 
 export type Parameters = Record<string, string | number | boolean | null>;
+export type Questions = [string, Parameters][];
 
 export interface Source {
   /** Whether any question can be answered; recorded answers are those that were asked beforehand. */

@@ -8,7 +8,7 @@ export class Near {
     $effect(() => {
       const watched = element();
       if (!watched) return;
-      const observer = new IntersectionObserver((entries) => (this.on = entries.some((entry) => entry.isIntersecting)), { rootMargin: margin, scrollMargin: margin } as IntersectionObserverInit);
+      const observer = new IntersectionObserver((entries) => (this.on = entries.at(-1)!.isIntersecting), { rootMargin: margin, scrollMargin: margin } as IntersectionObserverInit);
       observer.observe(watched);
       return () => observer.disconnect();
     });

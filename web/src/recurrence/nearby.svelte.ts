@@ -1,8 +1,8 @@
 // Gradients whose nearest steps come first, and all steps once one stays: the way back over thousands takes longer than a person
 // should wait.
 
-import type { Source } from '../source';
-import { AskedAll, type Questions } from '../together/all.svelte';
+import type { Questions, Source } from '../source';
+import { AskedAll } from '../together/all.svelte';
 
 const BACK = 128; // steps that come first
 const REST = 200; // milliseconds

@@ -2,9 +2,7 @@
 // side belongs together.
 
 import { inTurn } from '../asked.svelte';
-import type { Parameters, Source } from '../source';
-
-export type Questions = [string, Parameters][];
+import type { Questions, Source } from '../source';
 
 export class AskedAll<T> {
   private state = $state.raw<{ values: T[]; about: Questions | null }>({ values: [], about: null });
