@@ -60,6 +60,7 @@ PLAIN = [  # T, B, H
     (128, 128, 256),
 ]
 LARGE = [(steps, batch, hidden) for hidden in (512, 768, 1024) for steps, batch in ((1024, 16), (256, 64))]
+WIDE = [(steps, batch, hidden) for hidden in (512, 1024) for steps, batch in ((1024, 16), (256, 64))]
 SIZES = {  # of each cell: the LSTM's are all, the others' a half
     "LSTM": (PLAIN, LARGE),
     "GRU": (PLAIN[1::2], [LARGE[0], LARGE[3], LARGE[4]]),
@@ -113,6 +114,21 @@ def float32() -> Iterator[Case]:
         yield Case("float32", cell, size, gpu_sides.torch_has, dtype=torch.float32)
 
 
+def paths() -> Iterator[Case]:
+    """The number types for which the library chooses between its own kernels and cuDNN's: it looks these sizes up."""
+    for dtype, sizes in ((torch.float16, (*PLAIN, *LARGE)), (torch.float32, (*PLAIN[1::2], *WIDE))):
+        for cell in SIZES:
+            for steps, batch, hidden in sizes:
+                yield Case("paths", cell, (steps, batch, hidden, hidden), gpu_sides.paths, dtype=dtype)
+
+
+def meeting() -> Iterator[Case]:
+    """What it costs that the blocks which share a sequence's units wait for one another: eight units each, one sequence."""
+    ways = [("block", 1), *(("cluster", n) for n in (2, 4, 8, 16)), *(("grid", n) for n in (16, 32, 64, 128))]
+    for kind, team in ways:
+        yield Case("meeting", f"LSTM, {kind} of {team}", (1024, 1, 8 * team, 8 * team), gpu_sides.meeting)
+
+
 def empty() -> Iterator[Case]:
     """What the steps of the tables plain and large cost where next to nothing is computed in them."""
     for cell, tables in SIZES.items():
@@ -128,6 +144,6 @@ def compiled() -> Iterator[Case]:
 
 
 TABLES: dict[str, Callable[[], Iterator[Case]]] = {
-    table.__name__: table for table in (plain, large, resets, heads, custom, float32, empty, compiled)
+    table.__name__: table for table in (plain, large, resets, heads, custom, float32, paths, meeting, empty, compiled)
 }
 """Those that matter most first: a run that is out of time leaves the last."""

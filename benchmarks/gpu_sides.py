@@ -14,8 +14,12 @@ from torch.nn.utils.rnn import PackedSequence
 
 from benchmarks import peers
 from benchmarks.recurrent import OF_ONES_OWN
-from benchmarks.rows import FORWARD
+from benchmarks.rows import FORWARD, MODES
 from pellucid import cells, nn
+from pellucid.ops.cuda import cudnn, layout
+from pellucid.ops.cuda.generate import SIZES, Kernel, Spec, generate
+from pellucid.ops.cuda.share import Share
+from pellucid.ops.lowering import Lowered
 
 Size = tuple[int, int, int, int]  # T, B, I, H
 Layer = Callable[[Tensor], Tensor]
@@ -129,6 +133,58 @@ def torch_has(cell: str, size: Size, dtype: torch.dtype, device: torch.device) -
     if dtype == torch.bfloat16 and device.type == "cuda":
         timed["torch, float16"] = data.side(_torch_layer(cell, size, torch.float16, device, theirs))
     return Sides(ours, timed, data.side(_torch_layer(cell, size, WIDER[dtype], device, theirs)))
+
+
+def paths(cell: str, size: Size, dtype: torch.dtype, device: torch.device) -> Sides:
+    """RNN, GRU or LSTM on Pellucid's own kernels, on cuDNN's as Pellucid calls them, and torch.nn."""
+    theirs, ours = _pair(cell, size, dtype, device)
+    data = Data.drawn(size, dtype, device)
+    timed = {
+        "pellucid": data.side(ours, _on_path(ours, by_cudnn=False)),
+        "by cuDNN": data.side(ours, _on_path(ours, by_cudnn=True)),
+        "torch": data.side(theirs),
+    }
+    return Sides(ours, timed, data.side(_torch_layer(cell, size, WIDER[dtype], device, theirs)))
+
+
+def _on_path(layer: nn.Recurrent, *, by_cudnn: bool) -> Layer:
+    """The layer by that path, whatever is known of its size."""
+
+    def call(x: Tensor) -> Tensor:
+        known = cudnn.is_faster
+        cudnn.is_faster = lambda *_: by_cudnn
+        try:
+            return layer(x)[0]  # type: ignore[no-any-return]
+        finally:
+            cudnn.is_faster = known
+
+    return call
+
+
+def meeting(cell: str, size: Size, dtype: torch.dtype, device: torch.device) -> Sides:
+    """A layer whose recurrent weights are shared out among blocks in the way that the cell's name says: ``LSTM, cluster of 4``."""
+    name, _, way = cell.partition(", ")
+    kind, _, number = way.partition(" of ")
+    layer: nn.Recurrent = getattr(nn, name)(size[2], size[3], device=device, dtype=dtype)
+    side = Data.drawn(size, dtype, device).side(layer)
+    own = layout.choose
+    layout.choose = _shared_out(kind, int(number))
+    try:
+        for mode in MODES:
+            side.call(mode)()  # the kernel of the first call is kept
+    finally:
+        layout.choose = own
+    return Sides(layer, {"pellucid": side})
+
+
+def _shared_out(kind: Any, team: int) -> Callable[..., Kernel]:
+    """In place of the choice by estimated time: teams of so many blocks, of eight sequences each."""
+
+    def choose(lowered: Lowered, spec: Spec, sizes: tuple[int, ...], batch: int, device: torch.device) -> Kernel:
+        wide = 2 if spec.even else 1
+        return generate(lowered, Share(kind, team, 8, 4, 1, sizes, SIZES[spec.operand], SIZES[spec.real], wide), spec)
+
+    return choose
 
 
 def alone(cell: str, size: Size, dtype: torch.dtype, device: torch.device) -> Sides:

@@ -287,7 +287,7 @@ def test_the_command_line(lab: Any, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "runs").iterdir())) == 2
     gpu = torch.cuda.get_device_name(0)
-    assert command("runs").stdout.count(f"on the {gpu}") == 1
+    assert " ".join(command("runs").stdout.split()).count(f"on the {gpu}") == 1
     done = command("compare", str(source), "--device", "cuda:99")
     assert done.returncode == 2
     assert done.stderr.startswith("pellucid: device is cuda:99, and this machine has ")

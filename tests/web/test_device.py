@@ -69,7 +69,7 @@ def alike(mine: Any, theirs: Any, where: str) -> None:
                 assert max((abs(a - b) for a, b in pairs), default=0) <= 1, where
             else:
                 alike(mine[key], value, f"{where} {key}")
-    elif isinstance(theirs, list):
+    elif isinstance(theirs, list | tuple):
         assert len(mine) == len(theirs), where
         for one, other in zip(mine, theirs, strict=True):
             alike(one, other, where)

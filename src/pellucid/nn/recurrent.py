@@ -302,10 +302,10 @@ class Recurrent(nn.Module):
                 inputs["reset"] = batch.delayed(inputs["reset"])
         inputs |= self._masks(x, batch.count)
         parameters = self._parameters_of(place)
-        if reset is not None:
-            parameters |= self._fresh(place)
-        variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         start = self._start(place, batch.count) if before is None else before
+        if reset is not None:
+            parameters |= self._fresh(place, start if before is None else None)
+        variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         sight = shown.sight(self, self.cell, place)
         call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged, narrow)
         if self.checkpoint_every and sight is None and torch.is_grad_enabled() and not transformed():
@@ -365,20 +365,32 @@ class Recurrent(nn.Module):
                 masks[f"zoneout.{name}"] = torch.rand(*x.shape[:-1], self._sizes(state.size), device=x.device) < rate
         return masks
 
-    def _fresh(self, place: str) -> dict[str, Tensor]:
-        """``initial.STATE`` (size,): the state that sequences start from and resets return to."""
-        weight: Tensor = getattr(self, f"weight_ih_{place}")
-        return {
-            f"initial.{name}": getattr(self, f"initial_{name}_{place}")
-            if self.learned_initial_state
-            else weight.new_full((self._sizes(state.size),), state.initial)
-            for name, state in self.cell.states.items()
-        }
+    def _fresh(self, place: str, start: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
+        """``initial.STATE`` (size,): the state that sequences start from and resets return to.
+
+        Args:
+            place: of the layer and its direction.
+            start: (B, size) by state, where sequences start from it; None where they do not.
+        """
+        if self.learned_initial_state:
+            fresh = self._learned(place)
+        elif start is not None and start[0].shape[0]:
+            fresh = [v[0] for v in start]
+        else:
+            fresh = [v[0] for v in self._declared(place, 1)]
+        return {f"initial.{name}": v for name, v in zip(self.cell.states, fresh, strict=True)}
 
     def _start(self, place: str, count: int) -> list[Tensor]:
-        """(B, size) by state: what sequences start from; states that start alike share one tensor."""
+        """(B, size) by state: what sequences start from."""
         if self.learned_initial_state:
-            return [v.expand(count, -1) for v in self._fresh(place).values()]
+            return [v.expand(count, -1) for v in self._learned(place)]
+        return self._declared(place, count)
+
+    def _learned(self, place: str) -> list[Tensor]:
+        return [getattr(self, f"initial_{name}_{place}") for name in self.cell.states]
+
+    def _declared(self, place: str, count: int) -> list[Tensor]:
+        """(B, size) by state: what the cell declares that sequences start from; states that start alike share one tensor."""
         weight: Tensor = getattr(self, f"weight_ih_{place}")
         alike = [(self._sizes(state.size), state.initial) for state in self.cell.states.values()]
         made = {key: weight.new_full((count, key[0]), key[1]) for key in dict.fromkeys(alike)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -116,8 +116,8 @@ class Plan:
         projects: whether W is among the tensors.
         has_bias: whether b is.
         half: whether the engine's products multiply bfloat16.
-        direct: whether a weight that is a part of a parameter comes without its history, and its gradient is the
-            parameter's own; otherwise it is the weight's.
+        direct: whether a weight that is a part of a parameter is read where it lies, and its gradient is the parameter's;
+            otherwise it is a tensor of its own.
         numbers: weights that are plain numbers.
     """
 
@@ -146,15 +146,25 @@ class Plan:
         weight = 1 if self.projects else None
         bias = 2 if self.has_bias else None
         ends = [1 + self.projects + self.has_bias]
-        learned = len(self.weights) - len(self.numbers)
+        learned = len(self.learned)
         for size in (len(self.cell.states), len(self.inputs), len(self.parameters), learned, len(self.matrices)):
             ends.append(ends[-1] + size)
         return Places(0, weight, bias, *map(slice, ends, ends[1:]))
 
     @property
     def learned(self) -> list[Node]:
-        """The weights that are tensors."""
-        return [n for n in self.weights if n not in self.numbers]
+        """The weights that are tensors of their own."""
+        return [n for n in self.weights if n not in self.numbers and not self.as_it_lies(n)]
+
+    def as_it_lies(self, weight: Node) -> bool:
+        """Whether a weight is read where it lies in its parameter."""
+        return self.direct and weight.op == "parameter"
+
+    @property
+    def facts(self) -> tuple[Hashable, ...]:
+        """What the call of a derivative depends on besides its tensors and what a trace wants."""
+        order = (self.inputs, self.parameters, self.projects, self.has_bias)
+        return self.keeps, self.passing, *order, tuple(self.numbers.values())
 
     def watched(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of these names whose values a trace wants."""
@@ -211,20 +221,18 @@ class Plan:
         """The weights that are tensors (``numbers`` are the others) and the matrices, under autograd."""
         plain = self.direct and self.fixed.plain
         with torch.set_grad_enabled(torch.is_grad_enabled() and not plain):
-            values = evaluate(self.fixed.order, self._leaves(parameters, hidden_size))
+            values = evaluate(self.fixed.order, self._leaves(parameters, hidden_size, parts=not plain))
             whole = self.fixed.whole
             matrices = [
                 parameters[whole[blocks]] if blocks in whole else torch.cat([values[n] for n in blocks])
                 for blocks in self.matrices
             ]
-        self.numbers = {n: values[n] for n in self.weights if not isinstance(values[n], Tensor)}
-        learned = self.learned
-        if self.direct and not plain:
-            return [values[n].detach() if n.op == "parameter" else values[n] for n in learned], matrices
-        return [values[n] for n in learned], matrices
+        self.numbers = {n: values[n] for n in self.weights if n in values and not isinstance(values[n], Tensor)}
+        return [values[n] for n in self.learned], matrices
 
-    def _leaves(self, parameters: Mapping[str, Tensor], hidden_size: int) -> dict[Node, Any]:
-        parts: dict[str, dict[str, Tensor]] = {}
+    def _leaves(self, parameters: Mapping[str, Tensor], hidden_size: int, *, parts: bool) -> dict[Node, Any]:
+        """Numbers, constants and, if wanted, the parts of parameters."""
+        cut: dict[str, dict[str, Tensor]] = {}
         values: dict[Node, Any] = {}
         for node in self.fixed.leaves:
             if node.op == "number":
@@ -233,12 +241,12 @@ class Plan:
                 values[node] = 1.0 / self.cell.size(node.key, hidden_size)
             elif node.op == "constant":
                 values[node] = parameters[node.key[0]]
-            else:
+            elif parts:
                 name, part = node.key
-                if part and name not in parts:
+                if part and name not in cut:
                     names = self.cell.declarations[name].parts
-                    parts[name] = dict(zip(names, parameters[name].chunk(len(names)), strict=True))
-                values[node] = parts[name][part] if part else parameters[name]
+                    cut[name] = dict(zip(names, parameters[name].chunk(len(names)), strict=True))
+                values[node] = cut[name][part] if part else parameters[name]
         return values
 
 

@@ -20,8 +20,10 @@ from torch.nn import functional as F
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
 from pellucid.ops import library
+from pellucid.ops.cuda import cudnn
 from pellucid.ops.cuda import engine as gpu
 from pellucid.ops.cuda.compile import available
+from pellucid.ops.cuda.layout import TYPES, DoesNotFitError
 from pellucid.ops.engine import Engine, run_forward
 from pellucid.ops.native import _native
 from pellucid.ops.plan import Plan, Sight
@@ -142,14 +144,18 @@ def _run(
         plan.half = narrow == torch.bfloat16 and x.dtype == torch.float32 and _native.multiplies_bfloat16()
         tensors = tensors_of(plan, x, projection)
         return named(Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0])  # type: ignore[no-untyped-call]
-    if gpu_takes(x):
+    if x.is_cuda or gpu_takes(x):
         plan = plan_of(x, projection)
         plan.direct = True
-        try:
-            tensors = tensors_of(plan, x, projection)
-            return named(gpu.Engine.apply(plan, *tensors) if plan.keeps else gpu.run_forward(plan, tensors)[0])  # type: ignore[no-untyped-call]
-        except gpu.DoesNotFitError:
-            pass
+        known = cudnn.takes(plan, x)
+        tensors = tensors_of(plan, x, projection)
+        if gpu_takes(x) and not (known and cudnn.is_faster(plan, x, parameters["U"].shape[1])):
+            try:
+                return named(gpu.Engine.apply(plan, *tensors) if plan.keeps else gpu.run_forward(plan, tensors))  # type: ignore[no-untyped-call]
+            except DoesNotFitError:
+                pass
+        if known:
+            return named(cudnn.run(plan, tensors))
     if projection is not None:
         x = F.linear(x, *projection)
     plan = plan_of(x, None)
@@ -164,7 +170,7 @@ def takes_ragged(weight: Tensor) -> bool:
 
 def gpu_takes(x: Tensor) -> bool:
     """Whether there are kernels for this number type, on this device."""
-    return x.dtype in gpu.TYPES and x.is_floating_point() and x.numel() > 0 and available(x.device)
+    return x.dtype in TYPES and x.is_floating_point() and x.numel() > 0 and available(x.device)
 
 
 def engine_takes(x: Tensor) -> bool:

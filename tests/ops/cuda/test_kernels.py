@@ -6,6 +6,7 @@ with another way of sharing the work, another surrounding and sizes that come ou
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -19,10 +20,11 @@ from torch import Tensor
 
 from pellucid import nn as pnn
 from pellucid.ops import recurrence as ops
-from pellucid.ops.cuda import engine
+from pellucid.ops.cuda import cudnn, engine, layout, passes
 from pellucid.ops.cuda.generate import SIZES, Kernel, Spec, generate
 from pellucid.ops.cuda.share import Share, independent_heads
 from pellucid.ops.lowering import Lowered
+from pellucid.ops.plan import Plan
 from pellucid.ops.reference.recurrence import recurrence as reference
 from tests.ops.cells_under_test import CELLS, SURROUNDINGS, Run, random_run
 from tests.ops.cuda import emulated
@@ -31,6 +33,7 @@ GPU = pytest.mark.skipif(
     not (torch.cuda.is_available() and ops.available(torch.device("cuda"))),
     reason="needs an NVIDIA GPU of compute capability 9.0 and the cuda-bindings package",
 )
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU here")
 FREE = [name for name in CELLS if name != "ctrnn Dale"]  # its mask is for four units
 WAYS = {"block": ("block", 1), "cluster": ("cluster", 2), "wide cluster": ("cluster", 4), "grid": ("grid", 3)}
 
@@ -50,10 +53,24 @@ def sharing(kind: Any, team: int, tile: int = 8, warps: int = 4, wide: int = 2) 
     return choose
 
 
+def share_out(monkeypatch: pytest.MonkeyPatch, name: str, *how: Any) -> list[Kernel]:
+    """Let a cell's kernels be made anew and shared out in this way; all that are made, in a list that grows."""
+    monkeypatch.delitem(CELLS[name].__dict__, "_derivatives", raising=False)
+    made: list[Kernel] = []
+    choose = sharing(*how)
+
+    def noted(*arguments: Any) -> Kernel:
+        made.append(choose(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(layout, "choose", noted)
+    return made
+
+
 @pytest.fixture
 def on_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels run on the processor, and nothing else may take the work."""
-    monkeypatch.setattr(engine.kernels, "run", emulated.run)
+    monkeypatch.setattr(layout.kernels, "run", emulated.run)
     monkeypatch.setattr(ops, "available", lambda _: True)
     monkeypatch.setattr(ops, "engine_takes", lambda _: False)
 
@@ -97,7 +114,8 @@ def compare(name: str, run: Run, device: str, dtype: torch.dtype) -> None:
     side of zero, its whole share of a gradient goes or comes.
     """
     if dtype.itemsize == 2 and "slstm" in name:  # exponentials of large sums leave float16's range, and n divides
-        run.parameters = {n: (v.detach().abs() / 4).requires_grad_() for n, v in run.parameters.items()}
+        smaller = max(4.0, run.before[0].shape[-1] / 4)  # all terms are positive now: sums grow as the units do
+        run.parameters = {n: (v.detach().abs() / smaller).requires_grad_() for n, v in run.parameters.items()}
         run.before = [(v.detach().abs() + 1).requires_grad_() for v in run.before]
     narrow = moved(run, device, dtype)
     right = results(name, moved(narrow, device, torch.float64), reference)
@@ -133,13 +151,14 @@ def test_the_source_computes_the_equations(
     on_processor: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "choose", sharing(*WAYS[way]))
+    made = share_out(monkeypatch, name, *WAYS[way])
     compare(name, random_run(CELLS[name], steps=5, batch=11, hidden=hidden, **SURROUNDINGS[around]), "cpu", dtype)
+    assert {(k.share.kind, k.share.team) for k in made} == {WAYS[way]}
 
 
 def test_numbers_that_lie_apart(on_processor: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs transposed, every other of a larger tensor, one row for all, and gradients that come transposed."""
-    monkeypatch.setattr(engine, "choose", sharing(*WAYS["cluster"]))
+    share_out(monkeypatch, "lstm", *WAYS["cluster"])
     run = random_run(CELLS["lstm"], steps=5, batch=6, hidden=21)
     run.x = run.x.detach().transpose(0, 1).contiguous().transpose(0, 1).requires_grad_()
     wide = torch.randn(6, 42, dtype=torch.float64)
@@ -156,12 +175,65 @@ def test_numbers_that_lie_apart(on_processor: None, monkeypatch: pytest.MonkeyPa
         torch.testing.assert_close(ours, right, atol=1e-10, rtol=1e-10)
 
 
+def test_a_traced_state_can_be_differentiated(on_processor: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace has the output itself, on torch's graph; what lies beside it gives its gradient after the backward pass."""
+    import pellucid
+
+    layer = pnn.GRU(3, 8, dtype=torch.float64)
+    monkeypatch.setattr(layout, "choose", sharing(*WAYS["block"]))
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    with pellucid.trace(layer, grad=True) as trace:
+        output, _ = layer(x)
+    (state,) = [trace[name] for name in trace if name.endswith("h")]
+    (found,) = torch.autograd.grad(state.values[2, 1, 5], layer.weight_ih_l0, retain_graph=True)
+    (right,) = torch.autograd.grad(output[2, 1, 5], layer.weight_ih_l0)
+    assert found.count_nonzero()
+    assert torch.equal(found, right)
+    gates = [trace[name].grad for name in trace if name.endswith(("r", "z", "n"))]
+    assert len(gates) == 3
+    assert all(g is not None and g[3].count_nonzero() == 0 and g[2, 1].count_nonzero() for g in gates)
+
+
+def test_one_layout_serves_all_lengths_and_no_other_strides(
+    on_processor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is settled for a call is used for the next one like it, with its own addresses; an input laid otherwise is not
+    mistaken for it, and the oldest of too many are forgotten."""
+    monkeypatch.setattr(layout, "choose", sharing(*WAYS["block"]))
+    monkeypatch.setattr(engine, "MOST_KEPT", 3)
+    made: list[int] = []
+    settled = passes.Forward.__init__
+
+    def noted(self: Any, *arguments: Any) -> None:
+        made.append(1)
+        settled(self, *arguments)
+
+    monkeypatch.setattr(passes.Forward, "__init__", noted)
+    layer = pnn.LSTM(3, 8, dtype=torch.float64)
+    twin = torch.nn.LSTM(3, 8, dtype=torch.float64)
+    twin.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        for steps, form, count in ((4, "dense", 1), (7, "dense", 1), (1, "dense", 1), (7, "apart", 2), (4, "wide", 3)):
+            x = torch.randn(steps, 2, 3, dtype=torch.float64)
+            if form == "apart":
+                x = x.transpose(0, 1).contiguous().transpose(0, 1)
+            if form == "wide":
+                x = torch.randn(steps, 2, 6, dtype=torch.float64)[..., ::2]
+            torch.testing.assert_close(layer(x), twin(x), atol=1e-12, rtol=1e-12)
+            assert len(made) == count
+        for batch in (3, 4, 5, 6):
+            x = torch.randn(2, batch, 3, dtype=torch.float64)
+            torch.testing.assert_close(layer(x), twin(x), atol=1e-12, rtol=1e-12)
+        kept = [d.lowered["layouts"] for d in layer.cell._derivatives.values() if "layouts" in d.lowered]
+        assert [len(k) for k in kept] == [3]
+
+
 def test_rows_that_lie_too_far_apart_for_a_kernel_are_brought_together() -> None:
     """Inside a step's plane a kernel counts with 32 bits; a batch that comes first makes rows as long as a sequence."""
     far = torch.empty_strided((4, 3, 2), (2, 2**30, 1), device="meta")
     near = torch.empty_strided((4, 3, 2), (2, 2**29, 1), device="meta")
-    assert engine._dense(far).stride() == (6, 2, 1)
-    assert engine._dense(near) is near
+    assert layout._dense(far).stride() == (6, 2, 1)
+    assert layout._dense(near) is near
 
 
 def test_machine_code_is_kept_between_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,17 +248,17 @@ def test_machine_code_is_kept_between_processes(tmp_path: Path, monkeypatch: pyt
         compilations.append(source)
         return f"{source} {capability}".encode()
 
-    monkeypatch.setattr(engine.kernels, "compiled", compiled)
+    monkeypatch.setattr(layout.kernels, "compiled", compiled)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for _ in range(2):
-        assert engine.kernels._code("a", (9, 0)) == b"a (9, 0)"
-    assert engine.kernels._code("b", (9, 0)) == b"b (9, 0)"
+        assert layout.kernels._code("a", (9, 0)) == b"a (9, 0)"
+    assert layout.kernels._code("b", (9, 0)) == b"b (9, 0)"
     assert compilations == ["a", "b"]
-    assert len(list(engine.kernels.cache_folder().iterdir())) == 2
+    assert len(list(layout.kernels.cache_folder().iterdir())) == 2
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     for _ in range(2):
-        assert engine.kernels._code("a", (9, 0)) == b"a (9, 0)"
+        assert layout.kernels._code("a", (9, 0)) == b"a (9, 0)"
     assert compilations == ["a", "b", "a", "a"]
 
 
@@ -205,9 +277,10 @@ def test_every_cell(name: str, around: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("name", ["gru", "lstm all", "slstm heads", "rnn layer norm"])
 def test_every_way(name: str, way: str, tile: int, warps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for hidden, dtype in ((50, torch.float64), (68, torch.bfloat16)):
-        monkeypatch.setattr(engine, "choose", sharing(*WAYS[way], tile, warps))
+        made = share_out(monkeypatch, name, *WAYS[way], tile, warps)
         run = random_run(CELLS[name], steps=9, batch=21, hidden=hidden, resets=True, ragged=True)
         compare(name, run, "cuda", dtype)
+        assert {(k.share.kind, k.share.team, k.share.tile, k.share.warps) for k in made} == {(*WAYS[way], tile, warps)}
 
 
 @GPU
@@ -328,3 +401,129 @@ def test_second_derivatives() -> None:
     layer = pnn.RNN(2, 5, device="cuda", dtype=torch.float64)
     x = torch.randn(3, 2, 2, device="cuda", dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda v: layer(v)[0], (x,))
+
+
+PLAIN = {
+    "LSTM": (pnn.LSTM, torch.nn.LSTM, {}),
+    "GRU": (pnn.GRU, torch.nn.GRU, {}),
+    "RNN": (pnn.RNN, torch.nn.RNN, {}),
+    "RNN relu": (pnn.RNN, torch.nn.RNN, {"nonlinearity": "relu"}),
+    "two layers, two directions": (pnn.LSTM, torch.nn.LSTM, {"num_layers": 2, "bidirectional": True}),
+    "no bias": (pnn.GRU, torch.nn.GRU, {"bias": False}),
+    "batch first": (pnn.LSTM, torch.nn.LSTM, {"batch_first": True}),
+}
+
+
+@pytest.fixture
+def on_cudnn(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """cuDNN is taken wherever it can be; the calls that it gets."""
+    monkeypatch.setattr(cudnn, "is_faster", lambda *_: True)
+    calls: list[Plan] = []
+    run = cudnn.run
+
+    def noted(plan: Plan, tensors: Any) -> tuple[Tensor, ...]:
+        calls.append(plan)
+        return run(plan, tensors)
+
+    monkeypatch.setattr(cudnn, "run", noted)
+    return calls
+
+
+@CUDA
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("of", PLAIN)
+def test_by_cudnn(of: str, given: bool, on_cudnn: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs, last states and all gradients as torch.nn's, which are cuDNN's, too; the weights stay where they are.
+
+    float32 without TF32: the same kernels, but for the order in which a gradient of two uses of a weight is added up.
+    """
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    make, theirs, options = PLAIN[of]
+    layer = make(7, 24, device="cuda", **options)
+    twin = theirs(7, 24, device="cuda", **options)
+    twin.load_state_dict(layer.state_dict())
+    before = [(p.data_ptr(), p.detach().clone()) for p in layer.parameters()]
+    x = torch.randn(9, 5, 7, device="cuda")
+    count = 5 if not options.get("batch_first") else 9
+    places = 4 if options.get("num_layers") else 1
+    h = torch.randn(places, count, 24, device="cuda")
+    state = None if not given else (h, h / 2) if make is pnn.LSTM else h
+    found = []
+    for each in (layer, twin):
+        leaf = x.clone().requires_grad_()
+        output, ends = each(leaf, state)
+        last = [*ends] if isinstance(ends, tuple) else [ends]
+        loss = sum((v * torch.linspace(-1, 1, v.numel(), device="cuda").view_as(v)).sum() for v in (output, *last))
+        found.append([output, *last, *torch.autograd.grad(loss, [leaf, *each.parameters()])])
+    assert len(on_cudnn) == places
+    for ours, right in zip(*found, strict=True):
+        torch.testing.assert_close(ours, right, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x, state)[0], found[1][0], atol=1e-5, rtol=1e-5)
+    for (place, value), p in zip(before, layer.parameters(), strict=True):
+        assert p.data_ptr() == place
+        assert torch.equal(p, value)
+
+
+@CUDA
+def test_cudnn_goes_back_twice_and_further(on_cudnn: list[Plan]) -> None:
+    """A graph that is kept gives the same gradients again, and second derivatives are the equations'."""
+    layer = pnn.LSTM(3, 8, device="cuda")
+    x = torch.randn(6, 2, 3, device="cuda", requires_grad=True)
+    output, (_, c) = layer(x)
+    loss = output.square().sum() + c.sin().sum()
+    first = torch.autograd.grad(loss, [x, *layer.parameters()], retain_graph=True)
+    again = torch.autograd.grad(loss, [x, *layer.parameters()], retain_graph=True)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    (slope,) = torch.autograd.grad(loss, x, create_graph=True)
+    second = torch.autograd.grad(slope.square().sum(), [x, *layer.parameters()])
+    assert len(on_cudnn) == 1
+    wide = copy.deepcopy(layer).double()
+    y = x.detach().double().requires_grad_()
+    output, (_, c) = wide(y)  # float64: not cuDNN's
+    loss = output.square().sum() + c.sin().sum()
+    (slope,) = torch.autograd.grad(loss, y, create_graph=True)
+    right = torch.autograd.grad(slope.square().sum(), [y, *wide.parameters()])
+    for ours, truth in zip(second, right, strict=True):
+        torch.testing.assert_close(ours.double(), truth, atol=1e-4, rtol=1e-3)
+
+
+@CUDA
+def test_what_cudnn_has_not_stays_here(on_cudnn: list[Plan]) -> None:
+    """Options of a cell, resets, lengths and traces."""
+    import pellucid
+
+    x = torch.randn(6, 2, 3, device="cuda")
+    pnn.LSTM(3, 8, device="cuda", peepholes=True)(x)
+    pnn.GRU(3, 8, device="cuda", reset_before=True)(x)
+    pnn.GRU(3, 8, device="cuda")(x, resets=torch.rand(6, 2, device="cuda") < 0.5)
+    pnn.GRU(3, 8, device="cuda")(x, lengths=torch.tensor([6, 2]))
+    layer = pnn.LSTM(3, 8, device="cuda")
+    with pellucid.trace(layer):
+        layer(x)
+    assert not on_cudnn
+    layer(x)
+    assert len(on_cudnn) == 1
+
+
+def test_the_rule_looks_the_nearest_size_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same cell, number type and mode; where nothing was measured, Pellucid's own kernels are taken."""
+    rows = (
+        cudnn.Measured("LSTM", "float16", False, (1024, 16, 1024), 0.7),
+        cudnn.Measured("LSTM", "float16", False, (1024, 16, 128), 1.8),
+        cudnn.Measured("LSTM", "float16", True, (1024, 16, 1024), 1.1),
+    )
+    monkeypatch.setattr(cudnn, "table", lambda: rows)
+    rule = cudnn._is_faster.__wrapped__
+    assert rule("LSTM", "float16", False, (1000, 20, 800))
+    assert not rule("LSTM", "float16", False, (1000, 20, 200))
+    assert not rule("LSTM", "float16", True, (1000, 20, 800))
+    assert not rule("LSTM", "float32", False, (1000, 20, 800))
+    assert not rule("GRU", "float16", False, (1000, 20, 800))
+
+
+def test_the_table_of_the_rule_is_read() -> None:
+    """As the benchmark wrote it."""
+    rows = cudnn.table()
+    assert {row.cell for row in rows} == {"LSTM", "GRU", "RNN"}
+    assert all(row.ratio > 0 and min(row.size) > 0 for row in rows)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import importlib.util
 import os
 import tempfile
+from array import array
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -105,17 +105,18 @@ class _Launch:
         config.hStream = stream
         config.attrs = _attributes(kernel)
         config.numAttrs = len(config.attrs)
-        self.words = ctypes.c_int64 * (4 + 2 * kernel.strides + kernel.ports + 2 * max(kernel.matrices, 1))
+        self.words = 4 + 2 * kernel.strides + kernel.ports + 2 * max(kernel.matrices, 1)
 
     def __call__(self, call: Sequence[int]) -> None:
-        """Launch it with the words of a call."""
-        words = self.words(*call)
-        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(words))
+        """Launch it with the words of a call, which are copied before this returns."""
+        assert len(call) == self.words
+        words = array("q", call)
+        arguments = array("q", [words.buffer_info()[0]])
         if torch.cuda.current_device() == self.device:
-            answer = self.driver.cuLaunchKernelEx(self.config, self.function, ctypes.addressof(arguments), 0)
+            answer = self.driver.cuLaunchKernelEx(self.config, self.function, arguments.buffer_info()[0], 0)
         else:
             with torch.cuda.device(self.device):
-                answer = self.driver.cuLaunchKernelEx(self.config, self.function, ctypes.addressof(arguments), 0)
+                answer = self.driver.cuLaunchKernelEx(self.config, self.function, arguments.buffer_info()[0], 0)
         _found(answer)
 
 
@@ -150,8 +151,13 @@ def run(kernel: Kernel, call: Sequence[int], tiles: int, device: torch.device) -
         device: where.
     """
     index = torch.cuda.current_device() if device.index is None else device.index
-    stream = torch.cuda.current_stream(index).cuda_stream
+    stream = torch._C._cuda_getCurrentRawStream(
+        index
+    )  # torch.cuda.current_stream takes some microseconds to say the same
     together = kernel.share.tiles_at_once(multiprocessors(device)) or tiles
+    if together >= tiles:
+        _launch(kernel, tiles, index, stream)(call)
+        return
     for first in range(0, tiles, together):
         launch = _launch(kernel, min(together, tiles - first), index, stream)
         launch([*call[:FIRST_TILE], first, *call[FIRST_TILE + 1 :]])

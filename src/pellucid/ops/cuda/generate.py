@@ -84,7 +84,7 @@ class Spec:
     even: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # what is known of a kernel is looked up at every launch: by its identity
 class Kernel:
     """A kernel's source, and what a launch of it needs.
 
