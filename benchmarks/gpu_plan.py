@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -108,25 +108,29 @@ def custom() -> Iterator[Case]:
             yield Case("custom", cell, size, gpu_sides.torch_has_not)
 
 
+def float16() -> Iterator[Case]:
+    """Cells that torch has, by both paths between which the library chooses: it looks these sizes up."""
+    return _paths(torch.float16, (*PLAIN, *LARGE))
+
+
 def float32() -> Iterator[Case]:
-    """Cells that torch has, without the rounding of tf32."""
-    for cell, size in (("LSTM", (512, 16, 128, 128)), ("LSTM", (128, 64, 256, 256)), ("GRU", (128, 64, 256, 256))):
-        yield Case("float32", cell, size, gpu_sides.torch_has, dtype=torch.float32)
+    """The same without the rounding of tf32."""
+    return _paths(torch.float32, (*PLAIN[1::2], *WIDE))
 
 
-def paths() -> Iterator[Case]:
-    """The number types for which the library chooses between its own kernels and cuDNN's: it looks these sizes up."""
-    for dtype, sizes in ((torch.float16, (*PLAIN, *LARGE)), (torch.float32, (*PLAIN[1::2], *WIDE))):
-        for cell in SIZES:
-            for steps, batch, hidden in sizes:
-                yield Case("paths", cell, (steps, batch, hidden, hidden), gpu_sides.paths, dtype=dtype)
+def _paths(dtype: torch.dtype, sizes: Iterable[tuple[int, int, int]]) -> Iterator[Case]:
+    for cell in SIZES:
+        for steps, batch, hidden in sizes:
+            yield Case(
+                str(dtype).removeprefix("torch."), cell, (steps, batch, hidden, hidden), gpu_sides.paths, dtype=dtype
+            )
 
 
 def meeting() -> Iterator[Case]:
     """What it costs that the blocks which share a sequence's units wait for one another: eight units each, one sequence."""
     ways = [("block", 1), *(("cluster", n) for n in (2, 4, 8, 16)), *(("grid", n) for n in (16, 32, 64, 128))]
     for kind, team in ways:
-        yield Case("meeting", f"LSTM, {kind} of {team}", (1024, 1, 8 * team, 8 * team), gpu_sides.meeting)
+        yield Case("meeting", f"LSTM, {kind} of {team}", (4096, 1, 8 * team, 8 * team), gpu_sides.meeting)
 
 
 def empty() -> Iterator[Case]:
@@ -144,6 +148,6 @@ def compiled() -> Iterator[Case]:
 
 
 TABLES: dict[str, Callable[[], Iterator[Case]]] = {
-    table.__name__: table for table in (plain, large, resets, heads, custom, float32, paths, meeting, empty, compiled)
+    table.__name__: table for table in (plain, large, resets, heads, custom, float16, float32, meeting, empty, compiled)
 }
 """Those that matter most first: a run that is out of time leaves the last."""

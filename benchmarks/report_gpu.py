@@ -25,7 +25,8 @@ from benchmarks.report import (
     share,
     times,
 )
-from benchmarks.rows import NAMES, Row, label, ratio, spread
+from benchmarks.rows import FORWARD, MODES, NAMES, Row, label, ratio, spread
+from pellucid.ops.cuda.cudnn import TABLE
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,11 @@ class Device:
 
 # What is right
 
-ROUNDING = {"bfloat16": 2.0**-8, "float32": 2.0**-24}  # the most that rounding one number changes it by, relatively
+ROUNDING = {
+    "bfloat16": 2.0**-8,
+    "float16": 2.0**-11,
+    "float32": 2.0**-24,
+}  # the most that rounding one number changes it by, relatively
 
 
 def differs(row: Row) -> str:
@@ -189,10 +194,12 @@ def reached(device: Device, row: Row) -> float | None:
 # Sections
 
 TORCH_HAS = ("torch", "torch, float16")
+BY_BOTH = ("by cuDNN", "torch")
 SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {  # by table, the title and who stands beside Pellucid
     "plain": ("Cells that torch has", TORCH_HAS),
     "large": ("The same, large", TORCH_HAS),
-    "float32": ("float32", ("torch",)),
+    "float16": ("float16, by both paths", BY_BOTH),
+    "float32": ("float32, by both paths", BY_BOTH),
     "custom": ("Cells that torch has not", ("loop", "loop, CUDA graph")),
     "compiled": ("Beside torch.compile", ("loop", "torch.compile")),
     "resets": ("Resets", ("no resets", "torch, packed", "torch, padded")),
@@ -227,6 +234,43 @@ def rows_of(device: Device, table: str, others: Sequence[str]) -> str:
         lines = [[row["cell"], label(row), *cells] for row, *cells in zip(rows, *found.values(), strict=True)]
         text += folded(f"{table}, {mode}", markdown(["cell", "T·B·I·H", *found], lines, words=2)) + "\n"
     return text
+
+
+def meeting(device: Device) -> str:
+    """What a step takes where next to nothing is computed in it, by how many blocks share a sequence's units."""
+    rows = [row for row in device.rows if row["table"] == "meeting"]
+    if not rows:
+        return NOT_MEASURED
+    lines = []
+    for cell in dict.fromkeys(row["cell"] for row in rows):
+        each = {row["mode"]: row for row in rows if row["cell"] == cell}
+        seconds = {mode: row["times"]["pellucid"]["median"] / row["size"][0] for mode, row in each.items()}
+        forward, both = (seconds.get(mode) for mode in MODES)
+        backward = None if forward is None or both is None else both - forward
+        figures = ["" if v is None else number(1e6 * v) for v in (forward, backward)]
+        lines.append([cell.partition(", ")[2], str(next(iter(each.values()))["size"][3]), *figures])
+    about = (
+        "Microseconds a step, one sequence of 4,096 steps, eight units a block, so that a step is next to nothing but the blocks' "
+        "waiting for one another. A block alone waits for its own threads; a cluster stores into its blocks' shared memory, and a "
+        "grid meets in the GPU's memory. What a way costs more than the first line is its barrier, with the exchange of a step's "
+        "values in it. The backward pass is the time of both passes less the forward pass's.\n\n"
+    )
+    return about + markdown(["shared out to", "H", "forward", "backward"], lines, words=1)
+
+
+def measured_paths(device: Device) -> list[list[object]]:
+    """cuDNN's time over that of Pellucid's kernels: cell, number type, whether gradients were computed, T, B, H, ratio.
+
+    Where only torch.nn stands beside Pellucid, its time is taken for what its kernels would take in Pellucid's layer.
+    """
+    found: list[list[object]] = []
+    for row in device.rows:
+        other = {"float16": "by cuDNN", "float32": "by cuDNN", "plain": "torch", "large": "torch"}.get(row["table"])
+        if other in row["times"] and not differs(row):
+            steps, batch, _, hidden = row["size"]
+            gradients = row["mode"] != FORWARD
+            found.append([row["cell"], row["dtype"], gradients, steps, batch, hidden, round(ratio(row, other), 3)])
+    return found
 
 
 def published(device: Device) -> str:
@@ -307,6 +351,7 @@ def device_page(device: Device) -> str:
         **tables,
         "Recurrence by heads": rows_of(device, "heads", ("projection alone",)),
         "Beside what others published": published(device),
+        "What it costs that blocks meet": meeting(device),
         "First calls": compiling(device.rows),
         "What failed, what differs, and what is not on cuDNN": failures(device),
     }
@@ -332,6 +377,9 @@ the other side takes as Pellucid; in a summary it is the geometric mean over the
 - *loop* is the cell as one writes it in PyTorch, the input's projection one product for all steps; *loop, CUDA graph* the same
   recorded once and replayed, which spares the processor, needs fixed sizes and fixed memory, and is as fast as such a loop can be;
   *torch.compile* the same with all steps in one compiled graph.
+- *by cuDNN* is Pellucid's layer on cuDNN's kernels, whatever the rule says: the library takes for a plain layer the path that was
+  faster at the nearest of these sizes (of bfloat16, where torch.nn stands beside it, that of the tables before). What *torch.nn*
+  takes less than it is the call: weights that lie together, and no Python.
 - *torch, packed* and *torch, padded* run cuDNN on the segments between resets, as a PackedSequence and padded to the longest. Where
   the segments begin is computed before anything is timed; putting them in order and back is timed.
 - The *error* is the length of the difference from the same layer in a wider number type (float32 for bfloat16, float64 for float32),
@@ -361,13 +409,18 @@ def page(devices: Sequence[Device]) -> str:
 
 
 def main() -> None:
-    """Write the page, and print its summaries."""
+    """Write the page and the table by which the library chooses between its kernels and cuDNN's; print the summaries."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="the rows that benchmarks.gpu wrote")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder for speed-gpu.md")
     given = parser.parse_args()
     devices = Device.each(given.results)
     (given.out / "speed-gpu.md").write_text(page(devices))
+    for device in devices:
+        if not device.facts["tiny"] and (rows := measured_paths(device)):
+            facts = {name: device.facts[name] for name in ("device", "torch", "cudnn")}
+            lines = ",\n".join("  " + json.dumps(row) for row in rows)
+            TABLE.write_text(f'{json.dumps(facts)[:-1]}, "rows": [\n{lines}\n]}}\n')
     for device in devices:
         print(device.facts["device"])
         for table, (_, others) in SECTIONS.items():

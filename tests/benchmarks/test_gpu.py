@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from benchmarks.gpu_sides import Data, Segments, Sides
 from benchmarks.gpu_timing import ROUNDS, alternate, durations
 from benchmarks.rows import BOTH, FORWARD
 from pellucid import nn
+from pellucid.ops.cuda import cudnn
 
 CPU = torch.device("cpu")
 SIZE = (7, 3, 5, 12)
@@ -104,6 +106,26 @@ def test_segments_are_the_sequences_between_resets(share: float, shape: tuple[in
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_both_paths_are_measured(fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule is overruled while a side is called, each its own way, and stands again afterwards."""
+    asked: list[bool] = []
+    rule = cudnn.is_faster
+
+    class Layer(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+            asked.append(cudnn.is_faster(None, x, 1))  # type: ignore[arg-type]
+            if not fits:
+                raise ValueError("too large")
+            return (x,)
+
+    for by_cudnn in (True, False):
+        with nullcontext() if fits else pytest.raises(ValueError, match="too large"):
+            gpu_sides._on_path(Layer(), by_cudnn=by_cudnn)(torch.zeros(1))  # type: ignore[arg-type]
+    assert asked == [True, False]
+    assert cudnn.is_faster is rule
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
@@ -232,7 +254,8 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     out = tmp_path / "gpu.jsonl"
     run("--out", str(out), "--only", "limits", "float32", "resets")
     rows = rows_of(out)
-    assert [row["table"] for row in rows] == ["limits", *["resets"] * 2, *["float32"] * 4]
+    sizes = {(case.cell, case.tiny().size) for case in gpu_plan.float32()}
+    assert [row["table"] for row in rows] == ["limits", *["resets"] * 2, *["float32"] * 2 * len(sizes)]
     assert all(row.keys() >= FIELDS and row["times"]["pellucid"]["median"] > 0 for row in rows[1:])
     assert all(not row["tf32"] for row in rows[1:])
     assert all(max(row["relative_error"]["pellucid"].values()) < 1e-5 for row in rows if row.get("dtype") == "float32")

@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the reports draw with the extra bench")
 
-from benchmarks import gpu, report_gpu
+from benchmarks import gpu, gpu_plan, report_gpu
 from benchmarks.report_gpu import Device, differs
+from pellucid.ops.cuda import cudnn
 
 MACHINE = {"device": "A GPU", "torch": "2", "cuda": "13.0", "cudnn": "91300", "driver": "580.1", "tiny": False}
 
@@ -157,7 +158,41 @@ def test_a_page_is_made_of_what_a_run_writes(
     capsys.readouterr()
     report_gpu.main()
     printed, page = capsys.readouterr().out, (tmp_path / "speed-gpu.md").read_text()
+    sizes = {case.tiny().size for case in gpu_plan.float32() if case.cell == "GRU"}
     for text in (printed, page):
-        assert line(text, "GRU", "forward")[2] == "1"
+        assert line(text, "GRU", "forward")[2] == str(len(sizes))
     assert "<details><summary>resets, forward + backward</summary>" in page
     assert "Not measured in this run." in page
+
+
+def test_the_table_of_paths_is_of_right_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN's time by the same layer where it was measured, torch.nn's elsewhere; the library reads what was written."""
+    both = {"table": "float16", "dtype": "float16", "size": [1024, 16, 768, 768]}
+    sided = row(1e-3, 4e-4, **both)
+    sided["times"]["by cuDNN"] = sided["times"]["torch"] | {"median": 5e-4}
+    wrong = row(1e-3, 5e-4, size=[9, 9, 9, 9], relative_error={"pellucid": {"output": 0.9}, "torch": {"output": 0.003}})
+    rows = [sided, row(1e-3, 2e-3, mode="forward + backward"), wrong, row(1e-3, 2e-3, table="resets")]
+    out, table = tmp_path / "gpu.jsonl", tmp_path / "cudnn.json"
+    out.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    monkeypatch.setattr(report_gpu, "TABLE", table)
+    monkeypatch.setattr("sys.argv", ["report_gpu", str(out), "--out", str(tmp_path)])
+    report_gpu.main()
+    monkeypatch.setattr(cudnn, "TABLE", table)
+    assert cudnn.table.__wrapped__() == (
+        cudnn.Measured("LSTM", "float16", False, (1024, 16, 768), 0.5),
+        cudnn.Measured("LSTM", "bfloat16", True, (128, 16, 64), 2.0),
+    )
+
+
+def test_what_a_way_of_meeting_costs(tmp_path: Path) -> None:
+    """A step of either pass, in the order in which the ways were measured."""
+    how: dict[str, Any] = {"table": "meeting", "size": [1000, 1, 32, 32]}
+    rows = [
+        row(ours, ours, **how, cell=f"LSTM, {way}", mode=mode)
+        for way, times in (("grid of 4", (2e-3, 5e-3)), ("block of 1", (1e-3, 2e-3)))
+        for mode, ours in zip(("forward", "forward + backward"), times, strict=True)
+    ]
+    text = report_gpu.meeting(device(tmp_path, *rows))
+    assert line(text, "grid of 4") == ["grid of 4", "32", "2.00", "3.00"]
+    assert text.index("grid of 4") < text.index("block of 1")
+    assert report_gpu.meeting(device(tmp_path, row(1e-3, 1e-3))) == report_gpu.NOT_MEASURED

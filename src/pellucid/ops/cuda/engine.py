@@ -97,12 +97,23 @@ def _backward(
 
 
 def _settled(plan: Plan, key: Hashable, make: Callable[[], Pass]) -> Pass:
-    """What was settled for calls alike; the oldest of too many is forgotten."""
-    kept: dict[Hashable, Pass] = plan.derivative.lowered.setdefault("layouts", {})
-    found = kept.get(key)
-    if found is None:
-        found = make()
+    """What was settled for calls alike; the oldest of too many is forgotten.
+
+    Raises:
+        DoesNotFitError: that the weights are more than the GPU holds was settled.
+    """
+    kept: dict[Hashable, Pass | None] = plan.derivative.lowered.setdefault("layouts", {})
+    if key not in kept:
+        try:
+            made: Pass | None = make()
+        except DoesNotFitError:
+            made = None
         if len(kept) >= MOST_KEPT:
             kept.pop(next(iter(kept)), None)
-        kept[key] = found
+        kept[key] = made
+        found = made
+    else:
+        found = kept[key]
+    if found is None:
+        raise DoesNotFitError
     return found
