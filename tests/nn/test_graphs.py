@@ -108,11 +108,9 @@ def test_the_operator_is_what_it_says(name: str) -> None:
     before = [torch.randn(2, 4, dtype=torch.float64, requires_grad=True) for _ in module.cell.states]
     names = [*module._keys(), *module.cell.constants]
     tensors = [*parameters.values(), *module.buffers()]
-    names += [f"initial.{s}" for s in module.cell.states]
-    tensors += [torch.zeros(4, dtype=torch.float64) for _ in module.cell.states]
     arguments = (
         module.cell.key,
-        [1, 0, 0, 0, 0],
+        [1, 0, 0, 0, 0, 0],
         "",
         [],
         ",".join(names),
@@ -189,7 +187,6 @@ def test_a_graph_knows_autocasts_type_where_autocast_has_ended(
     module = nn.LSTM(5, 4)
     before = [torch.zeros(2, 4), torch.zeros(2, 4)]
     parameters = {"U": module.weight_hh_l0, "b": module.bias_hh_l0}
-    parameters |= {f"initial.{name}": torch.zeros(4) for name in module.cell.states}
     projection = module.weight_ih_l0, module.bias_ih_l0
     found = library.recurrence(module.cell.key, Variant(), parameters, X.float(), before, {}, projection, narrow=lower)
     assert [v.dtype for v in found] == [torch.float32] * 2

@@ -24,6 +24,7 @@ class Variant:
         bias: whether the layer has bias vectors.
         given: names of the optional step inputs that are given.
         resets: a (T, B, 1) mask ``reset`` starts the state anew before a step.
+        learned: whether it starts from ``initial.STATE``, which are learned; else from what the cell declares.
         ragged: a (T, B, 1) mask ``alive`` says which steps exist; elsewhere the state stands still.
         dropout: recurrent dropout by a mask a sequence, ``dropout.SIZE`` (Gal and Ghahramani 2016, eq. 7), laid on
             whatever a recurrent matrix is multiplied with.
@@ -39,6 +40,7 @@ class Variant:
     dropout: bool = False
     zoneout: tuple[float, ...] = ()
     sampled: bool = False
+    learned: bool = False
 
 
 def advance(cell: Cell, variant: Variant, values: Mapping[str, Any]) -> dict[str, Value]:
@@ -48,11 +50,12 @@ def advance(cell: Cell, variant: Variant, values: Mapping[str, Any]) -> dict[str
         cell: the cell whose equations are meant.
         variant: what surrounds them.
         values: by name, all that the equations may use: the declarations' values or parts, the states, and the
-            variant's own ``reset``, ``alive``, ``initial.STATE`` and ``zoneout.STATE``.
+            variant's own ``reset``, ``alive``, ``initial.STATE`` and ``zoneout.STATE``, those that it has.
     """
     before = {name: values[name] for name in cell.states}
     if variant.resets:
-        before = {name: select(values["reset"], values[f"initial.{name}"], v) for name, v in before.items()}
+        fresh = {name: values[f"initial.{name}"] if variant.learned else s.initial for name, s in cell.states.items()}
+        before = {name: select(values["reset"], fresh[name], v) for name, v in before.items()}
     after = cell.run_equations({**values, **before})
     if variant.zoneout:
         for (name, new), rate in zip(after.items(), variant.zoneout, strict=True):

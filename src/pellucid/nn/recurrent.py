@@ -303,8 +303,8 @@ class Recurrent(nn.Module):
         inputs |= self._masks(x, batch.count)
         parameters = self._parameters_of(place)
         start = self._start(place, batch.count) if before is None else before
-        if reset is not None:
-            parameters |= self._fresh(place, start if before is None else None)
+        if reset is not None and self.learned_initial_state:
+            parameters |= self._fresh(place)
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         sight = shown.sight(self, self.cell, place)
         call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged, narrow)
@@ -335,6 +335,7 @@ class Recurrent(nn.Module):
             dropout=bool(self.recurrent_dropout) and training,
             zoneout=self.zoneout,
             sampled=training,
+            learned=resets and self.learned_initial_state,
         )
 
     @property
@@ -365,19 +366,9 @@ class Recurrent(nn.Module):
                 masks[f"zoneout.{name}"] = torch.rand(*x.shape[:-1], self._sizes(state.size), device=x.device) < rate
         return masks
 
-    def _fresh(self, place: str, start: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
-        """``initial.STATE`` (size,): the state that sequences start from and resets return to.
-
-        Args:
-            place: of the layer and its direction.
-            start: (B, size) by state, where sequences start from it; None where they do not.
-        """
-        if self.learned_initial_state:
-            fresh = self._learned(place)
-        elif start is not None and start[0].shape[0]:
-            fresh = [v[0] for v in start]
-        else:
-            fresh = [v[0] for v in self._declared(place, 1)]
+    def _fresh(self, place: str) -> dict[str, Tensor]:
+        """``initial.STATE`` (size,): the state that sequences start from and resets return to."""
+        fresh = self._learned(place) if self.learned_initial_state else [v[0] for v in self._declared(place, 1)]
         return {f"initial.{name}": v for name, v in zip(self.cell.states, fresh, strict=True)}
 
     def _start(self, place: str, count: int) -> list[Tensor]:

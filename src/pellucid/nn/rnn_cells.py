@@ -71,12 +71,11 @@ class OneStep(nn.Module):
                     f"{name}: the state has shape {tuple(state.shape)}, and for {x.shape[0]} sequences it needs "
                     f"({x.shape[0]}, {self.hidden_size})"
                 )
-        parameters = self.declared | {f"initial.{n}": x.new_zeros(self.hidden_size) for n in self.cell.states}
         sight = shown.sight(self, self.cell)
         after = recurrence(
             self.cell,
             Variant(bias=self.bias),
-            parameters,
+            self.declared,
             x.unsqueeze(0),
             states,
             {},

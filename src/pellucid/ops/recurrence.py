@@ -55,7 +55,7 @@ def recurrence(
         cell: the cell.
         variant: what surrounds its equations.
         parameters: by declared name, parts stacked: ``"U"`` (parts * H, columns / heads), ``"b"`` (parts * H,), the
-            cell's constants, and ``"initial.STATE"`` (size,), which resets return to.
+            cell's constants, and, where they are learned, ``"initial.STATE"`` (size,), which resets return to.
         x: (T, B, parts * H), the projected input of all steps, with its bias; or (T, B, I) with a projection.
         before: the states before the first step, (B, size) each, in the cell's order.
         inputs: the cell's step inputs (T, B, size); masks ``"reset"`` and ``"alive"`` (T, B, 1) and

@@ -184,6 +184,7 @@ def test_a_traced_state_can_be_differentiated(on_processor: None, monkeypatch: p
     x = torch.randn(4, 2, 3, dtype=torch.float64)
     with pellucid.trace(layer, grad=True) as trace:
         output, _ = layer(x)
+    assert [name.split(".")[-1] for name in trace] == [*pnn.GRU(3, 8).cell.graph().named]
     (state,) = [trace[name] for name in trace if name.endswith("h")]
     (found,) = torch.autograd.grad(state.values[2, 1, 5], layer.weight_ih_l0, retain_graph=True)
     (right,) = torch.autograd.grad(output[2, 1, 5], layer.weight_ih_l0)

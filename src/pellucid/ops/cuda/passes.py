@@ -52,9 +52,7 @@ class Forward:
             self.saved += [projected.tensor] if plan.reads_projection else []
             layout.check_fit(_backward_program(plan, [*layout.before], (), has_bias=plan.has_bias))
         layout.settle(starts, reverse=False)
-        places = {n: layout.left(("named", n)) for n in named}
-        self.shown = {n: self.states.index(p) for n, p in places.items() if p in self.states}
-        self.named = {n: p for n, p in places.items() if n not in self.shown}
+        self.named = {n: layout.left(("named", n)) for n in named}
 
     def run(self, plan: Plan, given: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[Tensor]]:
         """Of one call.
@@ -67,9 +65,10 @@ class Forward:
         tensors = self.layout.run(given)
         outputs = tuple([tensors[t][1:] if first else tensors[t][None] for t, _, _, first in self.states])
         if plan.sight is not None:
-            plan.sight.values.update({n: place.of(tensors) for n, place in self.named.items()})
-            # The output itself, which autograd knows, so that a traced state can be differentiated.
-            plan.sight.values.update({n: outputs[state] for n, state in self.shown.items()})
+            # Of a state the output itself, which autograd knows, so that a traced state can be differentiated.
+            known = dict(zip(self.states, outputs, strict=True))
+            found = {n: known[place] if place in known else place.of(tensors) for n, place in self.named.items()}
+            plan.sight.values.update(found)
         return outputs, [tensors[t] for t in self.saved]
 
     def left_behind(self) -> dict[Role, Place]:
