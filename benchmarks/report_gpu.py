@@ -273,6 +273,16 @@ def measured_paths(device: Device) -> list[list[object]]:
     return found
 
 
+def write_paths(devices: Iterable[Device]) -> None:
+    """The table by which the library chooses, of the device on which most was measured."""
+    real = [device for device in devices if not device.facts["tiny"]]
+    most = max(real, key=lambda device: len(measured_paths(device)), default=None)
+    if most is not None and (rows := measured_paths(most)):
+        facts = {name: most.facts[name] for name in ("device", "torch", "cudnn")}
+        lines = ",\n".join("  " + json.dumps(row) for row in rows)
+        TABLE.write_text(f'{json.dumps(facts)[:-1]}, "rows": [\n{lines}\n]}}\n')
+
+
 def published(device: Device) -> str:
     """Beside what others published, which was measured elsewhere."""
     rows = [row for row in device.rows if "published" in row and not differs(row)]
@@ -416,11 +426,7 @@ def main() -> None:
     given = parser.parse_args()
     devices = Device.each(given.results)
     (given.out / "speed-gpu.md").write_text(page(devices))
-    for device in devices:
-        if not device.facts["tiny"] and (rows := measured_paths(device)):
-            facts = {name: device.facts[name] for name in ("device", "torch", "cudnn")}
-            lines = ",\n".join("  " + json.dumps(row) for row in rows)
-            TABLE.write_text(f'{json.dumps(facts)[:-1]}, "rows": [\n{lines}\n]}}\n')
+    write_paths(devices)
     for device in devices:
         print(device.facts["device"])
         for table, (_, others) in SECTIONS.items():

@@ -1,8 +1,9 @@
 """The recurrence operator: a cell's equations swept over time.
 
-Four paths, and tests that compare them. The native engine executes the cell's program and its derived backward program on the
-processor; kernels written from the same programs (:mod:`pellucid.ops.cuda`) do so on an NVIDIA GPU. Their twin (:mod:`pellucid.ops.reference.sweep`) does so in PyTorch, phase by phase, for number types and devices
-that the engine does not have. Where a program cannot go (derivatives of derivatives, forward mode, ``torch.func``), the
+Five paths, and tests that compare them. The native engine executes the cell's program and its derived backward program on the
+processor; kernels written from the same programs (:mod:`pellucid.ops.cuda`) do so on an NVIDIA GPU, where plain layers go to
+cuDNN if that was measured to be faster. Their twin (:mod:`pellucid.ops.reference.sweep`) does so in PyTorch, phase by phase, for
+number types and devices that the engine does not have. Where a program cannot go (derivatives of derivatives, forward mode, ``torch.func``), the
 reference does the work: the cell's own equations under torch's autograd.
 
 bfloat16: where the processor multiplies it, the engine rounds both operands of every product to it and sums in float32; all
