@@ -13,6 +13,10 @@ class SizeError(PellucidError, RuntimeError):
     """A tensor's shape does not fit a layer, or a layer's output would be empty."""
 
 
+class DeviceError(PellucidError, RuntimeError):
+    """A tensor is on another device than the layer that it is given to."""
+
+
 class ArgumentError(PellucidError, ValueError):
     """An argument has a value that the layer or function cannot take."""
 

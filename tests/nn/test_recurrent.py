@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from pellucid import cells, nn
-from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
+from pellucid.errors import ArgumentError, ArgumentTypeError, DeviceError, SizeError
 
 # float64, sums of some dozen terms of size about 1 through a few nonlinear steps: rounding stays below 1e-13.
 CLOSE = {"atol": 1e-11, "rtol": 1e-11}
@@ -216,6 +216,14 @@ def test_copies_and_pickles() -> None:
         (lambda: nn.Recurrent(cells.CTRNN(), 3, 4)(torch.randn(2, 1, 3), nois=1), ArgumentTypeError, "step inputs are noise"),
         (lambda: nn.Recurrent(cells.CTRNN(mask=torch.ones(3, 3)), 3, 4), SizeError, r"needs \(4, 4\)"),
         (lambda: nn.LSTM(3, 5)(torch.randn(0, 2, 3)), RuntimeError, "no steps"),
+        (lambda: nn.LSTM(3, 5)(torch.randn(4, 2, 3, device="meta")), RuntimeError, "input is on meta, and the layer on cpu"),
+        (lambda: nn.GRU(3, 5)(torch.randn(4, 2, 3), torch.randn(1, 2, 5, device="meta")), DeviceError, "state h is on meta"),
+        (lambda: nn.GRU(3, 5)(torch.randn(4, 2, 3), resets=torch.ones(4, 2, device="meta")), DeviceError, "resets is on meta"),
+        (
+            lambda: nn.Recurrent(cells.CTRNN(), 3, 4)(torch.randn(2, 1, 3), noise=torch.ones(2, 1, 4, device="meta")),
+            DeviceError,
+            r'noise is on meta, and the layer on cpu; move one of them with .to\("cpu"\)',
+        ),
     ],
 )  # fmt: skip
 def test_mistakes_are_sentences(call: Any, error: type[Exception], words: str) -> None:

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from pellucid.cells import Bias, Cell, Matrix
 from pellucid.cells.sequence import Variant
-from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
+from pellucid.errors import ArgumentError, ArgumentTypeError, DeviceError, SizeError
 from pellucid.nn import batch as batches
 from pellucid.nn import initialise, shown
 from pellucid.nn.stream import Stream
@@ -413,6 +413,7 @@ class Recurrent(nn.Module):
                     f"{type(self).__name__}: Expected hidden size {expected} for the state {name} (layers times "
                     f"directions, sequences, size), got {shape}"
                 )
+            self._check_device(f"the state {name}", state)
             result.append(batch.state_in(state))
         return result
 
@@ -425,6 +426,7 @@ class Recurrent(nn.Module):
                 f"{type(self).__name__}: resets has shape {tuple(resets.shape)}, and the input has {batch.steps} steps of "
                 f"{batch.count} sequences; give a bool mask of {order}"
             )
+        self._check_device("resets", resets)
         mask = batch.rows(resets.bool().unsqueeze(-1))
         return mask if batch.alive is None else mask & batch.alive
 
@@ -447,6 +449,7 @@ class Recurrent(nn.Module):
                 raise SizeError(
                     f"{type(self).__name__}: {name} has shape {tuple(tensor.shape)}, and {wanted} is needed"
                 )
+            self._check_device(name, tensor)
         return {name: batch.rows(tensor) for name, tensor in given.items()}
 
     # Checks
@@ -486,9 +489,19 @@ class Recurrent(nn.Module):
             )
         return values.clone()
 
+    def _check_device(self, name: str, tensor: Tensor) -> None:
+        """A kernel reads a tensor's memory wherever it is, and another device's is not there."""
+        here = self.weight_ih_l0.device
+        if tensor.device != here:
+            raise DeviceError(
+                f"{type(self).__name__}: {name} is on {tensor.device}, and the layer on {here}; move one of them with "
+                f'.to("{here}")'
+            )
+
     def _check_input(self, x: Tensor) -> None:
         name = type(self).__name__
         weight = self.weight_ih_l0
+        self._check_device("input", x)
         if x.shape[-1] != self.input_size:
             raise SizeError(
                 f"{name}: input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}"

@@ -82,7 +82,7 @@ class Fresh(NamedTuple):
 
 def alike(tensors: Iterable[Tensor]) -> tuple[Any, ...]:
     """What a layout depends on; calls that are equal in it share one. Not the number of steps."""
-    return tuple([(t.dtype, t.shape[-2:], t.stride(), t.data_ptr() % 16, t.is_neg()) for t in tensors])
+    return tuple([(t.device, t.dtype, t.shape[-2:], t.stride(), t.data_ptr() % 16, t.is_neg()) for t in tensors])
 
 
 class Layout:
