@@ -25,7 +25,7 @@ from benchmarks.report import (
     share,
     times,
 )
-from benchmarks.rows import FORWARD, MODES, NAMES, Row, label, ratio, spread
+from benchmarks.rows import FORWARD, MODES, NAMES, Row, geometric_mean, label, ratio, spread
 from pellucid.ops.cuda.cudnn import TABLE
 
 
@@ -236,6 +236,63 @@ def rows_of(device: Device, table: str, others: Sequence[str]) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class Goal:
+    """What was to be reached against one of the others.
+
+    Attributes:
+        table, other: where, and against whom.
+        mean, least: of how many times as long the other takes; the mean is geometric, over a table's sizes.
+        modes: in which.
+    """
+
+    table: str
+    other: str
+    mean: tuple[float, float] | None = None
+    least: float = 0.0
+    modes: Sequence[str] = MODES
+
+
+GOALS = (
+    Goal("custom", "loop", (50.0, 50.0)),
+    Goal("compiled", "torch.compile", (5.0, 5.0)),
+    Goal("plain", "torch", (1.3, 1.2), 1.0),
+    Goal("large", "torch", (1.0, 1.0)),
+    Goal("resets", "no resets", least=0.95),
+    Goal("resets", "torch, padded", least=3.0),
+    Goal("heads", "FlashRNN", least=1.3, modes=(FORWARD,)),
+)
+
+
+def goals(device: Device) -> str:
+    """What was to be reached, and what was."""
+    lines = []
+    for goal in GOALS:
+        for mode in goal.modes:
+            ratios = {}
+            for row in device.agreeing(goal.table):
+                taken = row.get("published", {}).get(goal.other) or row["times"].get(goal.other, {}).get("median")
+                if row["mode"] == mode and taken:
+                    ratios[f"{row['cell']} {label(row)}"] = taken / row["times"]["pellucid"]["median"]
+            if not ratios:
+                continue
+            mean, least = geometric_mean(ratios.values()), min(ratios, key=lambda name: ratios[name])
+            wanted = None if goal.mean is None else goal.mean[MODES.index(mode)]
+            reached = mean >= (wanted or 0.0) and ratios[least] >= goal.least
+            asked = [f"mean {wanted}"] if wanted is not None else []
+            asked += [f"nowhere below {goal.least}"] if goal.least else []
+            name = goal.other if goal.table == "heads" else f"{goal.table}, {named(goal.other)}"
+            figures = (number(mean), number(ratios[least]), least)
+            lines.append([name, mode, ", ".join(asked), "yes" if reached else "no", *figures])
+    if not lines:
+        return NOT_MEASURED
+    about = (
+        "How many times as long the other takes. FlashRNN's times are those that its authors published, on an H100.\n\n"
+    )
+    titles = ["table and other", "mode", "goal", "reached", "mean", "smallest", "smallest at"]
+    return about + markdown(titles, lines, words=4)
+
+
 def meeting(device: Device) -> str:
     """What a step takes where next to nothing is computed in it, by how many blocks share a sequence's units."""
     rows = [row for row in device.rows if row["table"] == "meeting"]
@@ -357,6 +414,7 @@ def device_page(device: Device) -> str:
         for table, (title, others) in SECTIONS.items()
     }
     sections = {
+        "Goals, and what was measured": goals(device),
         "Its limits": ceilings(device),
         **tables,
         "Recurrence by heads": rows_of(device, "heads", ("projection alone",)),

@@ -184,6 +184,22 @@ def test_the_table_of_paths_is_of_right_rows(tmp_path: Path, monkeypatch: pytest
     )
 
 
+def test_a_goal_is_reached_by_its_mean_and_its_smallest(tmp_path: Path) -> None:
+    """Published times count as the other's; a row that is wrong does not count."""
+    sizes = [[1, 1, n, n] for n in (64, 128, 256)]
+    quick, slow = row(1e-3, 9e-3, size=sizes[0]), row(1e-3, 9e-4, size=sizes[1])
+    wrong = row(1e-3, 1e-5, size=sizes[2], relative_error={"pellucid": {"output": 0.9}, "torch": {"output": 0.003}})
+    both = row(1e-3, 1.3e-3, mode="forward + backward")
+    heads = row(1e-3, 1.0, table="heads", cell="sLSTM, 16 heads", published={"FlashRNN": 1.5e-3})
+    text = report_gpu.goals(device(tmp_path, quick, slow, wrong, both, heads))
+    assert line(text, "plain, torch.nn", "forward")[2:] == [
+        "mean 1.3, nowhere below 1.0", "no", "2.85", "0.900", "LSTM 1·1·128·128"
+    ]  # fmt: skip
+    assert line(text, "plain, torch.nn", "forward + backward")[3] == "yes"
+    assert line(text, "FlashRNN")[1:6] == ["forward", "nowhere below 1.3", "yes", "1.50", "1.50"]
+    assert "Resets" not in text
+
+
 def test_what_a_way_of_meeting_costs(tmp_path: Path) -> None:
     """A step of either pass, in the order in which the ways were measured."""
     how: dict[str, Any] = {"table": "meeting", "size": [1000, 1, 32, 32]}
