@@ -224,6 +224,10 @@ def test_copies_and_pickles() -> None:
             DeviceError,
             r'noise is on meta, and the layer on cpu; move one of them with .to\("cpu"\)',
         ),
+        (lambda: nn.GRU(3, 5)(torch.randn(4, 2, 3, device="meta"), lengths=[4, 2]), DeviceError, "input is on meta"),
+        (lambda: nn.GRU(3, 5).stream(2).step(torch.randn(2, 3, device="meta")), DeviceError, "input is on meta"),
+        (lambda: nn.GRUCell(3, 5)(torch.randn(2, 3), torch.randn(2, 5, device="meta")), DeviceError, "GRUCell: the state is on meta"),
+        (lambda: nn.LSTMCell(3, 5)(torch.randn(2, 3, device="meta")), DeviceError, "LSTMCell: the input is on meta"),
     ],
 )  # fmt: skip
 def test_mistakes_are_sentences(call: Any, error: type[Exception], words: str) -> None:

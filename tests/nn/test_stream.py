@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pellucid import Cell, cells, nn
 from pellucid.cells import Input, Matrix, State, StepInput, tanh
-from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
+from pellucid.errors import ArgumentError, ArgumentTypeError, DeviceError, SizeError
 
 # Sums of some dozen terms of size about 1: in another order they differ by a few roundings, and so do their functions.
 CLOSE: dict[torch.dtype, dict[str, float]] = {
@@ -203,7 +203,7 @@ def test_mistakes_are_sentences() -> None:
         stream.step(torch.randn(3, 2))
     with pytest.raises(ArgumentError, match=r"type torch.float32, got type torch.float64"):
         stream.step(torch.randn(2, 3).double())
-    with pytest.raises(ArgumentError, match="input is on meta"):
+    with pytest.raises(DeviceError, match="input is on meta"):
         stream.step(torch.randn(2, 3, device="meta"))
     with pytest.raises(SizeError, match="Expected hidden size"):
         layer.stream(2, torch.zeros(1, 3, 5))

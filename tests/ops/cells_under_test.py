@@ -35,7 +35,7 @@ CELLS: dict[str, Cell] = {
 SURROUNDINGS: dict[str, dict[str, bool]] = {
     "plain": {},
     "no bias": {"bias": False},
-    "resets and lengths": {"resets": True, "ragged": True, "learned": False},
+    "resets and lengths": {"resets": True, "ragged": True, "initial": False},
     "dropout and zoneout": {"dropout": True, "zoneout": True, "sampled": True},
     "everything, evaluated": {"resets": True, "ragged": True, "dropout": True, "zoneout": True},
 }
@@ -69,7 +69,7 @@ def random_run(
     dropout: bool = False,
     zoneout: bool = False,
     sampled: bool = False,
-    learned: bool = True,
+    initial: bool = True,
     seed: int = 0,
 ) -> Run:
     """Random float64 arguments that fit a cell."""
@@ -94,7 +94,7 @@ def random_run(
     for name, constant in cell.constants.items():
         parameters[name] = torch.as_tensor(constant.values, dtype=torch.float64)
     sizes = {name: cell.size(state.size, hidden) for name, state in cell.states.items()}
-    if learned:
+    if initial:
         parameters |= {f"initial.{name}": state(name, size) for name, size in sizes.items()}
     inputs = {
         name: normal(steps, batch, cell.size(declared.size, hidden)).requires_grad_()
@@ -120,7 +120,7 @@ def random_run(
             dropout=dropout,
             zoneout=(0.3,) * len(sizes) if zoneout else (),
             sampled=sampled,
-            learned=resets and learned,
+            initial=resets and initial,
         ),
         parameters=parameters,
         x=normal(steps, batch, max(len(cell.input[1].parts), 1) * hidden).requires_grad_(),

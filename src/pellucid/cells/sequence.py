@@ -24,13 +24,14 @@ class Variant:
         bias: whether the layer has bias vectors.
         given: names of the optional step inputs that are given.
         resets: a (T, B, 1) mask ``reset`` starts the state anew before a step.
-        learned: whether it starts from ``initial.STATE``, which are learned; else from what the cell declares.
         ragged: a (T, B, 1) mask ``alive`` says which steps exist; elsewhere the state stands still.
         dropout: recurrent dropout by a mask a sequence, ``dropout.SIZE`` (Gal and Ghahramani 2016, eq. 7), laid on
             whatever a recurrent matrix is multiplied with.
         zoneout: for each state the probability that a unit keeps its last value (Krueger et al. 2017, eq. 1), or
             () for none.
         sampled: whether zoneout draws masks ``zoneout.STATE`` (training) or takes their mean (evaluation).
+        initial: whether the states that resets return to come as ``initial.STATE``; else they are the numbers that the cell
+            declares.
     """
 
     bias: bool = True
@@ -40,7 +41,7 @@ class Variant:
     dropout: bool = False
     zoneout: tuple[float, ...] = ()
     sampled: bool = False
-    learned: bool = False
+    initial: bool = False
 
 
 def advance(cell: Cell, variant: Variant, values: Mapping[str, Any]) -> dict[str, Value]:
@@ -54,7 +55,7 @@ def advance(cell: Cell, variant: Variant, values: Mapping[str, Any]) -> dict[str
     """
     before = {name: values[name] for name in cell.states}
     if variant.resets:
-        fresh = {name: values[f"initial.{name}"] if variant.learned else s.initial for name, s in cell.states.items()}
+        fresh = {name: values[f"initial.{name}"] if variant.initial else s.initial for name, s in cell.states.items()}
         before = {name: select(values["reset"], fresh[name], v) for name, v in before.items()}
     after = cell.run_equations({**values, **before})
     if variant.zoneout:

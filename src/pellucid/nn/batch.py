@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from pellucid.errors import ArgumentError, SizeError
+from pellucid.errors import ArgumentError, DeviceError, SizeError
 from pellucid.ops.ragged import Ragged
 from pellucid.ops.recurrence import takes_ragged
 
@@ -124,6 +124,19 @@ class Batch:
         return state if self.order is None else state.index_select(1, self.order[1])
 
 
+def check_device(layer: str, name: str, tensor: Tensor, weight: Tensor) -> None:
+    """A kernel reads memory wherever a tensor says that it is, and another device's is not there.
+
+    Raises:
+        DeviceError: the tensor of this name is elsewhere than the layer's weight.
+    """
+    if tensor.device != weight.device:
+        raise DeviceError(
+            f"{layer}: {name} is on {tensor.device}, and the layer on {weight.device}; move one of them with "
+            f'.to("{weight.device}")'
+        )
+
+
 def read(
     layer: str,
     given: Tensor | PackedSequence,
@@ -136,7 +149,9 @@ def read(
     Raises:
         ArgumentError: another number of axes than 2 or 3 (a ValueError, as torch's); lengths beside a packed sequence.
         SizeError: lengths that do not fit.
+        DeviceError: the sequences are elsewhere than the weights.
     """
+    check_device(layer, "input", given.data if isinstance(given, PackedSequence) else given, weight)
     if isinstance(given, PackedSequence):
         if lengths is not None:
             raise ArgumentError(f"{layer}: a packed sequence has its lengths inside; leave lengths= out")

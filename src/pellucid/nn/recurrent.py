@@ -6,6 +6,7 @@ import math
 import numbers
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from pellucid.cells import Bias, Cell, Matrix
 from pellucid.cells.sequence import Variant
-from pellucid.errors import ArgumentError, ArgumentTypeError, DeviceError, SizeError
+from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.nn import batch as batches
 from pellucid.nn import initialise, shown
 from pellucid.nn.stream import Stream
@@ -51,7 +52,8 @@ class Recurrent(nn.Module):
     one state and a tuple in declared order for others.
 
     Raises:
-        ArgumentError, ArgumentTypeError: an argument that cannot be; SizeError: an input that does not fit.
+        ArgumentError, ArgumentTypeError: an argument that cannot be; SizeError: an input that does not fit; DeviceError: a
+            tensor that is elsewhere than the layer.
     """
 
     weight_ih_l0: Tensor
@@ -303,7 +305,7 @@ class Recurrent(nn.Module):
         inputs |= self._masks(x, batch.count)
         parameters = self._parameters_of(place)
         start = self._start(place, batch.count) if before is None else before
-        if reset is not None and self.learned_initial_state:
+        if reset is not None and self._returns_to_tensors():
             parameters |= self._fresh(place)
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
         sight = shown.sight(self, self.cell, place)
@@ -335,7 +337,7 @@ class Recurrent(nn.Module):
             dropout=bool(self.recurrent_dropout) and training,
             zoneout=self.zoneout,
             sampled=training,
-            learned=resets and self.learned_initial_state,
+            initial=resets and self._returns_to_tensors(),
         )
 
     @property
@@ -370,6 +372,13 @@ class Recurrent(nn.Module):
         """``initial.STATE`` (size,): the state that sequences start from and resets return to."""
         fresh = self._learned(place) if self.learned_initial_state else [v[0] for v in self._declared(place, 1)]
         return {f"initial.{name}": v for name, v in zip(self.cell.states, fresh, strict=True)}
+
+    def _returns_to_tensors(self) -> bool:
+        """Whether resets return to tensors: learned states, and numbers that the layer's type rounds, as it does a start."""
+        if self.learned_initial_state:
+            return True
+        dtype = self.weight_ih_l0.dtype
+        return dtype.itemsize < 4 and any(_rounded(s.initial, dtype) for s in self.cell.states.values())
 
     def _start(self, place: str, count: int) -> list[Tensor]:
         """(B, size) by state: what sequences start from."""
@@ -413,7 +422,7 @@ class Recurrent(nn.Module):
                     f"{type(self).__name__}: Expected hidden size {expected} for the state {name} (layers times "
                     f"directions, sequences, size), got {shape}"
                 )
-            self._check_device(f"the state {name}", state)
+            batches.check_device(type(self).__name__, f"the state {name}", state, self.weight_ih_l0)
             result.append(batch.state_in(state))
         return result
 
@@ -426,7 +435,7 @@ class Recurrent(nn.Module):
                 f"{type(self).__name__}: resets has shape {tuple(resets.shape)}, and the input has {batch.steps} steps of "
                 f"{batch.count} sequences; give a bool mask of {order}"
             )
-        self._check_device("resets", resets)
+        batches.check_device(type(self).__name__, "resets", resets, self.weight_ih_l0)
         mask = batch.rows(resets.bool().unsqueeze(-1))
         return mask if batch.alive is None else mask & batch.alive
 
@@ -449,7 +458,7 @@ class Recurrent(nn.Module):
                 raise SizeError(
                     f"{type(self).__name__}: {name} has shape {tuple(tensor.shape)}, and {wanted} is needed"
                 )
-            self._check_device(name, tensor)
+            batches.check_device(type(self).__name__, name, tensor, self.weight_ih_l0)
         return {name: batch.rows(tensor) for name, tensor in given.items()}
 
     # Checks
@@ -489,19 +498,9 @@ class Recurrent(nn.Module):
             )
         return values.clone()
 
-    def _check_device(self, name: str, tensor: Tensor) -> None:
-        """A kernel reads a tensor's memory wherever it is, and another device's is not there."""
-        here = self.weight_ih_l0.device
-        if tensor.device != here:
-            raise DeviceError(
-                f"{type(self).__name__}: {name} is on {tensor.device}, and the layer on {here}; move one of them with "
-                f'.to("{here}")'
-            )
-
     def _check_input(self, x: Tensor) -> None:
         name = type(self).__name__
         weight = self.weight_ih_l0
-        self._check_device("input", x)
         if x.shape[-1] != self.input_size:
             raise SizeError(
                 f"{name}: input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}"
@@ -540,6 +539,11 @@ class Recurrent(nn.Module):
         }
         changed = {k: getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v}
         return text + "".join(f", {k}={v}" for k, v in changed.items())
+
+
+@cache
+def _rounded(number: float, dtype: torch.dtype) -> bool:
+    return float(torch.tensor(number, dtype=dtype)) != number
 
 
 def _probability(name: str, value: float) -> float:

@@ -13,6 +13,7 @@ from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
 from pellucid.errors import ArgumentError, SizeError
 from pellucid.nn import shown
+from pellucid.nn.batch import check_device
 from pellucid.ops import library
 from pellucid.ops.recurrence import recurrence
 
@@ -63,6 +64,9 @@ class OneStep(nn.Module):
         x = input if input.dim() == 2 else input.unsqueeze(0)
         if x.shape[-1] != self.input_size:
             raise SizeError(f"{name}: the input has {x.shape[-1]} features, and input_size is {self.input_size}")
+        check_device(name, "the input", input, self.weight_ih)
+        for state in before or ():
+            check_device(name, "the state", state, self.weight_ih)
         given = before or tuple(x.new_zeros(x.shape[0], self.hidden_size) for _ in self.cell.states)
         states = [s if s.dim() == 2 else s.unsqueeze(0) for s in given]
         for state in states:

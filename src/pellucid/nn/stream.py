@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, SizeError
-from pellucid.nn.batch import Batch
+from pellucid.nn.batch import Batch, check_device
 from pellucid.ops.recurrence import engine_takes
 from pellucid.ops.stepping import PlainStepping, Stepping
 
@@ -169,8 +169,7 @@ class Stream:
             raise ArgumentError(
                 f"{layer}: input must have the type {self._dtype}, got type {x.dtype}; convert one of them"
             )
-        if x.device != self._device:
-            raise ArgumentError(f"{layer}: input is on {x.device}, and the layer on {self._device}; move one of them")
+        check_device(layer, "input", x, self._layer.weight_ih_l0)
         raise SizeError(
             f"{layer}: a step of this stream takes an input of {self._batch} sequences x {self._layer.input_size} "
             f"features, and got {tuple(x.shape)}; give (B, I)"

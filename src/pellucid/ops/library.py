@@ -36,7 +36,7 @@ def recurrence(
     narrow: torch.dtype | None = None,
 ) -> list[Tensor]:
     """As :func:`pellucid.ops.recurrence.recurrence`, for a cell's key: the states in the cell's order."""
-    flags = [variant.bias, variant.resets, variant.ragged, variant.dropout, variant.sampled, variant.learned]
+    flags = [variant.bias, variant.resets, variant.ragged, variant.dropout, variant.sampled, variant.initial]
     weight, bias = projection if projection is not None else (None, None)
     found: list[Tensor] = torch.ops.pellucid.recurrence(
         cell,
@@ -95,7 +95,7 @@ def _run(
         dropout=bool(flags[3]),
         zoneout=tuple(zoneout),
         sampled=bool(flags[4]),
-        learned=bool(flags[5]),
+        initial=bool(flags[5]),
     )
     states = eager(
         _cells[cell],

@@ -218,7 +218,7 @@ class Plan:
         return {name: ragged.unpad(v) for name, v in states.items()}
 
     def evaluate(self, parameters: Mapping[str, Tensor], hidden_size: int) -> tuple[list[Tensor], list[Tensor]]:
-        """The weights that are tensors (``numbers`` are the others) and the matrices, under autograd."""
+        """The weights that are tensors of their own, and the matrices, under autograd; finds ``numbers``."""
         plain = self.direct and self.fixed.plain
         with torch.set_grad_enabled(torch.is_grad_enabled() and not plain):
             values = evaluate(self.fixed.order, self._leaves(parameters, hidden_size, parts=not plain))

@@ -1,8 +1,8 @@
 """The recurrence operator: a cell's equations swept over time.
 
 Five paths, and tests that compare them. The native engine executes the cell's program and its derived backward program on the
-processor; kernels written from the same programs (:mod:`pellucid.ops.cuda`) do so on an NVIDIA GPU, where plain layers go to
-cuDNN if that was measured to be faster. Their twin (:mod:`pellucid.ops.reference.sweep`) does so in PyTorch, phase by phase, for
+processor; kernels written from the same programs (:mod:`pellucid.ops.cuda`) do so on an NVIDIA GPU. Plain layers go to cuDNN
+there if that was measured to be faster, or if there are no such kernels. Their twin (:mod:`pellucid.ops.reference.sweep`) does so in PyTorch, phase by phase, for
 number types and devices that the engine does not have. Where a program cannot go (derivatives of derivatives, forward mode, ``torch.func``), the
 reference does the work: the cell's own equations under torch's autograd.
 
@@ -145,12 +145,13 @@ def _run(
         plan.half = narrow == torch.bfloat16 and x.dtype == torch.float32 and _native.multiplies_bfloat16()
         tensors = tensors_of(plan, x, projection)
         return named(Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0])  # type: ignore[no-untyped-call]
-    if x.is_cuda or gpu_takes(x):
-        plan = plan_of(x, projection)
+    mine = gpu_takes(x)
+    plan = plan_of(x, projection)
+    known = cudnn.takes(plan, x)
+    if mine or known:
         plan.direct = True
-        known = cudnn.takes(plan, x)
         tensors = tensors_of(plan, x, projection)
-        if gpu_takes(x) and not (known and cudnn.is_faster(plan, x, parameters["U"].shape[1])):
+        if mine and not (known and cudnn.is_faster(plan, x, parameters["U"].shape[1])):
             try:
                 return named(gpu.Engine.apply(plan, *tensors) if plan.keeps else gpu.run_forward(plan, tensors))  # type: ignore[no-untyped-call]
             except DoesNotFitError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ import torch
 from torch import Tensor
 
 from pellucid import nn as pnn
+from pellucid.cells import Cell, Input, Matrix, State
+from pellucid.errors import DeviceError
 from pellucid.ops import recurrence as ops
 from pellucid.ops.cuda import cudnn, engine, layout, passes
 from pellucid.ops.cuda.generate import SIZES, Kernel, Spec, generate
@@ -227,6 +230,81 @@ def test_one_layout_serves_all_lengths_and_no_other_strides(
             torch.testing.assert_close(layer(x), twin(x), atol=1e-12, rtol=1e-12)
         kept = [d.lowered["layouts"] for d in layer.cell._derivatives.values() if "layouts" in d.lowered]
         assert [len(k) for k in kept] == [3]
+
+
+class Offset(Cell):
+    """A state that starts at a number which two bytes do not hold."""
+
+    def __init__(self) -> None:
+        self.x, self.h, self.U = Input(), State(initial=0.1), Matrix()
+
+    def step(self, x: Any, h: Any) -> Any:
+        return x + self.U @ h + h
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_reset_starts_a_sequence(dtype: torch.dtype, on_processor: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the layer's number type rounds what the cell declares; sums may be taken in another order."""
+    monkeypatch.setattr(layout, "choose", sharing(*WAYS["block"]))
+    layer = pnn.Recurrent(Offset(), 3, 5).to(dtype)
+    x = torch.randn(6, 2, 3, dtype=dtype)
+    resets = torch.zeros(6, 2, dtype=torch.bool)
+    resets[4] = True
+    relative = 1e-13 if dtype == torch.float64 else 0.0  # of the others a two-byte number is left
+    torch.testing.assert_close(layer(x, resets=resets)[0][4:], layer(x[4:])[0], atol=relative, rtol=relative)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["LSTM", "RNN", "GRU"])
+def test_gradients_have_memory_of_their_own(
+    name: str, dtype: torch.dtype, on_processor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two biases that are added have the same gradient, twice: the second backward pass adds to both where they are."""
+    monkeypatch.setattr(layout, "choose", sharing(*WAYS["block"]))
+    layer = getattr(pnn, name)(3, 8, dtype=dtype)
+    twin = getattr(torch.nn, name)(3, 8)
+    twin.load_state_dict(layer.state_dict())
+    x = torch.randn(4, 2, 3, dtype=dtype)
+    for _ in range(2):
+        layer(x)[0].float().sum().backward()
+        twin(x.float())[0].sum().backward()
+    norms = [torch.nn.utils.clip_grad_norm_(each.parameters(), 1e-2) for each in (layer, twin)]
+    relative = 1e-5 if dtype == torch.float32 else 3e-2
+    torch.testing.assert_close(norms[0].float(), norms[1], atol=0, rtol=relative)
+    for (_, ours), (_, right) in zip(layer.named_parameters(), twin.named_parameters(), strict=True):
+        torch.testing.assert_close(ours.grad.float(), right.grad, atol=relative * 1e-2, rtol=relative)
+    places = [range(p.grad.data_ptr(), p.grad.data_ptr() + p.grad.nbytes) for p in layer.parameters()]
+    assert all(a.stop <= b.start or b.stop <= a.start for a, b in itertools.combinations(places, 2))
+
+
+def test_what_no_kernel_reads_is_not_copied(on_processor: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An input whose features lie apart is projected as it lies; one that comes projected is brought together."""
+    monkeypatch.setattr(layout, "choose", sharing(*WAYS["block"]))
+    copied: list[tuple[int, ...]] = []
+    settled = layout.Layout.prepared
+
+    def noted(self: layout.Layout, tensors: Any) -> list[Tensor]:
+        copied.append(self.apart)
+        return settled(self, tensors)
+
+    layer = pnn.GRU(3, 8, dtype=torch.float64)
+    x = torch.randn(4, 3, 2, dtype=torch.float64, requires_grad=True)
+    for times in (1, 2):
+        monkeypatch.setattr(layout.Layout, "prepared", settled if times == 1 else noted)
+        output = layer(x.transpose(1, 2))[0]
+        output.backward(torch.randn_like(output))
+    assert not copied
+    run = random_run(CELLS["gru"], hidden=8)
+    apart = run.x.detach().transpose(1, 2).contiguous().transpose(1, 2)
+    for _ in range(2):
+        ops.recurrence(CELLS["gru"], run.variant, run.parameters, apart, run.before, run.inputs)
+    assert copied[-1] == (0,)
+
+
+def test_a_kernel_is_given_no_other_devices_memory(on_processor: None) -> None:
+    run = random_run(CELLS["gru"])
+    with pytest.raises(DeviceError, match="x is on cpu, and a tensor that came with it on meta; move one of them"):
+        ops.recurrence(CELLS["gru"], run.variant, run.parameters, run.x, [v.to("meta") for v in run.before], run.inputs)
 
 
 def test_rows_that_lie_too_far_apart_for_a_kernel_are_brought_together() -> None:
@@ -487,6 +565,38 @@ def test_cudnn_goes_back_twice_and_further(on_cudnn: list[Plan]) -> None:
     right = torch.autograd.grad(slope.square().sum(), [y, *wide.parameters()])
     for ours, truth in zip(second, right, strict=True):
         torch.testing.assert_close(ours.double(), truth, atol=1e-4, rtol=1e-3)
+
+
+@CUDA
+def test_cudnn_and_one_gradient_or_none(on_cudnn: list[Plan]) -> None:
+    """Of the last memory alone, of nothing at all; weights, input and states that lie apart, and a state in another type."""
+    layer = pnn.LSTM(3, 8, device="cuda")
+    twin = torch.nn.LSTM(3, 8, device="cuda")
+    apart = layer.weight_ih_l0.detach().t().contiguous().t()
+    layer.weight_ih_l0 = torch.nn.Parameter(torch._neg_view(-apart))
+    twin.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 6, 3, device="cuda").transpose(0, 1)
+    h = torch.randn(1, 8, 2, device="cuda").transpose(1, 2)
+    (_, (_, ours)), (_, (_, theirs)) = layer(x, (h.double(), h)), twin(x, (h.contiguous(), h.contiguous()))
+    assert len(on_cudnn) == 1
+    found, right = (torch.autograd.grad(c.sum(), [*m.parameters()]) for c, m in ((ours, layer), (theirs, twin)))
+    for a, b in zip(found, right, strict=True):
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=2e-3)  # torch's own switch lets float32 be rounded to TF32
+    start = h.clone().requires_grad_()
+    output, _ = layer(x, (start, start))
+    nothing = output.grad_fn(None, None)
+    assert all(g is None for g in nothing)
+
+
+@CUDA
+def test_cells_under_autocast(on_cudnn: list[Plan]) -> None:
+    """A single step is not cuDNN's, where weights would be copied together for it."""
+    cell = pnn.GRUCell(3, 8, device="cuda")
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        after = cell(torch.randn(2, 3, device="cuda"))
+    after.float().sum().backward()
+    assert not on_cudnn
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in cell.parameters())
 
 
 @CUDA

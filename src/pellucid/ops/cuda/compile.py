@@ -151,9 +151,8 @@ def run(kernel: Kernel, call: Sequence[int], tiles: int, device: torch.device) -
         device: where.
     """
     index = torch.cuda.current_device() if device.index is None else device.index
-    stream = torch._C._cuda_getCurrentRawStream(
-        index
-    )  # torch.cuda.current_stream takes some microseconds to say the same
+    # What torch.cuda.current_stream takes some microseconds to say.
+    stream = torch._C._cuda_getCurrentRawStream(index)
     together = kernel.share.tiles_at_once(multiprocessors(device)) or tiles
     if together >= tiles:
         _launch(kernel, tiles, index, stream)(call)

@@ -23,7 +23,7 @@ from pellucid.ops.plan import Plan
 
 TABLE = Path(__file__).parent / "cudnn.json"
 """Written by ``make bench-gpu``."""
-BFLOAT16 = 91300  # the version from which on torch gives bfloat16 to cuDNN
+BFLOAT16 = 91300  # the version from which on torch gives bfloat16 to cuDNN, on GPUs that multiply it
 
 
 class Measured(NamedTuple):
@@ -64,12 +64,14 @@ def _modes() -> dict[str, tuple[str, str]]:
 
 
 @cache
-def _types() -> frozenset[torch.dtype]:
-    """The number types that torch gives to this machine's cuDNN."""
+def _types(device: torch.device) -> frozenset[torch.dtype]:
+    """The number types that torch gives to cuDNN on this device; none where it has another library, as on AMD's."""
     version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-    if version is None:
+    if version is None or torch.version.hip is not None:
         return frozenset()
-    return frozenset({torch.float32, torch.float16} | ({torch.bfloat16} if version >= BFLOAT16 else set()))
+    both = {torch.float32, torch.float16}
+    short = version >= BFLOAT16 and torch.cuda.get_device_capability(device) >= (8, 0)
+    return frozenset(both | {torch.bfloat16} if short else both)
 
 
 def takes(plan: Plan, x: Tensor) -> bool:
@@ -78,9 +80,9 @@ def takes(plan: Plan, x: Tensor) -> bool:
     around = variant.given or variant.resets or variant.ragged or variant.dropout or variant.zoneout
     if around or plan.sight is not None or not plan.projects or not plan.passing.issuperset(states[1:]):
         return False
-    if not x.is_cuda or not x.numel() or plan.cell.key not in _modes() or x.dtype not in _types():
+    if not x.is_cuda or not x.numel() or plan.cell.key not in _modes() or x.dtype not in _types(x.device):
         return False
-    return torch.backends.cudnn.enabled
+    return x.shape[0] > 1 and torch.backends.cudnn.enabled  # for a single step the weights would be copied together
 
 
 def is_faster(plan: Plan, x: Tensor, hidden: int) -> bool:
@@ -122,6 +124,8 @@ class Layer(torch.autograd.Function):
         """The gradients of all tensors."""
         plan: Plan = ctx.plan
         *tensors, output, weights, reserve = ctx.saved_tensors
+        if all(g is None for g in gradients):
+            return (None,) * (1 + len(tensors))
         if not torch.is_grad_enabled():
             call = _Call(plan, tensors)
             return None, *call.backward(output, weights, reserve, gradients, ctx.needs_input_grad[1:])
@@ -143,8 +147,9 @@ class _Call:
         self.places = [at.weight, own + plan.parameters.index("U")]
         if at.bias is not None:
             self.places += [at.bias, own + plan.parameters.index("b")]
-        self.weights = [tensors[i].detach() for i in self.places]
-        self.before = [t.detach().contiguous()[None] for t in tensors[at.before]]
+        # As cuDNN reads them: it looks at memory alone, and takes one number type.
+        self.weights = [tensors[i].detach().resolve_neg().contiguous() for i in self.places]
+        self.before = [t.detach().to(self.x.dtype).contiguous()[None] for t in tensors[at.before]]
         self.count = len(tensors)
         self.hidden = self.weights[1].shape[1]
         self.mode: int = torch.backends.cudnn.rnn.get_cudnn_mode(_modes()[plan.cell.key][1])  # type: ignore[no-untyped-call]
@@ -155,10 +160,11 @@ class _Call:
         # Of tensors that say where the weights lie: these are pointed at their copy, the parameters stay.
         here = [w.new_empty(0).set_(w) for w in self.weights]
         size = self.x.shape[-1], self.mode, self.hidden, 0, 1, False, False
-        whole = torch._cudnn_rnn_flatten_weight(here, count, *size)
-        output, _, memory, reserve, whole = torch._cudnn_rnn(
-            self.x, here, count, whole, h, c[0] if c else None, *self._how(train=train)
-        )
+        with torch.autocast("cuda", enabled=False):  # which would have cuDNN compute in float16, whatever its own type
+            whole = torch._cudnn_rnn_flatten_weight(here, count, *size)
+            output, _, memory, reserve, whole = torch._cudnn_rnn(
+                self.x, here, count, whole, h, c[0] if c else None, *self._how(train=train)
+            )
         return (output, memory) if c else (output,), whole, reserve
 
     def backward(

@@ -6,6 +6,7 @@ step is in the kernel.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -18,7 +19,8 @@ from pellucid.ops.cuda.passes import Backward, Forward
 from pellucid.ops.plan import Plan
 
 Pass = TypeVar("Pass")
-MOST_KEPT = 64  # layouts of a cell, each some kilobytes: of every batch size, number type and mode that came
+MOST_KEPT = 512  # layouts of a cell's variant, each some kilobytes: of every batch size, number type and mode that came
+_NEW = object()
 
 
 class Engine(torch.autograd.Function):
@@ -97,23 +99,22 @@ def _backward(
 
 
 def _settled(plan: Plan, key: Hashable, make: Callable[[], Pass]) -> Pass:
-    """What was settled for calls alike; the oldest of too many is forgotten.
+    """What was settled for calls alike; of too many the one is forgotten that was not asked for longest.
 
     Raises:
         DoesNotFitError: that the weights are more than the GPU holds was settled.
     """
     kept: dict[Hashable, Pass | None] = plan.derivative.lowered.setdefault("layouts", {})
-    if key not in kept:
-        try:
-            made: Pass | None = make()
-        except DoesNotFitError:
-            made = None
+    found: Pass | object | None = kept.pop(key, _NEW)
+    if found is _NEW:
+        with contextlib.suppress(DoesNotFitError):
+            found = make()
+        found = None if found is _NEW else found
         if len(kept) >= MOST_KEPT:
-            kept.pop(next(iter(kept)), None)
-        kept[key] = made
-        found = made
-    else:
-        found = kept[key]
-    if found is None:
+            with contextlib.suppress(RuntimeError, StopIteration):  # another thread is at the same
+                kept.pop(next(iter(kept)), None)
+    settled: Pass | None = found  # type: ignore[assignment]
+    kept[key] = settled  # at the end: the first is the one that was not asked for longest
+    if settled is None:
         raise DoesNotFitError
-    return found
+    return settled

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pellucid.cells.graph import Node
+from pellucid.errors import DeviceError
 from pellucid.ops.cuda import compile as kernels
 from pellucid.ops.cuda.choose import choose
 from pellucid.ops.cuda.generate import Bound, Kernel, Spec
@@ -92,7 +93,16 @@ class Layout:
     """
 
     def __init__(self, plan: Plan, tensors: Sequence[Tensor], lowered: Lowered) -> None:
-        """For calls such as this one, whose tensors come from outside."""
+        """For calls such as this one, whose tensors come from outside.
+
+        Raises:
+            DeviceError: they are on several devices.
+        """
+        if elsewhere := {t.device for t in tensors} - {tensors[0].device}:
+            raise DeviceError(
+                f"the recurrence: x is on {tensors[0].device}, and a tensor that came with it on {min(elsewhere, key=str)}; "
+                "move one of them"
+            )
         self.at, self.lowered = plan.at, lowered
         self.kinds = {b: kind for _, kind, b in (*lowered.inputs, *lowered.outputs)}
         self.joined = self._heads_to_join(plan)
@@ -211,6 +221,10 @@ class Layout:
         for m in matrices:
             words += [(m, 0), (NOWHERE, self.forms[m].strides[1])]
         self.words = tuple(words if matrices else [*words, (NOWHERE, 0), (NOWHERE, 0)])
+        # What the kernel does not read, such as an input that was projected, stays as it lies.
+        read = {tensor for tensor, _ in self.words}
+        self.apart = tuple(i for i in self.apart if i in read)
+        self.joined = tuple(each for each in self.joined if each[0] in read)
         self.tiles = -(-self.batch // self.kernel.share.tile)
         self.meeting = self.tiles * self.kernel.share.groups * self.kernel.exchange
 
@@ -222,9 +236,12 @@ class Layout:
         """
         own, real = TYPES[self.dtype], TYPES[self.real]
         types = tuple(TYPES[self.forms[self.matrices[blocks]].dtype] for blocks in lowered.matrices)
-        spec = Spec(own, real, tuple(Bound(own, 0) for _ in lowered.roles), (), types, True, False)
         sizes = tuple(self.sizes[letter] for letter in lowered.letters)
-        if choose(lowered, spec, sizes, self.batch, self.device) is None:
+        key = ("fits", own, types, sizes, self.batch, self.device)
+        if key not in lowered.kernels:
+            spec = Spec(own, real, tuple(Bound(own, 0) for _ in lowered.roles), (), types, True, False)
+            lowered.kernels[key] = choose(lowered, spec, sizes, self.batch, self.device) is not None
+        if not lowered.kernels[key]:
             raise DoesNotFitError
 
     def _kernel(

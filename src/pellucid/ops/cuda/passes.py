@@ -294,17 +294,19 @@ class Backward:
             result[at.weight] = flat.mT @ x.flatten(0, 1)
 
     def _sums(self, given: Sequence[Tensor], totals: Tensor, result: list[Tensor | None]) -> None:
-        """The gradients of vectors: sums over all sequences, in the type of the vector."""
+        """The gradients of vectors: sums over all sequences, in the type of the vector.
+
+        Each in memory of its own: two biases of one sum have one column, and whoever trains changes gradients in place.
+        """
         if not self.vectors:
             return
         total = totals.sum(0)
-        in_type = {given[v.tensor].dtype: total for v in self.vectors}
-        in_type = {dtype: total.to(dtype) for dtype in in_type}
         for index, columns, size in self.vectors:
-            tensor, sums = given[index], in_type[given[index].dtype]
-            parts = [sums.new_zeros(size) if c is None else sums[c[0] : c[1]] for c in columns]
+            tensor = given[index]
+            parts = [total.new_zeros(size) if c is None else total[c[0] : c[1]] for c in columns]
             whole = parts[0] if len(parts) == 1 else torch.cat(parts)
-            result[index] = whole.view(tensor.shape) if whole.numel() == tensor.numel() else whole.expand(tensor.shape)
+            whole = whole.view(tensor.shape) if whole.numel() == tensor.numel() else whole.expand(tensor.shape)
+            result[index] = whole.to(tensor.dtype, copy=len(parts) == 1)
 
 
 def _merged(places: Sequence[Place]) -> list[Place]:
