@@ -15,11 +15,8 @@ from benchmarks.rows import FORWARD
 from pellucid.cells import counts
 from pellucid.nn import Recurrent
 
-PRODUCT = {
-    torch.bfloat16: 8192,
-    torch.float16: 8192,
-    torch.float32: 4096,
-}  # the sides of a square matrix product that fills the device
+# The sides of a square matrix product that fills the device.
+PRODUCT = {torch.bfloat16: 8192, torch.float16: 8192, torch.float32: 4096}
 COPY = 2_000_000_000  # bytes, many times any cache
 
 

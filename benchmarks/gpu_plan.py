@@ -119,11 +119,10 @@ def float32() -> Iterator[Case]:
 
 
 def _paths(dtype: torch.dtype, sizes: Iterable[tuple[int, int, int]]) -> Iterator[Case]:
+    table = str(dtype).removeprefix("torch.")
     for cell in SIZES:
         for steps, batch, hidden in sizes:
-            yield Case(
-                str(dtype).removeprefix("torch."), cell, (steps, batch, hidden, hidden), gpu_sides.paths, dtype=dtype
-            )
+            yield Case(table, cell, (steps, batch, hidden, hidden), gpu_sides.paths, dtype=dtype)
 
 
 def meeting() -> Iterator[Case]:

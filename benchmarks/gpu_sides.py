@@ -17,8 +17,8 @@ from benchmarks.recurrent import OF_ONES_OWN
 from benchmarks.rows import FORWARD, MODES
 from pellucid import cells, nn
 from pellucid.ops.cuda import cudnn, layout
-from pellucid.ops.cuda.generate import SIZES, Kernel, Spec, generate
-from pellucid.ops.cuda.share import Share
+from pellucid.ops.cuda.choose import shared_out
+from pellucid.ops.cuda.generate import Kernel, Spec, generate
 from pellucid.ops.lowering import Lowered
 
 Size = tuple[int, int, int, int]  # T, B, I, H
@@ -181,8 +181,7 @@ def _shared_out(kind: Any, team: int) -> Callable[..., Kernel]:
     """In place of the choice by estimated time: teams of so many blocks, of eight sequences each."""
 
     def choose(lowered: Lowered, spec: Spec, sizes: tuple[int, ...], batch: int, device: torch.device) -> Kernel:
-        wide = 2 if spec.even else 1
-        return generate(lowered, Share(kind, team, 8, 4, 1, sizes, SIZES[spec.operand], SIZES[spec.real], wide), spec)
+        return generate(lowered, shared_out(lowered, spec, sizes, kind, team), spec)
 
     return choose
 

@@ -94,11 +94,8 @@ class Device:
 
 # What is right
 
-ROUNDING = {
-    "bfloat16": 2.0**-8,
-    "float16": 2.0**-11,
-    "float32": 2.0**-24,
-}  # the most that rounding one number changes it by, relatively
+# The most that rounding one number changes it by, relatively.
+ROUNDING = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
 
 
 def differs(row: Row) -> str:
@@ -307,7 +304,7 @@ def meeting(device: Device) -> str:
         figures = ["" if v is None else number(1e6 * v) for v in (forward, backward)]
         lines.append([cell.partition(", ")[2], str(next(iter(each.values()))["size"][3]), *figures])
     about = (
-        "Microseconds a step, one sequence of 4,096 steps, eight units a block, so that a step is next to nothing but the blocks' "
+        f"Microseconds a step, one sequence of {rows[0]['size'][0]:,} steps, eight units a block, so that a step is next to nothing but the blocks' "
         "waiting for one another. A block alone waits for its own threads; a cluster stores into its blocks' shared memory, and a "
         "grid meets in the GPU's memory. What a way costs more than the first line is its barrier, with the exchange of a step's "
         "values in it. The backward pass is the time of both passes less the forward pass's.\n\n"
@@ -423,6 +420,10 @@ def device_page(device: Device) -> str:
         "First calls": compiling(device.rows),
         "What failed, what differs, and what is not on cuDNN": failures(device),
     }
+    missing = [title for title, text in sections.items() if not text.replace(NOT_MEASURED, "").strip()]
+    if missing:
+        sections = {title: text for title, text in sections.items() if title not in missing}
+        sections["What is not there"] = f"{NOT_MEASURED.strip()} {'; '.join(missing)}.\n"
     head = f"## {facts['device']}\n\n{', '.join(versions)}.\n\n"
     if facts["tiny"]:
         head += "Tiny sizes, only to see that the benchmark runs: **none of these figures means anything**.\n\n"

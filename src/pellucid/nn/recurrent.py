@@ -6,7 +6,6 @@ import math
 import numbers
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -304,10 +303,10 @@ class Recurrent(nn.Module):
                 inputs["reset"] = batch.delayed(inputs["reset"])
         inputs |= self._masks(x, batch.count)
         parameters = self._parameters_of(place)
-        start = self._start(place, batch.count) if before is None else before
-        if reset is not None and self._returns_to_tensors():
-            parameters |= self._fresh(place)
         variant = self._variant(step_inputs, resets=reset is not None, ragged=alive is not None, training=self.training)
+        if variant.initial:
+            parameters |= self._fresh(place)
+        start = self._start(place, batch.count) if before is None else before
         sight = shown.sight(self, self.cell, place)
         call = Sweep(self.cell, variant, parameters, self._projection(place), x, start, inputs, batch.ragged, narrow)
         if self.checkpoint_every and sight is None and torch.is_grad_enabled() and not transformed():
@@ -374,11 +373,8 @@ class Recurrent(nn.Module):
         return {f"initial.{name}": v for name, v in zip(self.cell.states, fresh, strict=True)}
 
     def _returns_to_tensors(self) -> bool:
-        """Whether resets return to tensors: learned states, and numbers that the layer's type rounds, as it does a start."""
-        if self.learned_initial_state:
-            return True
-        dtype = self.weight_ih_l0.dtype
-        return dtype.itemsize < 4 and any(_rounded(s.initial, dtype) for s in self.cell.states.values())
+        """Whether resets return to tensors: learned states, and numbers that a number type may round, as it does a start."""
+        return self.learned_initial_state or not all(_is_short(s.initial) for s in self.cell.states.values())
 
     def _start(self, place: str, count: int) -> list[Tensor]:
         """(B, size) by state: what sequences start from."""
@@ -541,9 +537,12 @@ class Recurrent(nn.Module):
         return text + "".join(f", {k}={v}" for k, v in changed.items())
 
 
-@cache
-def _rounded(number: float, dtype: torch.dtype) -> bool:
-    return float(torch.tensor(number, dtype=dtype)) != number
+def _is_short(number: float) -> bool:
+    """Whether every number type holds it as it is: bfloat16 has 8 significant bits, float16 powers of two from -14 to 15."""
+    if not number or math.isinf(number):
+        return True
+    fraction, power = math.frexp(number)
+    return (256 * fraction).is_integer() and -13 <= power <= 16
 
 
 def _probability(name: str, value: float) -> float:

@@ -2,9 +2,10 @@
 
 Five paths, and tests that compare them. The native engine executes the cell's program and its derived backward program on the
 processor; kernels written from the same programs (:mod:`pellucid.ops.cuda`) do so on an NVIDIA GPU. Plain layers go to cuDNN
-there if that was measured to be faster, or if there are no such kernels. Their twin (:mod:`pellucid.ops.reference.sweep`) does so in PyTorch, phase by phase, for
-number types and devices that the engine does not have. Where a program cannot go (derivatives of derivatives, forward mode, ``torch.func``), the
-reference does the work: the cell's own equations under torch's autograd.
+there if that was measured to be faster, or if there are no such kernels. The programs' twin
+(:mod:`pellucid.ops.reference.sweep`) executes them in PyTorch, phase by phase, for number types and devices that the engine
+does not have. Where a program cannot go (derivatives of derivatives, forward mode, ``torch.func``), the reference does the
+work: the cell's own equations under torch's autograd.
 
 bfloat16: where the processor multiplies it, the engine rounds both operands of every product to it and sums in float32; all
 else, the states from step to step among it, is float32. Elsewhere the twin computes in bfloat16 throughout.
@@ -56,7 +57,7 @@ def recurrence(
         cell: the cell.
         variant: what surrounds its equations.
         parameters: by declared name, parts stacked: ``"U"`` (parts * H, columns / heads), ``"b"`` (parts * H,), the
-            cell's constants, and, where they are learned, ``"initial.STATE"`` (size,), which resets return to.
+            cell's constants, and, where the variant has them, ``"initial.STATE"`` (size,), which resets return to.
         x: (T, B, parts * H), the projected input of all steps, with its bias; or (T, B, I) with a projection.
         before: the states before the first step, (B, size) each, in the cell's order.
         inputs: the cell's step inputs (T, B, size); masks ``"reset"`` and ``"alive"`` (T, B, 1) and

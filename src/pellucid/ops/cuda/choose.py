@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -49,12 +50,20 @@ def choose(lowered: Lowered, spec: Spec, sizes: tuple[int, ...], batch: int, dev
     return None
 
 
-def shares(lowered: Lowered, spec: Spec, sizes: tuple[int, ...], batch: int, multiprocessors: int) -> Iterator[Share]:
-    """All ways that may be worth while."""
+def shared_out(
+    lowered: Lowered, spec: Spec, sizes: tuple[int, ...], kind: Kind, team: int, tile: int = 8, warps: int = 4
+) -> Share:
+    """A program in this way, whether or not it is worth while."""
     groups = independent_heads(lowered)
     local = tuple(size if n < 2 else size // groups for n, size in enumerate(sizes))
-    widest = max(local[2:])
     wide = 2 if spec.even and all(size % 2 == 0 for size in local[2:]) else 1
+    return Share(kind, team, tile, warps, groups, local, SIZES[spec.operand], SIZES[spec.real], wide)
+
+
+def shares(lowered: Lowered, spec: Spec, sizes: tuple[int, ...], batch: int, multiprocessors: int) -> Iterator[Share]:
+    """All ways that may be worth while."""
+    alone = shared_out(lowered, spec, sizes, "block", 1)
+    widest = max(alone.sizes[2:])
     for tile in (8, 16, 32, 64):
         if tile >= 2 * batch and tile > 8:
             break
@@ -62,10 +71,10 @@ def shares(lowered: Lowered, spec: Spec, sizes: tuple[int, ...], batch: int, mul
             if team > 1 and (team - 1) * 8 >= widest:
                 break
             kind: Kind = "block" if team == 1 else "cluster" if team <= 16 else "grid"
-            if kind == "grid" and groups * team > multiprocessors:
+            if kind == "grid" and alone.groups * team > multiprocessors:
                 continue  # they must all run at a time
             for warps in (4, 8, 12, 16):
-                yield Share(kind, team, tile, warps, groups, local, SIZES[spec.operand], SIZES[spec.real], wide)
+                yield replace(alone, kind=kind, team=team, tile=tile, warps=warps)
 
 
 def estimate(lowered: Lowered, share: Share, batch: int, multiprocessors: int) -> float:

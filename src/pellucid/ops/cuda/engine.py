@@ -20,7 +20,6 @@ from pellucid.ops.plan import Plan
 
 Pass = TypeVar("Pass")
 MOST_KEPT = 512  # layouts of a cell's variant, each some kilobytes: of every batch size, number type and mode that came
-_NEW = object()
 
 
 class Engine(torch.autograd.Function):
@@ -45,7 +44,7 @@ class Engine(torch.autograd.Function):
         if not torch.is_grad_enabled():
             try:
                 return (None, *_backward(plan, ctx.passed, given, ctx.count, gradients, ctx.needs_input_grad[1:]))
-            except DoesNotFitError:  # its weights come in other shapes than the forward pass's
+            except DoesNotFitError:  # the forward pass looked ahead, but not at what the program is bound to
                 pass
         tensors, planes = given[: ctx.count], given[ctx.count :]
         outputs = [each[1:] for each in planes[: len(plan.cell.states)]]
@@ -105,16 +104,16 @@ def _settled(plan: Plan, key: Hashable, make: Callable[[], Pass]) -> Pass:
         DoesNotFitError: that the weights are more than the GPU holds was settled.
     """
     kept: dict[Hashable, Pass | None] = plan.derivative.lowered.setdefault("layouts", {})
-    found: Pass | object | None = kept.pop(key, _NEW)
-    if found is _NEW:
+    try:
+        found = kept.pop(key)
+    except KeyError:
+        found = None
         with contextlib.suppress(DoesNotFitError):
             found = make()
-        found = None if found is _NEW else found
         if len(kept) >= MOST_KEPT:
             with contextlib.suppress(RuntimeError, StopIteration):  # another thread is at the same
                 kept.pop(next(iter(kept)), None)
-    settled: Pass | None = found  # type: ignore[assignment]
-    kept[key] = settled  # at the end: the first is the one that was not asked for longest
-    if settled is None:
+    kept[key] = found  # at the end: the first is the one that was not asked for longest
+    if found is None:
         raise DoesNotFitError
-    return settled
+    return found

@@ -104,7 +104,6 @@ class Layout:
                 "move one of them"
             )
         self.at, self.lowered = plan.at, lowered
-        self.kinds = {b: kind for _, kind, b in (*lowered.inputs, *lowered.outputs)}
         self.joined = self._heads_to_join(plan)
         self.apart = tuple(i for i, t in enumerate(tensors) if _dense(t) is not t)
         given = self.prepared(tensors)
@@ -173,9 +172,17 @@ class Layout:
     def room(self, roles: Sequence[Role], *, steps: bool = True) -> Place:
         """Room for these results, side by side, for those that have none yet; a number for each step and sequence, or
         for each sequence."""
-        columns, width = columns_of(self.lowered, self.found, roles, self.sizes)
+        buffers = dict.fromkeys(self.lowered.where[r] for r in roles)
+        sizes = {self.lowered.roles[b]: self.sizes[self.lowered.letter[b]] for b in buffers}
+        fresh = [(role, size) for role, size in sizes.items() if role not in self.found]
+        columns = sum(size for _, size in fresh)
+        width = columns + columns % 2
         whole = self.new(0, width) if steps else self.new(None, width, dtype=self.real)
-        self.found.update({role: Place(whole.tensor, column, size) for role, (column, size) in columns.items()})
+        column = 0
+        # Those whose numbers are read and written two at a time first: all of them begin at an even place then.
+        for role, size in sorted(fresh, key=lambda item: item[1] % 2):
+            self.found[role] = Place(whole.tensor, column, size)
+            column += size
         return whole
 
     def left(self, role: Role) -> Place:
@@ -190,7 +197,9 @@ class Layout:
         Raises:
             DoesNotFitError: there is none.
         """
+        lowered = self.lowered
         strides: dict[tuple[int, int], int] = {}
+        kinds = {b: kind for _, kind, b in (*lowered.inputs, *lowered.outputs)}
         self.even = True
 
         def bind(place: Place) -> tuple[torch.dtype, int]:
@@ -203,10 +212,10 @@ class Layout:
 
         pointers: list[tuple[int, int]] = []
         bound: list[tuple[torch.dtype, int] | float] = []
-        for buffer, (role, letter) in enumerate(zip(self.lowered.roles, self.lowered.letter, strict=True)):
+        for buffer, (role, letter) in enumerate(zip(lowered.roles, lowered.letter, strict=True)):
             value = self.found.get(role)
             if value is None:
-                turns = self.kinds[buffer] in ("swing", "total")
+                turns = kinds[buffer] in ("swing", "total")
                 value = self.found[role] = self.new(None if turns else 0, self.sizes[letter])
             if isinstance(value, float):
                 bound.append(value)
@@ -214,7 +223,7 @@ class Layout:
             else:
                 bound.append(bind(value))
         first = tuple((buffer, bind(place)) for buffer, place in starts.items())
-        matrices = [self.matrices[blocks] for blocks in self.lowered.matrices]
+        matrices = [self.matrices[blocks] for blocks in lowered.matrices]
         types = tuple(self.forms[m].dtype for m in matrices)
         self.kernel = self._kernel(tuple(bound), first, types, reverse=reverse)
         words = [(NOWHERE, number) for pair in strides for number in pair] + pointers
@@ -287,21 +296,6 @@ class Layout:
         call += [addresses[tensor] + offset for tensor, offset in self.words]
         kernels.run(self.kernel, call, self.tiles, self.device)
         return tensors
-
-
-def columns_of(
-    lowered: Lowered, found: Mapping[Role, Any], roles: Sequence[Role], sizes: Mapping[str, int]
-) -> tuple[dict[Role, tuple[int, int]], int]:
-    """Where results lie side by side, those that lie nowhere yet: column and size by role; and how many columns these are."""
-    buffers = dict.fromkeys(lowered.where[r] for r in roles)
-    wide = {lowered.roles[b]: sizes[lowered.letter[b]] for b in buffers}
-    placed, column = {}, 0
-    # Those whose numbers are read and written two at a time first: all of them begin at an even place then.
-    for role, size in sorted(wide.items(), key=lambda item: item[1] % 2):
-        if role not in found:
-            placed[role] = column, size
-            column += size
-    return placed, column + column % 2
 
 
 def _form(t: Tensor) -> Form:

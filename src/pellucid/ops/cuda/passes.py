@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +15,8 @@ from pellucid.ops.cuda.layout import Layout, Place
 from pellucid.ops.lowering import Lowered, Role
 from pellucid.ops.plan import Plan
 from pellucid.ops.reference.program import outer as outer_product
+
+Somewhere = TypeVar("Somewhere", Place, Place | None)
 
 
 class Forward:
@@ -114,12 +115,12 @@ class _Vector(NamedTuple):
 
     Attributes:
         tensor: its index.
-        columns: from where to where each of its parts stands among all such sums; None for one that nothing adds to.
+        parts: where they stand among all such sums, neighbours as one; None for one that nothing adds to.
         size: of a part.
     """
 
     tensor: int
-    columns: tuple[tuple[int, int] | None, ...]
+    parts: tuple[Place | None, ...]
     size: int
 
 
@@ -220,15 +221,7 @@ class Backward:
 
         def add(index: int, roles: Sequence[Role], size: int) -> None:
             places = [layout.left(role) if role in where else None for role in roles]
-            columns = [None if p is None else (p.column, p.column + p.size) for p in places]
-            merged = columns[:1]
-            for before, after in pairwise(columns):
-                if before is None or after is None or before[1] != after[0]:
-                    merged.append(after)
-                else:
-                    assert merged[-1] is not None
-                    merged[-1] = (merged[-1][0], after[1])
-            found.append(_Vector(index, tuple(merged), size))
+            found.append(_Vector(index, _merged(places), size))
 
         if at.bias is not None:
             add(at.bias, [("dbias", p) for p in layout.parts], layout.hidden)
@@ -244,9 +237,9 @@ class Backward:
     def _matrix(self, plan: Plan, outer: Outer) -> _Matrix:
         layout = self.layout
         place = plan.at.matrices.start + plan.matrices.index(outer.blocks)
-        adjoints = [layout.left(("outer", n)) for n in outer.adjoints]
+        adjoints = tuple([layout.left(("outer", n)) for n in outer.adjoints])
         heads = outer.blocks[0].heads
-        return _Matrix(place, tuple(_merged(adjoints) if heads == 1 else adjoints), self._operand(plan, outer), heads)
+        return _Matrix(place, _merged(adjoints) if heads == 1 else adjoints, self._operand(plan, outer), heads)
 
     def _operand(self, plan: Plan, outer: Outer) -> Place:
         """Of all steps: the states before them, a kept value, or what the backward program left."""
@@ -301,21 +294,21 @@ class Backward:
         if not self.vectors:
             return
         total = totals.sum(0)
-        for index, columns, size in self.vectors:
+        for index, places, size in self.vectors:
             tensor = given[index]
-            parts = [total.new_zeros(size) if c is None else total[c[0] : c[1]] for c in columns]
+            parts = [total.new_zeros(size) if p is None else total[p.column : p.column + p.size] for p in places]
             whole = parts[0] if len(parts) == 1 else torch.cat(parts)
             whole = whole.view(tensor.shape) if whole.numel() == tensor.numel() else whole.expand(tensor.shape)
             result[index] = whole.to(tensor.dtype, copy=len(parts) == 1)
 
 
-def _merged(places: Sequence[Place]) -> list[Place]:
+def _merged(places: Sequence[Somewhere]) -> tuple[Somewhere, ...]:
     """Those that lie side by side in a tensor as one."""
-    found: list[Place] = []
+    found: list[Any] = []
     for place in places:
         last = found[-1] if found else None
-        if last is not None and place.tensor == last.tensor and place.column == last.column + last.size:
-            found[-1] = last._replace(size=last.size + place.size)
-        else:
+        if place is None or last is None or (place.tensor, place.column) != (last.tensor, last.column + last.size):
             found.append(place)
-    return found
+        else:
+            found[-1] = last._replace(size=last.size + place.size)
+    return tuple(found)
