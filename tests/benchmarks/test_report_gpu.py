@@ -166,12 +166,14 @@ def test_a_page_is_made_of_what_a_run_writes(
 
 
 def test_the_table_of_paths_is_of_right_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """cuDNN's time by the same layer where it was measured, torch.nn's elsewhere; the library reads what was written."""
+    """cuDNN's time by the same layer where it was measured, torch.nn's elsewhere, of the device with most of such rows; the
+    library reads what was written."""
     both = {"table": "float16", "dtype": "float16", "size": [1024, 16, 768, 768]}
     sided = row(1e-3, 4e-4, **both)
     sided["times"]["by cuDNN"] = sided["times"]["torch"] | {"median": 5e-4}
     wrong = row(1e-3, 5e-4, size=[9, 9, 9, 9], relative_error={"pellucid": {"output": 0.9}, "torch": {"output": 0.003}})
     rows = [sided, row(1e-3, 2e-3, mode="forward + backward"), wrong, row(1e-3, 2e-3, table="resets")]
+    rows.append(row(1e-3, 9e-3, device="Another GPU"))
     out, table = tmp_path / "gpu.jsonl", tmp_path / "cudnn.json"
     out.write_text("".join(json.dumps(r) + "\n" for r in rows))
     monkeypatch.setattr(report_gpu, "TABLE", table)

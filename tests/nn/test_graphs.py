@@ -74,8 +74,12 @@ def test_compiled_with_options(options: dict[str, Any]) -> None:
     torch.testing.assert_close(gradients(module, compiled, X), gradients(module, module, X))
 
 
-def test_compiled_with_lengths_and_resets() -> None:
-    module = layer("gru")
+@pytest.mark.parametrize("learned", [False, True])
+def test_compiled_with_lengths_and_resets(learned: bool) -> None:
+    module = layer("gru", learned_initial_state=learned)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.uniform_(-1, 1)  # learned states start at what the cell declares, and are told from it now
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     given = {"lengths": torch.tensor([3, 1]), "resets": torch.tensor([[0, 1], [1, 0], [0, 0]], dtype=torch.bool)}
     torch.testing.assert_close(compiled(X, **given), module(X, **given))
