@@ -49,6 +49,7 @@ Pointwise checked_pointwise(const PyPointwise& given, int inputs) {
         }
         p.steps.push_back(step);
     }
+    fuse(p);
     return p;
 }
 

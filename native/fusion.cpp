@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "isa.h"
+#include "pointwise.h"
 #include "program.h"
 
 namespace pellucid {
@@ -93,5 +94,27 @@ private:
 }  // namespace
 
 void fuse(Program& program) { Fusion(program).run(); }
+
+void fuse(Pointwise& program) {
+    std::vector<int> uses(program.registers, 0);
+    for (const Pointwise::Step& q : program.steps)
+        for (int i = 0; i < op_arity[q.op]; ++i) ++uses[q.in[i]];
+    const auto zero = [&](int reg) {
+        const int number = reg - program.inputs;
+        return number >= 0 && number < (int)program.numbers.size() && program.numbers[number] == 0;
+    };
+    std::vector<Pointwise::Step> found;
+    for (Pointwise::Step q : program.steps) {
+        if (q.op == op_named("select"))
+            for (auto a = found.begin(); a != found.end(); ++a) {
+                if (a->out != q.in[0] || a->op != op_named("greater") || uses[a->out] != 1 || !zero(a->in[1])) continue;
+                q = {op_named("positive"), q.out, {a->in[0], q.in[1], q.in[2]}};
+                found.erase(a);
+                break;
+            }
+        found.push_back(q);
+    }
+    program.steps = std::move(found);
+}
 
 }  // namespace pellucid

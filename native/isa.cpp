@@ -53,6 +53,7 @@ PELLUCID_OP(MulAdd, a * b + c)
 PELLUCID_OP(SubMul, a - b * c)
 PELLUCID_OP(DifMul, (a - b) * c)
 PELLUCID_OP(MulMul, a * b * c)
+PELLUCID_OP(Positive, choose<T>(a > T(0), b, c))
 PELLUCID_OP(Copy, a)
 PELLUCID_OP(Accumulate, a)
 #undef PELLUCID_OP
@@ -296,6 +297,7 @@ void fill_products(Kernels<T>& k) {
 // diagonal of squares twice as large.
 template <class T, int Apart, int... I>
 inline void turn_round(Vec<T>* square, Indices<I...>) {
+    PELLUCID_UNROLL
     for (int i = 0; i < lanes<T>; ++i) {
         if (i & Apart) continue;
         const Vec<T> a = square[i], b = square[i + Apart];
@@ -305,29 +307,40 @@ inline void turn_round(Vec<T>* square, Indices<I...>) {
     if constexpr (2 * Apart < lanes<T>) turn_round<T, 2 * Apart>(square, Indices<I...>{});
 }
 
+// A square of a turn; `Whole`: of as many rows and columns as a vector has lanes, all of whose numbers are there.
+template <class T, bool Pairs, bool Whole>
+inline void turn_square(const TurnCall<T>& c, long k, int columns) {
+    constexpr int pair = Pairs ? 2 : 1;
+    const T* from = c.from + pair * k;
+    T* to = c.to + k * c.to_row;
+    Vec<T> square[lanes<T>];
+    PELLUCID_UNROLL
+    for (int i = 0; i < lanes<T>; ++i, from += c.from_row) {
+        if (!Whole && i >= c.rows) {
+            square[i] = Vec<T>{};
+            continue;
+        }
+#if defined(__AVX512BF16__)
+        if constexpr (Pairs) {
+            square[i] = words_along(from, c.depth - pair * k);
+            continue;
+        }
+#endif
+        square[i] = Whole ? load(from) : columns == lanes<T> ? load(from) : load(from, columns);
+    }
+    turn_round<T, 1>(square, FirstIndices<lanes<T>>{});
+    PELLUCID_UNROLL
+    for (int i = 0; i < lanes<T>; ++i, to += c.to_row)
+        if (Whole || i < columns) store(to, square[i]);
+}
+
 template <class T, bool Pairs>
 void turn(const TurnCall<T>& c) {
-    constexpr int pair = Pairs ? 2 : 1;
-    const long words = (c.depth + pair - 1) / pair;
+    const long words = Pairs ? (c.depth + 1) / 2 : c.depth;
     for (long k = 0; k < words; k += lanes<T>) {
         const int columns = words - k < lanes<T> ? (int)(words - k) : lanes<T>;
-        Vec<T> square[lanes<T>];
-        for (int i = 0; i < lanes<T>; ++i) {
-            const T* from = c.from + i * c.from_row + pair * k;
-            if (i >= c.rows) {
-                square[i] = Vec<T>{};
-                continue;
-            }
-#if defined(__AVX512BF16__)
-            if constexpr (Pairs) {
-                square[i] = words_along(from, c.depth - pair * k);
-                continue;
-            }
-#endif
-            square[i] = columns == lanes<T> ? load(from) : load(from, columns);
-        }
-        turn_round<T, 1>(square, FirstIndices<lanes<T>>{});
-        for (int i = 0; i < columns; ++i) store(c.to + (k + i) * c.to_row, square[i]);
+        if (columns == lanes<T> && c.rows == lanes<T>) turn_square<T, Pairs, true>(c, k, columns);
+        else turn_square<T, Pairs, false>(c, k, columns);
     }
 }
 
@@ -431,6 +444,7 @@ void build(Kernels<T>& k) {
     fill<T, SubMul, 3>(k.pointwise[op_named("submul")]);
     fill<T, DifMul, 3>(k.pointwise[op_named("difmul")]);
     fill<T, MulMul, 3>(k.pointwise[op_named("mulmul")]);
+    fill<T, Positive, 3>(k.pointwise[op_named("positive")]);
     fill<T, Copy, 1>(k.pointwise[op_named("copy")]);
     fill<T, Accumulate, 1, true>(k.pointwise[op_named("accumulate")]);
     fill_products<T, false>(k);

@@ -12,9 +12,9 @@ namespace pellucid {
 inline constexpr const char* op_names[] = {
     "add", "sub", "mul", "div",  "neg",  "abs",     "sign",     "maximum", "minimum", "exp",     "log",           "sqrt",
     "tanh", "sigmoid", "relu", "softplus", "erf", "sin", "cos", "select", "greater", "greater_equal",
-    "muladd", "submul", "difmul", "mulmul", "copy", "accumulate",
+    "muladd", "submul", "difmul", "mulmul", "positive", "copy", "accumulate",
 };
-inline constexpr int op_arity[] = {2, 2, 2, 2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 2, 2, 3, 3, 3, 3, 1, 1};
+inline constexpr int op_arity[] = {2, 2, 2, 2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 2, 2, 3, 3, 3, 3, 3, 1, 1};
 inline constexpr int op_count = sizeof op_arity / sizeof *op_arity;
 
 constexpr int op_named(const char* name) {

@@ -20,6 +20,9 @@ struct Pointwise {
     std::vector<Step> steps;
 };
 
+// Fewer steps for the same: what is selected by whether a register is above 0 is one.
+void fuse(Pointwise& program);
+
 template <class T>
 class PointwiseRun {
 public:

@@ -67,6 +67,7 @@ double by_loop(const std::string& op, double a, double b, double c) {
     if (op == "submul") return a - b * c;
     if (op == "difmul") return (a - b) * c;
     if (op == "mulmul") return a * b * c;
+    if (op == "positive") return a > 0 ? b : c;
     return a;   // copy, accumulate
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -524,3 +524,60 @@ def test_places_beside_a_map_are_refused(isa: str, dtype: torch.dtype, at: int, 
             block.backward(x, weight, None, None, places, out, x.clone(), None, None, 1)
     finally:
         _native.choose(chosen)
+
+
+PROGRAMS: dict[str, tuple[tuple[int, list[float], list[tuple[str, int, list[int]]]], Callable[[Tensor], Tensor]]] = {
+    "above 0": (
+        (1, [0.0], [("greater", 2, [0, 1]), ("select", 3, [2, 0, 1])]),
+        lambda x: torch.where(x > 0, x, 0.0),
+    ),
+    "above 1": (
+        (1, [1.0, 0.0], [("greater", 3, [0, 1]), ("select", 4, [3, 0, 2])]),
+        lambda x: torch.where(x > 1, x, 0.0),
+    ),
+    "below 0": (
+        (1, [0.0], [("greater", 2, [1, 0]), ("select", 3, [2, 0, 1])]),
+        lambda x: torch.where(x < 0, x, 0.0),
+    ),
+    "at least 0": (
+        (1, [0.0, 3.0], [("greater_equal", 3, [0, 1]), ("select", 4, [3, 2, 0])]),
+        lambda x: torch.where(x >= 0, 3.0, x),
+    ),
+    "asked twice": (
+        (1, [0.0], [("greater", 2, [0, 1]), ("select", 3, [2, 0, 1]), ("add", 4, [3, 2])]),
+        lambda x: torch.where(x > 0, x, 0.0) + (x > 0),
+    ),
+    "chosen from": (
+        (1, [0.0, 3.0], [("greater", 3, [0, 1]), ("select", 4, [2, 3, 0])]),
+        lambda x: (x > 0).to(x.dtype),
+    ),
+}
+
+
+@pytest.mark.parametrize("isa", _native.instruction_sets())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_selections_by_sign_are_one_step_and_no_others(isa: str, dtype: torch.dtype, name: str) -> None:
+    """What is selected by whether a number is above 0 is one step to the engine; any other condition is not."""
+    program, expected = PROGRAMS[name]
+    block = _native.Convolution(
+        axes=[(601, 601, 1, 1, 1, 0, 0)],
+        groups=1,
+        channels=1,
+        filters=1,
+        border="zeros",
+        border_value=0.0,
+        activation=program,
+        derivative=(2, [], [("mul", 2, [0, 1])]),
+        pooled_first=False,
+        pool=None,
+    )
+    x = torch.randn(1, 1, 601, dtype=dtype)
+    x[..., :5] = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan])
+    out, chosen = torch.empty_like(x), _native.instruction_set()
+    _native.choose(isa)
+    try:
+        block.run(x, torch.ones(1, 1, 1, dtype=dtype), None, out, None, None, None, 1)
+    finally:
+        _native.choose(chosen)
+    torch.testing.assert_close(out, expected(x), rtol=0, atol=0, equal_nan=True)
