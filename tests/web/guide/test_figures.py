@@ -312,6 +312,10 @@ def test_what_was_measured_is_what_the_claims_found() -> None:
     finding = next(f for f in report["findings"] if f["name"] == "rnn-forgets")
     command = "pellucid claims --quick" if finding["quick"] else "pellucid claims"
     assert (found["command"], found["created"], found["machine"]) == (command, finding["on"], report["machine"])
+    trained = [
+        u["settings"] for u in report["units"] if u["experiment"] == "adding" and u["settings"]["length"] == 1000
+    ]
+    assert {(found["batches"], found["seeds"])} == {(u["steps"], len({v["seed"] for v in trained})) for u in trained}
     panel = finding["panels"][0]
     expected = [
         [line["label"], [[p["x"], *(round(p["y"][k], 1) for k in ("value", "low", "high"))] for p in line["points"]]]

@@ -227,4 +227,4 @@ def test_comparison(visit: Open) -> None:
     row = page.get_by_role("row", name="LSTM").first
     expect(row).to_contain_text(str(lstm["parameters"]))
     expect(row).to_contain_text(str(next(k for k, v in enumerate(lstm["reach"]) if v < 0.01)))
-    expect(page.get_by_text(re.compile("pellucid claims --quick"))).to_be_visible()
+    expect(page.get_by_text(re.compile("pellucid claims"))).to_be_visible()

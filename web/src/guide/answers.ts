@@ -94,6 +94,7 @@ export interface Measured {
   command: string;
   created: string;
   machine: string;
-  done: string;
+  batches: number;
+  seeds: number;
   lines: { label: string; points: [number, number, number, number][] }[];
 }

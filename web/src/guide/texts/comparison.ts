@@ -17,8 +17,8 @@ export const comparison: Text = {
       ko: '자주 권하는 대로(Jozefowicz 등 2015) LSTM의 망각 게이트를 편향 1에서 시작하면 첫 단계까지 더 많은 기울기가 닿습니다. 게이트는 열려 있을 때 도움이 됩니다.',
     },
     {
-      en: 'Where training starts is not where it ends: gates learn. The table below was measured on trained networks: over 10 steps all three solve the task, over 50 the RNN does not, and over 150 the GRU alone did here.',
-      ko: '출발점이 끝은 아닙니다. 게이트는 학습됩니다. 아래 표는 학습한 신경망을 잰 것입니다. 10단계에서는 셋 다 문제를 풀고, 50단계에서는 RNN이 풀지 못하며, 150단계에서는 이 실험에서 GRU만 풀었습니다.',
+      en: 'Where training starts is not where it ends: gates learn. The table below was measured on trained networks: over 30 steps all three solve the task, over 100 the RNN does not, and over 1,000 the GRU alone did here.',
+      ko: '출발점이 끝은 아닙니다. 게이트는 학습됩니다. 아래 표는 학습한 신경망을 잰 것입니다. 30단계까지는 셋 다 문제를 풀고, 100단계에서는 RNN이 풀지 못하며, 1,000단계에서는 이 실험에서 GRU만 풀었습니다.',
     },
     {
       en: 'Which one suits your data no rule can say: “pellucid compare” trains all of them on it and says how sure the answer is.',

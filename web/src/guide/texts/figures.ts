@@ -93,7 +93,7 @@ export const figure = {
   measured: { en: 'Trained: the adding problem', ko: '학습 결과: 덧셈 문제' },
   steps: { en: '{steps} steps', ko: '{steps}단계' },
   measuredHow: {
-    en: 'Variance of the sum explained, with 95 % intervals; 32 units, 1,500 batches of 32, 5 seeds. Measured by “{command}” on {created} ({machine}); docs/claims.md, rnn-forgets.',
-    ko: '합의 분산 가운데 설명한 비율과 95 % 신뢰 구간. 유닛 32개, 크기 32인 배치 1,500개, 시드 5개. {created}에 “{command}”로 측정({machine}); docs/claims.md의 rnn-forgets.',
+    en: 'Variance of the sum explained, with 95 % intervals; 32 units, {batches} batches of 32, {seeds} seeds. Measured by “{command}” on {created} ({machine}); docs/claims.md, rnn-forgets.',
+    ko: '합의 분산 가운데 설명한 비율과 95 % 신뢰 구간. 유닛 32개, 크기 32인 배치 {batches}개, 시드 {seeds}개. {created}에 “{command}”로 측정({machine}); docs/claims.md의 rnn-forgets.',
   },
 } satisfies Words;
