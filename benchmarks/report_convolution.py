@@ -118,7 +118,7 @@ def goals(results: Results) -> str:
         "multiply-adds, or of pooling alone nothing but reading the input (and with gradients writing its gradient) at the "
         "speed of the third cache, would be so many times as fast as the other there, and in the mean. Minimal filtering, by which "
         "kernels of 3x3 and 5x5 with 16 channels and filters or more are computed, takes some third of the products, and along "
-        "one axis two thirds, so that it may lie above; parts of the peak are of all products, too.\n\n"
+        "one axis two thirds (of gradients of filters half), so that it may lie above; parts of the peak are of all products, too.\n\n"
     ) + markdown(header, lines, words=5)
 
 

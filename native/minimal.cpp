@@ -206,36 +206,41 @@ bool from_points(const PointsCall<T>& c) {
     return is_finite<T>(unfinite);
 }
 
-// Along one axis.
-template <class T>
+// Along one axis, tiles of two results or four. Neighbours share two numbers.
+template <class T, int Results>
 void row_to_points(const PointsCall<T>& c) {
+    constexpr int points = Results + 2;
+    T* to = c.points;
     for (long line = 0; line < c.lines; ++line) {
         const T* from = c.numbers + line * c.row;
-        T* to = c.points + line * c.columns * c.tile;
-        Vec<T> first = load(from), second = load(from + c.column);
+        Vec<T> d[points];
+        d[Results] = load(from), d[Results + 1] = load(from + c.column);
+        from += 2 * c.column;
         for (long i = 0; i < c.columns; ++i, to += c.tile) {
-            from += 2 * c.column;
-            const Vec<T> d[4] = {first, second, load(from), load(from + c.column)};
-            first = d[2], second = d[3];
-            Vec<T> found[4];
+            d[0] = d[Results], d[1] = d[Results + 1];
+            PELLUCID_UNROLL
+            for (int x = 2; x < points; ++x, from += c.column) d[x] = load(from);
+            Vec<T> found[points];
             tile_points(d, found);
             PELLUCID_UNROLL
-            for (int q = 0; q < 4; ++q) store(to + q * c.point, found[q]);
+            for (int q = 0; q < points; ++q) store(to + q * c.point, found[q]);
         }
     }
 }
 
-template <class T>
+template <class T, int Results>
 void row_results_to_points(const PointsCall<T>& c) {
+    constexpr int points = Results + 2;
     T* to = c.points;
     for (long line = 0; line < c.lines; ++line) {
         const T* from = c.numbers + line * c.row;
-        for (long i = 0; i < c.columns; ++i, from += 2 * c.column, to += c.tile) {
-            const Vec<T> y[2] = {load(from), load(from + c.column)};
-            Vec<T> found[4];
+        for (long i = 0; i < c.columns; ++i, to += c.tile) {
+            Vec<T> y[Results], found[points];
+            PELLUCID_UNROLL
+            for (int x = 0; x < Results; ++x, from += c.column) y[x] = load(from);
             result_points(y, found);
             PELLUCID_UNROLL
-            for (int q = 0; q < 4; ++q) store(to + q * c.point, found[q]);
+            for (int q = 0; q < points; ++q) store(to + q * c.point, found[q]);
         }
     }
 }
@@ -353,12 +358,14 @@ void row_filters_to_points(const FilterPointsCall<T>& c) {
     }
 }
 
-template <class T>
+template <class T, int Results>
 void row_filters_from_points(const FilterPointsCall<T>& c) {
+    constexpr int points = Results + 2;
     for (long i = 0; i < c.count; ++i) {
         const T* from = c.points + i * c.step;
-        const Vec<T> u[4] = {load(from), load(from + c.point), load(from + 2 * c.point), load(from + 3 * c.point)};
-        Vec<T> found[3];
+        Vec<T> u[points], found[3];
+        PELLUCID_UNROLL
+        for (int q = 0; q < points; ++q) u[q] = load(from + q * c.point);
         filter_gradient(u, found);
         PELLUCID_UNROLL
         for (int x = 0; x < 3; ++x) store(c.filters + (9 * i + x) * lanes<T>, found[x]);
@@ -370,8 +377,10 @@ void build(Spatial<T>& s) {
     s.to_points = to_points<T>;
     s.results_to_points = results_to_points<T>;
     s.from_points = from_points<T>;
-    s.row_to_points = row_to_points<T>;
-    s.row_results_to_points = row_results_to_points<T>;
+    s.row_to_points[0] = row_to_points<T, 2>;
+    s.row_to_points[1] = row_to_points<T, 4>;
+    s.row_results_to_points[0] = row_results_to_points<T, 2>;
+    s.row_results_to_points[1] = row_results_to_points<T, 4>;
     s.row_from_points = row_from_points<T>;
     s.largest_from_points[0] = largest_from_points<T, false>;
     s.largest_from_points[1] = largest_from_points<T, true>;
@@ -380,7 +389,8 @@ void build(Spatial<T>& s) {
     s.filters_to_points = filters_to_points<T>;
     s.filters_from_points = filters_from_points<T>;
     s.row_filters_to_points = row_filters_to_points<T>;
-    s.row_filters_from_points = row_filters_from_points<T>;
+    s.row_filters_from_points[0] = row_filters_from_points<T, 2>;
+    s.row_filters_from_points[1] = row_filters_from_points<T, 4>;
 }
 
 extern void add_minimal(pellucid::Isa&);

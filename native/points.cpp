@@ -148,7 +148,7 @@ void PointSums<T>::begin(PointGrid grid, long group, const Pixels<T>& numbers) {
             T* from = numbers.data + i / lanes * numbers.plane + 3 * (c / columns * numbers.row + c % columns * column);
             T* to = tiles_ + c * filters_.step + i;
             const long point = apart(grid, depth_, kernels_);
-            if (cuts.in_row) kernels_.spatial.row_to_points({from, lanes, column, to, point, depth_, grid.lines, grid.columns});
+            if (cuts.in_row) kernels_.spatial.row_to_points[cuts.across == 4]({from, lanes, column, to, point, depth_, grid.lines, grid.columns});
             else kernels_.spatial.to_points({from, numbers.row, lanes, to, point, depth_, grid.lines, grid.columns});
         }
 }

@@ -15,7 +15,8 @@
 // What one of four results does not see of its tile, up to three numbers on either side, cancels but for roundings; what one of two
 // does not see goes into none of its products. So along one axis, which may be time, where nothing comes from what is yet to come,
 // tiles are of two results: 4 multiplications instead of 6. Their numbers may be a dilation apart; tiles of neighbouring numbers then
-// lie in as many lines as it is, each a number further than the last.
+// lie in as many lines as it is, each a number further than the last. The gradient of a filter is a sum over all numbers, which a filter
+// sees anyway: there tiles are of four, 6 multiplications instead of 12.
 //
 // A larger filter is cut into some of three by three, which see the input moved by multiples of three: as more channels. Where the
 // last of them has fewer taps along an axis, g2 is 0 there, and its products at infinity fall away (5 x 5: 77 instead of 200).
@@ -49,9 +50,10 @@ struct Cuts {
     bool in_row;                    // so it is
     int across, across_points;      // results of a tile side by side, and their points
 
-    Cuts(const Axis& y, const Axis& x)
+    // `row`: results of a tile in a row.
+    Cuts(const Axis& y, const Axis& x, int row = 2)
         : kernel{y.kernel, x.kernel}, count{(y.kernel + 2) / 3, (x.kernel + 2) / 3}, dilation(x.dilation), in_row(y.kernel == 1),
-          across(in_row ? 2 : 4), across_points(across + 2) {}
+          across(in_row ? row : 4), across_points(across + 2) {}
     int points() const { return (in_row ? 1 : down_points) * across_points; }
     // How many results along y or x are cut alike.
     long lines() const { return in_row ? 1 : down; }

@@ -18,6 +18,13 @@ long strip_of(const Cuts& cuts, PointGrid grid, long wide, long size) {
     return evenly(grid.units(cuts), (int)std::clamp<long>(strip_bytes / (cuts.points() * grid.part(cuts, 1).count() * wide * size), 1, grid.units(cuts)));
 }
 
+// Of a filter's gradient along one axis: tiles of four, unless more of them would lie beyond the map than they spare.
+Cuts cuts_of_weights(const Axis& y, const Axis& x) {
+    const Cuts two(y, x), four(y, x, 4);
+    const auto products = [&](const Cuts& cuts) { return PointGrid::of(cuts, y.out, x.out).count() * cuts.points(); };
+    return products(four) < products(two) ? four : two;
+}
+
 // One thread's images, backward. The map's gradient is brought into vectors of filters once; from it come the input's gradient,
 // which is a convolution with the filters turned upside down, and the filters' at the points, products of what tiles of the map's
 // gradient become there with what the input does.
@@ -26,14 +33,15 @@ class PointsBackward {
 public:
     PointsBackward(const ConvolutionBlock<T>& block, const ConvolutionGradients<T>& gradients, const Tile& tile, const PointFilters<T>* filters,
                    const Kernels<T>& kernels, Arena& arena)
-        : b_(block), g_(gradients), t_(tile), kernels_(kernels), cuts_(block.axis[1], block.axis[2]), gradient_(block, gradients, kernels, arena), lanes_(kernels.lanes),
+        : b_(block), g_(gradients), t_(tile), kernels_(kernels), cuts_(block.axis[1], block.axis[2]),
+          weight_cuts_(cuts_of_weights(block.axis[1], block.axis[2])), gradient_(block, gradients, kernels, arena), lanes_(kernels.lanes),
           channels_(rounded_up(block.channels, kernels.lanes)), filters_(rounded_up(block.filters, kernels.lanes)), map_wide_(odd(filters_, lanes_)),
-          panels_of_input_(kernels, channels_), in_(PointGrid::of(cuts_, block.axis[1].in, block.axis[2].in)), out_(PointGrid::of(cuts_, tile)),
-          in_strip_(strip_of(cuts_, in_, cuts_.all() * filters_, sizeof(T))), out_strip_(strip_of(cuts_, out_, std::max(cuts_.all() * channels_, filters_), sizeof(T))) {
+          panels_of_input_(kernels, channels_), in_(PointGrid::of(cuts_, block.axis[1].in, block.axis[2].in)), out_(PointGrid::of(weight_cuts_, tile)),
+          in_strip_(strip_of(cuts_, in_, cuts_.all() * filters_, sizeof(T))), out_strip_(strip_of(weight_cuts_, out_, std::max(cuts_.all() * channels_, filters_), sizeof(T))) {
         const Axis &y = block.axis[1], &x = block.axis[2];
         // The map's gradient with zeros around it, as the input's tiles see it, and with those of its own tiles.
         const long height = std::max(in_.height(cuts_), cuts_.lines() * (cuts_.in_row ? 1 : out_.lines) + y.span() - 1 - y.before);
-        const long width = std::max(in_.width(cuts_), out_.wide(cuts_) + x.span() - 1 - x.before);
+        const long width = std::max(in_.width(cuts_), out_.wide(weight_cuts_) + x.span() - 1 - x.before);
         map_ = Pixels<T>::of(arena.take<T>(height * width * filters_), height, width, (int)lanes_);
         std::fill_n(map_.data, height * width * filters_, T(0));
         area_ = y.out * x.out;
@@ -46,12 +54,12 @@ public:
             turned_ = arena.take<T>(lanes_ * lanes_);
         }
         if (!gradients.weight) return;
-        input_ = Pixels<T>::of(arena.take<T>(channels_ * out_.height(cuts_) * out_.width(cuts_)), out_.height(cuts_), out_.width(cuts_), (int)lanes_);
+        input_ = Pixels<T>::of(arena.take<T>(channels_ * out_.height(weight_cuts_) * out_.width(weight_cuts_)), out_.height(weight_cuts_), out_.width(weight_cuts_), (int)lanes_);
         std::fill_n(input_.data, channels_ / lanes_ * input_.plane, block.border_value);
-        const PointGrid strip = out_.part(cuts_, out_strip_);
-        input_points_ = arena.take<T>(cuts_.points() * input_apart(strip));
-        map_points_ = arena.take<T>(cuts_.points() * apart(strip, map_wide_, kernels));
-        filter_points_ = arena.take<T>(cuts_.points() * block.filters * cuts_.all() * channels_);
+        const PointGrid strip = out_.part(weight_cuts_, out_strip_);
+        input_points_ = arena.take<T>(weight_cuts_.points() * input_apart(strip));
+        map_points_ = arena.take<T>(weight_cuts_.points() * apart(strip, map_wide_, kernels));
+        filter_points_ = arena.take<T>(weight_cuts_.points() * block.filters * cuts_.all() * channels_);
         tap_step_ = rounded_up(9, lanes_);
         found_taps_ = arena.take<T>(9 * channels_);
         taps_ = arena.take<T>(tap_step_ * channels_);
@@ -66,7 +74,7 @@ public:
             if (g_.in) finite = input_gradient(image, group, share.part({0, in_.units(cuts_)})) && finite;
             if (!weight || filters.count() <= 0) continue;
             bring(t_, b_, in, image, group, input_, kernels_);
-            const long units = out_.units(cuts_);
+            const long units = out_.units(weight_cuts_);
             for (long unit = 0; unit < units; unit += out_strip_) weight_gradient({unit, std::min(unit + out_strip_, units)}, filters, image > begin || unit > 0);
         }
         if (weight) give_weight(filters, weight);
@@ -78,7 +86,7 @@ private:
     const ConvolutionGradients<T>& g_;
     const Tile& t_;
     const Kernels<T>& kernels_;
-    const Cuts cuts_;
+    const Cuts cuts_, weight_cuts_;     // of the gradients of the input and of the filters
     MapGradient<T> gradient_;
     const long lanes_, channels_, filters_, map_wide_;      // rounded up to vectors; the last: from a tile's numbers to the next's
     const Panels<T> panels_of_input_;
@@ -112,7 +120,7 @@ private:
     struct First {
         long y, x;
     };
-    First first_of(long unit) const { return cuts_.in_row ? First{0, cuts_.columns() * unit} : First{cuts_.lines() * unit, 0}; }
+    static First first_of(const Cuts& cuts, long unit) { return cuts.in_row ? First{0, cuts.columns() * unit} : First{cuts.lines() * unit, 0}; }
 
     bool input_gradient(long image, long group, Range units) {
         bool finite = true;
@@ -120,7 +128,7 @@ private:
         T* to = g_.in + (image * b_.groups + group) * b_.channels * height * width;
         for (long unit = units.begin; unit < units.end; unit += in_strip_) {
             const PointGrid strip = in_.part(cuts_, std::min(in_strip_, units.end - unit));
-            const First first = first_of(unit);
+            const First first = first_of(cuts_, unit);
             const long rows = std::min(cuts_.in_row ? 1 : down * strip.lines, height - first.y), columns = std::min(strip.wide(cuts_), width - first.x);
             const long row = strip.wide(cuts_) * lanes_;
             sums_->begin(strip, group, {map_.data + first.y * map_.row + first.x * lanes_, map_.row, map_.plane});
@@ -138,27 +146,28 @@ private:
 
     // What some units of tiles add to the filters' gradient at the points, or make of it if they are the first.
     void weight_gradient(Range units, Range filters, bool add) {
-        const PointGrid grid = out_.part(cuts_, units.count());
-        const First begin = first_of(units.begin);
+        const Cuts& cuts = weight_cuts_;
+        const PointGrid grid = out_.part(cuts, units.count());
+        const First begin = first_of(cuts, units.begin);
         const Spatial<T>& s = kernels_.spatial;
-        const long row = cuts_.in_row ? lanes_ : map_.row, input_row = cuts_.in_row ? lanes_ : input_.row, step = cuts_.dilation * lanes_;
+        const long row = cuts.in_row ? lanes_ : map_.row, input_row = cuts.in_row ? lanes_ : input_.row, step = cuts.dilation * lanes_;
         const long tiles = grid.count(), panel = panels_of_input_.size(tiles), wide = panels_of_input_.wide;
         const long point = input_apart(grid), map_point = apart(grid, map_wide_, kernels_);
         for (long f = filters.begin; f < filters.end; f += lanes_)
-            (cuts_.in_row ? s.row_results_to_points : s.results_to_points)(
+            (cuts.in_row ? s.row_results_to_points[cuts.across == 4] : s.results_to_points)(
                 {map_at(begin.y, begin.x) + f / lanes_ * map_.plane, row, step, map_points_ + f, map_point, map_wide_, grid.lines, grid.columns});
-        for (long cut = 0; cut < cuts_.all(); ++cut) {
-            const long line = cut / cuts_.count[1], column = cut % cuts_.count[1];
+        for (long cut = 0; cut < cuts.all(); ++cut) {
+            const long line = cut / cuts.count[1], column = cut % cuts.count[1];
             T* first = input_.data + (begin.y + 3 * line) * input_.row + begin.x * lanes_ + 3 * column * step;
             for (long c = 0; c < channels_; c += lanes_)
-                (cuts_.in_row ? s.row_to_points : s.to_points)({first + c / lanes_ * input_.plane, input_row, step, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
-            for (int p = 0; p < cuts_.points(); ++p) {
+                (cuts.in_row ? s.row_to_points[cuts.across == 4] : s.to_points)({first + c / lanes_ * input_.plane, input_row, step, input_points_ + c / wide * panel + c % wide, point, wide, grid.lines, grid.columns});
+            for (int p = 0; p < cuts.points(); ++p) {
                 // What is not made here goes into nothing but the third tap along an axis, which the cut does not have.
-                if (line >= cuts_.lines_at(p) || column >= cuts_.columns_at(p)) continue;
+                if (line >= cuts.lines_at(p) || column >= cuts.columns_at(p)) continue;
                 Gemm<T> g;
                 g.m = filters.count(), g.n = channels_, g.k = tiles, g.add = add;
                 g.a = map_points_ + p * map_point + filters.begin, g.a_row = 1, g.a_column = map_wide_;
-                g.c = filter_points(p, filters.begin, cut), g.c_row = cuts_.all() * channels_;
+                g.c = filter_points(p, filters.begin, cut), g.c_row = cuts.all() * channels_;
                 multiply_share(g, {0, g.m, 0, panels_of_input_.count}, input_points_ + p * point, (T*)nullptr, (T*)nullptr, kernels_);
             }
         }
@@ -172,7 +181,7 @@ private:
         const long taps = cuts_.kernel[0] * cuts_.kernel[1], found = cuts_.in_row ? 3 : 9;
         for (long f = filters.begin; f < filters.end; ++f)
             for (long cut = 0; cut < cuts_.all(); ++cut) {
-                const auto& from_points = cuts_.in_row ? kernels_.spatial.row_filters_from_points : kernels_.spatial.filters_from_points;
+                const auto& from_points = cuts_.in_row ? kernels_.spatial.row_filters_from_points[weight_cuts_.across == 4] : kernels_.spatial.filters_from_points;
                 from_points({found_taps_, filter_points(0, f, cut), lanes_, b_.filters * cuts_.all() * channels_, channels_ / lanes_});
                 for (long c = 0; c < channels_; c += lanes_)
                     for (long k = 0; k < found; k += lanes_)

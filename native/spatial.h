@@ -214,7 +214,8 @@ struct DealCall {
 
 // Tiles by minimal filtering (see points.h), line by line. Numbers are vectors of channels or filters: number (y, x) is at y * row +
 // x * column of `numbers`, the first tile's first one at 0, and the next tile's as many beyond as it has results; point i of tile t is at i * point +
-// t * tile of `points`. Tiles are two by four, with a column of a vector; or two in a row.
+// t * tile of `points`. Tiles are two by four, with a column of a vector; or two or four
+// in a row.
 template <class T>
 struct PointsCall {
     T* numbers;
@@ -274,15 +275,15 @@ struct Spatial {
     void (*to_points)(const PointsCall<T>&);                // tiles of the input
     void (*results_to_points)(const PointsCall<T>&);        // of results: the transpose of the next
     bool (*from_points)(const PointsCall<T>&);              // results; whether all are finite
-    void (*row_to_points)(const PointsCall<T>&);
-    void (*row_results_to_points)(const PointsCall<T>&);
+    void (*row_to_points[2])(const PointsCall<T>&);         // [whether tiles are of four results], as below
+    void (*row_results_to_points[2])(const PointsCall<T>&);
     bool (*row_from_points)(const PointsCall<T>&);
     bool (*largest_from_points[2])(const LargestResultsCall<T>&);      // [whether places are asked for]; the same
     bool (*row_largest_from_points[2])(const LargestResultsCall<T>&);
     void (*filters_to_points)(const FilterPointsCall<T>&);
     void (*filters_from_points)(const FilterPointsCall<T>&);           // its transpose
     void (*row_filters_to_points)(const FilterPointsCall<T>&);         // of three in a row, the first of nine
-    void (*row_filters_from_points)(const FilterPointsCall<T>&);
+    void (*row_filters_from_points[2])(const FilterPointsCall<T>&);
     int channels[most_pixels];          // the most filters that registers hold, for 1, 2, ... vectors; 0: none
     int filters, taps_at_once;          // of `correlate`
 };

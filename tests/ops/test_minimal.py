@@ -108,12 +108,16 @@ def test_it_is_what_runs(isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", _native.instruction_sets())
-@pytest.mark.parametrize("size", [(4, 4), (6, 5), (6, 6), (5, 7), (8, 9), (4, 15), (4, 17), (7,), (13,), (19,)])
+@pytest.mark.parametrize(
+    "size", [(4, 4), (6, 5), (6, 6), (5, 7), (8, 9), (4, 15), (4, 17), (2,), (6,), (8,), (13,), (19,)]
+)
 def test_maps_that_are_narrower_than_a_vector_or_end_within_one(isa: str, size: tuple[int, ...]) -> None:
     """Results, and the gradients, beside torch's in float64. Errors are of some 10 units of 2^-24 of the root mean square, the largest of
-    thousands five times that; a number at a wrong place is off by its own size."""
-    convolution = F.conv1d if len(size) == 1 else F.conv2d
-    x, w = normal(3, 16, *size, seed=1).requires_grad_(), normal(16, 16, *(3 for _ in size), seed=2).requires_grad_()
+    thousands five times that; a number at a wrong place is off by its own size. Of 2 and 6 numbers along one axis the filters' gradients,
+    too, are made of tiles of two, of more of tiles of four."""
+    convolution, channels = (F.conv1d, 64) if len(size) == 1 else (F.conv2d, 16)
+    x, w = normal(3, channels, *size, seed=1), normal(channels, channels, *(3 for _ in size), seed=2)
+    x.requires_grad_(), w.requires_grad_()
     exact = convolution(x.double(), w.double(), padding="same")
     cotangent = normal(*exact.shape, seed=3)
     right = exact, *torch.autograd.grad(exact, (x, w), cotangent.double())
