@@ -25,6 +25,7 @@ from pellucid.ops.convolution import convolution_block
 from pellucid.ops.reference import convolution as reference
 from pellucid.ops.windows import sliding
 from tests.ops.blocks_under_test import CLOSE, compare_with_steps, problems
+from tests.ops.instruction_sets import on
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -108,16 +109,12 @@ def test_a_depthwise_sum_has_the_bits_of_any_other(
     w = torch.randn(3, 1, *kernel, generator=generator, dtype=dtype)
     b = torch.randn(3, generator=generator, dtype=dtype)
     given: dict[str, Any] = {"stride": stride, "padding": 1, "dims": 2, "activation": "tanh", "pool": pool, "groups": 3}
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         for size in ((28, 28), (9, 33), (50, 17), (14, 7)):
             x = torch.randn(2, 3, *size, generator=generator, dtype=dtype)
             alone = convolution_block(x, w, b, **given)
             among = convolution_block(x, w.repeat_interleave(4, 0), b.repeat_interleave(4), **given)
             assert torch.equal(alone, among[:, ::4])
-    finally:
-        _native.choose(chosen)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -147,9 +144,7 @@ def test_depthwise_gradients_by_a_stride_of_two_are_torchs(isa: str, kernel: int
     """Even and odd numbers see other taps, and how many depends on the padding; rows end within a vector, with it and beyond."""
     generator = torch.Generator().manual_seed(0)
     w = torch.randn(3, 1, kernel, kernel, generator=generator, dtype=torch.float64)
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         for padding in range(kernel):
             for size in ((9, 14), (12, 32), (13, 37)):
                 x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64).requires_grad_()
@@ -158,8 +153,6 @@ def test_depthwise_gradients_by_a_stride_of_two_are_torchs(isa: str, kernel: int
                 cotangent = torch.randn(right.shape, generator=generator, dtype=torch.float64)
                 found, expected = (torch.autograd.grad(y, x, cotangent)[0] for y in (out, right))
                 torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    finally:
-        _native.choose(chosen)
 
 
 def test_windows_within_each_plane_of_a_volume() -> None:
@@ -309,13 +302,9 @@ def test_what_is_not_a_number_stays_in_the_depthwise_gradients_that_see_it(isa: 
     x[:, 1, :, 0], x[:, 2, :, -1] = torch.nan, torch.inf
     x.requires_grad_()
     w = torch.randn(3, 1, kernel, kernel, generator=generator).requires_grad_()
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         out = convolution_block(x, w, dims=2, groups=3, activation=None, pool=None)
         (found,) = torch.autograd.grad(out.sum(), [w])
-    finally:
-        _native.choose(chosen)
     maps = F.conv2d(x, w, groups=3)
     (expected,) = torch.autograd.grad(maps.sum(), [w])
     torch.testing.assert_close(out, maps, rtol=1e-4, atol=1e-4, equal_nan=True)
@@ -512,9 +501,7 @@ def test_places_beside_a_map_are_refused(isa: str, dtype: torch.dtype, at: int, 
     )
     x, weight, out = (torch.zeros(1, 1, *size, dtype=dtype) for size in ((8, 14), (1, 1), (4, 7)))
     places = torch.full((1, 1, 4, 7), 8 * 14 - 1, dtype=torch.int32 if dtype is torch.float32 else torch.int64)
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         pooling.backward(out, places, x, 1)
         block.backward(x, weight, None, None, places, out, x.clone(), None, None, 1)
         places.view(-1)[at] = place
@@ -522,8 +509,6 @@ def test_places_beside_a_map_are_refused(isa: str, dtype: torch.dtype, at: int, 
             pooling.backward(out, places, x, 1)
         with pytest.raises(ValueError, match="a place lies beside its map"):
             block.backward(x, weight, None, None, places, out, x.clone(), None, None, 1)
-    finally:
-        _native.choose(chosen)
 
 
 PROGRAMS: dict[str, tuple[tuple[int, list[float], list[tuple[str, int, list[int]]]], Callable[[Tensor], Tensor]]] = {
@@ -557,8 +542,8 @@ PROGRAMS: dict[str, tuple[tuple[int, list[float], list[tuple[str, int, list[int]
 @pytest.mark.parametrize("isa", _native.instruction_sets())
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_selections_by_sign_are_one_step_and_no_others(isa: str, dtype: torch.dtype, name: str) -> None:
-    """What is selected by whether a number is above 0 is one step to the engine; any other condition is not."""
+def test_what_is_selected_by_sign_and_by_other_conditions(isa: str, dtype: torch.dtype, name: str) -> None:
+    """The engine joins a comparison with 0 and the selection by it into one step, and leaves all others as they are."""
     program, expected = PROGRAMS[name]
     block = _native.Convolution(
         axes=[(601, 601, 1, 1, 1, 0, 0)],
@@ -574,10 +559,7 @@ def test_selections_by_sign_are_one_step_and_no_others(isa: str, dtype: torch.dt
     )
     x = torch.randn(1, 1, 601, dtype=dtype)
     x[..., :5] = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan])
-    out, chosen = torch.empty_like(x), _native.instruction_set()
-    _native.choose(isa)
-    try:
+    out = torch.empty_like(x)
+    with on(isa):
         block.run(x, torch.ones(1, 1, 1, dtype=dtype), None, out, None, None, None, 1)
-    finally:
-        _native.choose(chosen)
     torch.testing.assert_close(out, expected(x), rtol=0, atol=0, equal_nan=True)

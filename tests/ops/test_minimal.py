@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from pellucid import _native
 from pellucid.ops import choice
 from pellucid.ops.convolution import convolution_block
+from tests.ops.instruction_sets import on
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -68,13 +69,9 @@ def test_it_is_as_exact_as_adding_up_products(isa: str, kernel: int, channels: i
     exact = F.conv2d(x.double(), w.double(), padding="same")
     exact_gradients = torch.autograd.grad(exact, (x, w), cotangent.double())
     torchs_gradients = torch.autograd.grad(F.conv2d(x, w, padding="same"), (x, w), cotangent)
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         found = convolve(x, w)
         gradients = torch.autograd.grad(found, (x, w), cotangent)
-    finally:
-        _native.choose(chosen)
     assert rms(found - exact) < 1.75 * rms(one_by_one(x, w, fused=isa != "baseline") - exact)
     for ours, theirs, right in zip(gradients, torchs_gradients, exact_gradients, strict=True):
         assert rms(ours - right.double()) <= 3 * rms(theirs - right.double())
@@ -92,14 +89,10 @@ def test_it_is_what_runs(isa: str) -> None:
     w[range(16), range(16), 1, 1] = 1.0
     one[:, :, 2, 2] = 1.0
     x.requires_grad_(), w.requires_grad_()
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         out = convolve(x, w)
         (dx,) = torch.autograd.grad(out, x, x.detach(), retain_graph=True)
         (dw,) = torch.autograd.grad(out, w, one)
-    finally:
-        _native.choose(chosen)
     right = F.conv2d(x, w, padding=1)
     assert torch.equal(right, x)
     for found, exact in ((out, x), (dx, x), (dw, torch.autograd.grad(right, w, one)[0])):
@@ -121,13 +114,9 @@ def test_maps_that_are_narrower_than_a_vector_or_end_within_one(isa: str, size: 
     exact = convolution(x.double(), w.double(), padding="same")
     cotangent = normal(*exact.shape, seed=3)
     right = exact, *torch.autograd.grad(exact, (x, w), cotangent.double())
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         out = convolve(x, w)
         found = out, *torch.autograd.grad(out, (x, w), cotangent)
-    finally:
-        _native.choose(chosen)
     for ours, true in zip(found, right, strict=True):
         assert float((ours - true).detach().abs().max()) < 2.0**-16 * rms(true)
 
@@ -141,14 +130,10 @@ def test_it_is_what_runs_along_one_axis(isa: str, dilation: int) -> None:
     w[range(64), range(64), 1] = 1.0
     one[..., 2 * dilation] = 1.0
     x.requires_grad_(), w.requires_grad_()
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         out = convolve(x, w, dilation=dilation)
         (dx,) = torch.autograd.grad(out, x, x.detach(), retain_graph=True)
         (dw,) = torch.autograd.grad(out, w, one)
-    finally:
-        _native.choose(chosen)
     right = F.conv1d(x, w, padding="same", dilation=dilation)
     assert torch.equal(right, x)
     for found, exact in ((out, x), (dx, x), (dw, torch.autograd.grad(right, w, one)[0])):
@@ -174,13 +159,9 @@ def test_along_one_axis_it_is_as_exact_as_adding_up_products(
     exact = F.conv1d(x.double(), w.double(), b.double(), **how)
     exact_gradients = torch.autograd.grad(exact, leaves, cotangent.double())
     torchs_gradients = torch.autograd.grad(F.conv1d(x, w, b, **how), leaves, cotangent)
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         found = convolve(x, w, b, dilation=dilation)
         gradients = torch.autograd.grad(found, leaves, cotangent)
-    finally:
-        _native.choose(chosen)
     assert rms(found - exact) < rms(summed - exact)
     for ours, theirs, right in zip(gradients, torchs_gradients, exact_gradients, strict=True):
         assert rms(ours - right.double()) <= 3 * rms(theirs - right.double())
@@ -218,15 +199,11 @@ def test_along_one_axis_what_is_not_finite_reaches_no_other_number(isa: str, val
     x, w, cotangent = normal(2, 32, 100), normal(64, 32, 3).abs() / 3, normal(2, 64, 100) / 100
     x[1, 5, 40] = value
     x.requires_grad_(), w.requires_grad_()
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         out = convolve(x, w, dilation=2)
         (dw,) = torch.autograd.grad(out, w, cotangent, retain_graph=True)
         cotangent[0, 3, 50] = value
         (dx,) = torch.autograd.grad(out, x, cotangent)
-    finally:
-        _native.choose(chosen)
     right = F.conv1d(x, w, padding="same", dilation=2)
     torch.testing.assert_close(out, right, rtol=1e-4, atol=1e-4, equal_nan=True)
     (right_dx,) = torch.autograd.grad(right, x, cotangent)
@@ -286,13 +263,9 @@ def test_what_is_not_finite_reaches_no_other_number(isa: str, value: float, pool
     x[1, 5, 4, 6] = value  # the fourth column of a tile, and the third: what is added up there is more than 3e38
     x[2, 3, :, -1] = value
     x.requires_grad_(), w.requires_grad_()
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         out = convolve(x, w, pool=pool)
         (found,) = torch.autograd.grad(out.sum() / 100, w)
-    finally:
-        _native.choose(chosen)
     maps = F.conv2d(x, w, padding=1)
     expected = F.max_pool2d(maps, 2) if pool else maps
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
@@ -312,13 +285,9 @@ def test_a_large_number_reaches_no_further_than_its_tiles_and_there_as_a_roundin
     x, w, large = normal(1, 16, 12, 30), normal(24, 16, 3, 3) / 12, 2.0**40
     other = x.clone()
     other[0, 5, 4, 15] = large
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         maps, changed = convolve(x, w), convolve(other, w)
         lines, changed_lines = (convolve(image[0].transpose(0, 1), w[:, :, 1]) for image in (x, other))
-    finally:
-        _native.choose(chosen)
     seen, near = torch.zeros(2, *maps.shape, dtype=torch.bool)
     seen[..., 3:6, 14:17] = True
     near[..., 2:6, 12:20] = True  # two tiles of two lines
@@ -341,12 +310,8 @@ def test_a_gradient_that_is_not_finite_reaches_no_other_number(isa: str) -> None
     )
     cotangent = normal(2, 16, 12, 12, dtype=torch.float64)
     cotangent[1, 3, 5, 6] = torch.inf
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         found = torch.autograd.grad(convolve(x, w), (x, w), cotangent)
-    finally:
-        _native.choose(chosen)
     expected = torch.autograd.grad(F.conv2d(x, w, padding=1), (x, w), cotangent)
     assert int((~expected[0].isfinite()).sum()) == 16 * 9
     for ours, right in zip(found, expected, strict=True):

@@ -14,6 +14,7 @@ from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
 from pellucid.ops import pooling as operator
 from pellucid.ops.pooling import avg_pool2d, max_pool1d, max_pool2d
 from pellucid.ops.reference import pooling as reference
+from tests.ops.instruction_sets import on
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}  # sums of at most 64 numbers of size 1, in float64
 
@@ -178,14 +179,10 @@ def test_windows_three_by_three_have_torchs_numbers_and_places(isa, size, stride
     x[x == -2] = -torch.inf
     x[torch.rand(x.shape, generator=generator) < 0.02] = torch.nan
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         found = max_pool2d(ours, 3, stride, padding, 1, ceil, return_indices=True)
         gradient = torch.randint(-2, 3, found[0].shape, generator=generator).to(x.dtype)
         found[0].backward(gradient)
-    finally:
-        _native.choose(chosen)
     expected = F.max_pool2d(theirs, 3, stride, padding, 1, ceil, return_indices=True)
     expected[0].backward(gradient)
     torch.testing.assert_close(found[0], expected[0], rtol=0, atol=0, equal_nan=True)
@@ -207,14 +204,10 @@ def test_the_gradient_of_means_side_by_side(isa, size, rows, divisor, double, se
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64 if double else torch.float32)
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    chosen = _native.instruction_set()
-    _native.choose(isa)
-    try:
+    with on(isa):
         out = avg_pool2d(ours, (rows, 2), divisor_override=divisor)
         gradient = torch.randn(out.shape, generator=generator, dtype=x.dtype)
         out.backward(gradient)
-    finally:
-        _native.choose(chosen)
     F.avg_pool2d(theirs, (rows, 2), divisor_override=divisor).backward(gradient)
     assert torch.equal(ours.grad, theirs.grad)
 
