@@ -105,13 +105,14 @@ void fuse(Pointwise& program) {
     };
     std::vector<Pointwise::Step> found;
     for (Pointwise::Step q : program.steps) {
-        if (q.op == op_named("select"))
-            for (auto a = found.begin(); a != found.end(); ++a) {
-                if (a->out != q.in[0] || a->op != op_named("greater") || uses[a->out] != 1 || !zero(a->in[1])) continue;
-                q = {op_named("positive"), q.out, {a->in[0], q.in[1], q.in[2]}};
-                found.erase(a);
-                break;
-            }
+        const auto above_zero = [&](const Pointwise::Step& a) {
+            return a.out == q.in[0] && a.op == op_named("greater") && uses[a.out] == 1 && zero(a.in[1]);
+        };
+        const auto a = q.op == op_named("select") ? std::find_if(found.begin(), found.end(), above_zero) : found.end();
+        if (a != found.end()) {
+            q = {op_named("positive"), q.out, {a->in[0], q.in[1], q.in[2]}};
+            found.erase(a);
+        }
         found.push_back(q);
     }
     program.steps = std::move(found);

@@ -91,7 +91,7 @@ private:
     T *values_, *bias_ = nullptr;
 };
 
-// How a tile of a map is cut into those of two by four results, or of two in a row.
+// How a tile of a map is cut into those of two by four results, or of two or four in a row.
 struct PointGrid {
     long lines, columns;
 
