@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import pellucid.nn as layers
 from pellucid import device
+from pellucid.lab import team
 from pellucid.lab.counted import counted
 from pellucid.lab.task import Described
 
@@ -211,8 +212,11 @@ class Network(nn.Module):
 
 def _dropped(x: Tensor, share: float) -> Tensor:
     """torch's dropout, drawn by the processor's generator wherever ``x`` is."""
-    kept = torch.empty_like(x, device=device.CPU, requires_grad=False).bernoulli_(1 - share).div_(1 - share)
-    return x * device.moved(kept, x.device)
+
+    def masks(items: int) -> Tensor:
+        return torch.empty(items, *x.shape[1:], dtype=x.dtype).bernoulli_(1 - share).div_(1 - share)
+
+    return x * device.moved(team.drawn(masks, len(x)), x.device)
 
 
 def _target_column(task: Described) -> tuple[int, int]:

@@ -14,6 +14,7 @@ import torch
 import pellucid
 from pellucid import device
 from pellucid.errors import ArgumentError
+from pellucid.lab import team
 from pellucid.lab.candidates import (
     TOLERANCE,
     Blueprint,
@@ -174,6 +175,7 @@ def plan(
         rope=rope,
         cells=digest(*(_cell_file(name).read_bytes() for name in candidates if ":" in name)),
         device=device.name(on),
+        processes=team.place()[1],
     )
     return Plan(task, plans, widths, found, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions, on)
 

@@ -20,7 +20,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +69,11 @@ class Config(Record):
     rope: float | None
     cells: str  # fingerprint of the files that a person's own cells stand in
     device: str = "cpu"  # or what the GPU is called
+    processes: int = 1  # that train each network together
 
     @property
     def key(self) -> str:
-        """Eight digits for it: the same question has the same; on the processor those that it had before there was a choice."""
+        """Eight digits for it: the same question has the same; of what is as it always is, those that it always had."""
         return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:8]
 
     def arguments(self) -> dict[str, Any]:
@@ -186,10 +187,8 @@ class Run:
                 raise
             reason = f"{self.folder}: the run cannot be written to ({os.strerror(number)})"
             if number in NO_SPACE:
-                raise DataError(
-                    f"{reason}; make room there, and the same command goes on from the last epoch"
-                ) from None
-            raise DataError(f"{reason}; mend that, and the same command goes on from the last epoch") from None
+                raise DataError(f"{reason}; make room there, and the same command goes on from here") from None
+            raise DataError(f"{reason}; mend that, and the same command goes on from here") from None
 
     def clear(self) -> None:
         """Remove what a run wrote, and nothing else; a folder that is no run stays as it is."""
@@ -217,11 +216,16 @@ def write(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what went wrong is what is told
+            temporary.unlink()
+        raise
 
 
 def _system_error(message: str) -> int | None:

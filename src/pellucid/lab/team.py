@@ -1,11 +1,16 @@
 """Several processes that train one network together, as torchrun starts them: each takes its share of every batch.
 
 Every process does the same, in step; the first of them, the leader, writes. Without torchrun a process is its own leader.
+
+What chance says of an item (a dropout mask, a shift of an image) is drawn by everyone for the whole batch, and each takes
+what falls to its items: a team draws what one process draws.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -52,10 +57,37 @@ def agree(numbers: list[float]) -> list[float]:
     return [float(v) for v in told]
 
 
-def share(rows: Tensor) -> Tensor:
-    """This process's part of a batch."""
+_batch: int | None = None  # items of the batch that is shared out at the moment
+
+
+@contextmanager
+def sharing(rows: Tensor) -> Iterator[tuple[Tensor, bool]]:
+    """This process's part of a batch, and whether it counts: where there is nothing left for a process it takes the first item.
+
+    It then does what the others do, and draws what they draw.
+    """
+    global _batch
+    _batch = len(rows)
+    try:
+        yield rows[_part(len(rows))], place()[0] < len(rows)
+    finally:
+        _batch = None
+
+
+def drawn(draw: Callable[[int], Tensor], items: int) -> Tensor:
+    """What chance says of this process's items.
+
+    Args:
+        draw: of a number of items to a tensor with a row for each, from torch's global generator.
+        items: of this process.
+    """
+    return draw(items) if _batch is None else draw(_batch)[_part(_batch)]
+
+
+def _part(items: int) -> slice:
+    """The places in a batch that are this process's."""
     number, count = place()
-    return rows[number::count]
+    return slice(number, None, count) if number < items else slice(0, 1)
 
 
 def add_gradients(model: nn.Module, loss: Tensor) -> Tensor:

@@ -220,19 +220,16 @@ def _epoch(unit: Unit, optimiser: torch.optim.Optimizer, lesson: Lesson, batch: 
 
 def _step(model: nn.Module, optimiser: torch.optim.Optimizer, lesson: Lesson, rows: Tensor) -> Tensor:
     """One step on a batch, and its loss. Of a team each process takes some of the rows, and gradients are added up."""
-    mine = team.share(rows)
     optimiser.zero_grad()
     there = device.of(model)
-    loss = torch.zeros((), device=there)
-    if len(mine):
+    with team.sharing(rows) as (mine, counts):
         x, y = lesson.train.x[mine], lesson.train.y[mine]
         lengths = None if lesson.train.lengths is None else lesson.train.lengths[mine]
         x = device.moved(x if lesson.augment is None else lesson.augment(x), there)
         part = loss_of(model(x, device.moved(lengths, there)), device.moved(y, there), lesson)
-        part = part * (_weight(mine, lesson) / _weight(rows, lesson))
+        part = part * (_weight(mine, lesson) / _weight(rows, lesson) if counts else 0.0)
         part.backward()  # type: ignore[no-untyped-call]
-        loss = part.detach()
-    loss = team.add_gradients(model, loss)
+    loss = team.add_gradients(model, part.detach())
     nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimiser.step()
     return loss

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.errors import ArgumentError
+from pellucid.lab import team
 from pellucid.lab.counted import counted
 from pellucid.lab.data.paging import Array
 
@@ -33,10 +34,11 @@ class Augmentation:
         """(B, C, H, W) to the same; draws from torch's global generator."""
         B, _, H, W = x.shape
         if self.flip:
-            x = torch.where(torch.rand(B, 1, 1, 1) < 0.5, x.flip(3), x)
+            x = torch.where(team.drawn(lambda items: torch.rand(items, 1, 1, 1), B) < 0.5, x.flip(3), x)
         if self.shift:
             wide = F.pad(x, (self.shift,) * 4, mode="replicate")
-            down, right = torch.randint(0, 2 * self.shift + 1, (2, B, 1))
+            moves = team.drawn(lambda items: torch.randint(0, 2 * self.shift + 1, (2, items, 1)).movedim(1, 0), B)
+            down, right = moves.unbind(1)
             rows, columns = down + torch.arange(H), right + torch.arange(W)
             x = wide[torch.arange(B)[:, None, None], :, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
         return x.contiguous()
