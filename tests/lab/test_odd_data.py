@@ -20,7 +20,7 @@ from pellucid.lab import plan as planning
 from pellucid.lab.data.metrics import accuracy, balanced_accuracy, macro_f1, mean_absolute_error
 from pellucid.lab.report import words
 from pellucid.lab.results import Interval
-from pellucid.lab.statistics import Bootstrap
+from pellucid.lab.statistics import SHARE, Bootstrap
 
 
 def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -262,7 +262,7 @@ def test_intervals_of_overlapping_windows_still_cover() -> None:
 def test_all_right_is_not_certainly_right() -> None:
     interval = Bootstrap(4).interval(np.full((1, 4), 100.0))
     assert interval.low < 60
-    difference = Bootstrap(4).difference(np.full((1, 4), 100.0), np.zeros((1, 4)))
+    difference = Bootstrap(4).difference(np.full((1, 4), 100.0), np.zeros((1, 4)), SHARE)
     assert difference.low < 30
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import norm
 
-from pellucid.lab.data.metrics import accuracy, mean_absolute_error
+from pellucid.lab.data.metrics import accuracy, balanced_accuracy, mean_absolute_error
 from pellucid.lab.results import BaselineResult, Candidate, Cost, CurvePoint, Interval, Need, Odds, Why
-from pellucid.lab.statistics import Bootstrap
+from pellucid.lab.statistics import SHARE, Bootstrap
 from pellucid.lab.verdict import verdict
 
 
@@ -66,6 +67,42 @@ def test_odds_allow_for_seeds_for_few_items_and_for_neighbours() -> None:
     smooth = np.repeat(noise[:10], 40)
     alone, blocks = (Bootstrap(400, block=b).odds(smooth[None], np.zeros((1, 400)), 0.05) for b in (1, 40))
     assert min(blocks.higher, blocks.lower) > min(alone.higher, alone.lower) + 0.05
+
+
+def test_networks_that_agree_on_few_items_are_not_the_same_for_sure() -> None:
+    """Three in a hundred disagreements go unseen in thirty items four times in ten, so 1 point is not to be promised."""
+    chances = [
+        Bootstrap(n).odds(np.full((3, n), 100.0), np.full((2, n), 100.0), 1.0, SHARE).same for n in (10, 30, 100)
+    ]
+    assert chances == sorted(chances)
+    assert chances[-1] < 0.95
+    assert Bootstrap(1000).odds(np.full((3, 1000), 100.0), np.full((2, 1000), 100.0), 1.0, SHARE).same > 0.99
+
+
+def test_agreement_of_a_balanced_share_is_no_proof_either() -> None:
+    """Scores of balanced accuracy are no zeros and hundreds, and two networks that agree have the same."""
+    right = torch.tensor([0] * 30 + [1] * 10)
+    logits = torch.nn.functional.one_hot(torch.where(torch.arange(40) % 7 == 0, 1 - right, right), 2).double()
+    scores = balanced_accuracy().per_item(logits, right).numpy()[None]
+    assert not np.isin(scores, (0, 100)).all()
+    apart = Bootstrap(40).difference(scores, scores, SHARE)
+    assert apart.low < -2 < 2 < apart.high
+    assert Bootstrap(40).odds(scores, scores, 1.0, SHARE).same < 0.9
+
+
+@pytest.mark.parametrize("items", [12, 40, 150])
+def test_odds_of_shares_come_true_as_often_as_they_say(items: int) -> None:
+    """Of 400 worlds drawn from the prior, the mean chance of each answer is its frequency (standard error 2.5 %)."""
+    generator = np.random.default_rng(items)
+    said, came = np.zeros(3), np.zeros(3)
+    for world in range(400):
+        first_alone, other_alone, both = generator.dirichlet([0.5, 0.5, 1.0])
+        drawn = generator.choice(3, items, p=[first_alone, other_alone, both])
+        odds = Bootstrap(items, seed=world).odds(100.0 * (drawn != 1)[None], 100.0 * (drawn != 0)[None], 5.0, SHARE)
+        said += (odds.higher, odds.same, odds.lower)
+        true = 100 * (first_alone - other_alone)
+        came += (true > 5, abs(true) <= 5, true < -5)
+    assert said / 400 == pytest.approx(came / 400, abs=0.06)
 
 
 def candidate(

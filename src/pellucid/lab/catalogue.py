@@ -15,7 +15,7 @@ from pellucid.lab.recipe import Recipe
 from pellucid.lab.recipe import read as read_recipe
 from pellucid.lab.results import Candidate, Comparison, Interval, Record
 from pellucid.lab.runs import FOLDERS, Config, Run, safe
-from pellucid.lab.statistics import Bootstrap, Scores
+from pellucid.lab.statistics import ANY, SHARE, Bootstrap, Scores
 
 DEPTH = 2  # folders below the one that is searched
 
@@ -114,7 +114,7 @@ def difference(first: Path, second: Path) -> Difference:
                 network=c.label,
                 first=c.score,
                 second=by_name[1][c.name].score,
-                difference=_paired(runs, c) if same_items else None,
+                difference=_paired(runs, c, SHARE if one.unit == "%" else ANY) if same_items else None,
             )
             for c in both
         ],
@@ -230,12 +230,12 @@ def _last_change(files: list[Path]) -> str:
     return datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds")
 
 
-def _paired(runs: tuple[Run, Run], candidate: Candidate) -> Interval | None:
+def _paired(runs: tuple[Run, Run], candidate: Candidate, bounds: tuple[float, float]) -> Interval | None:
     """Second minus first; None where the tables of predictions are gone or of other items."""
     (items, first), (others, second) = (_scores(run, candidate.name) for run in runs)
     if not items or items != others:
         return None
-    return Bootstrap(len(items), read_recipe(runs[0]).block).difference(second, first)
+    return Bootstrap(len(items), read_recipe(runs[0]).block).difference(second, first, bounds)
 
 
 def _scores(run: Run, name: str) -> tuple[list[str], Scores]:

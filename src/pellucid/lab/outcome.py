@@ -86,11 +86,12 @@ def candidate(
     name = trained.blueprint.name
     for k, unit in enumerate(trained.units):
         _save(unit.model, run, trained, k, task)
-    better = bootstrap.difference(scores, yardstick.baseline)
+    better = bootstrap.difference(scores, yardstick.baseline, metric.bounds)
     behind, odds = None, None
     if best is not None:
-        behind = bootstrap.difference(best, scores) if metric.higher_is_better else bootstrap.difference(scores, best)
-        odds = bootstrap.odds(best, scores, yardstick.rope)
+        pair = (best, scores) if metric.higher_is_better else (scores, best)
+        behind = bootstrap.difference(*pair, metric.bounds)
+        odds = bootstrap.odds(best, scores, yardstick.rope, metric.bounds)
     return Candidate(
         name=name,
         label=trained.blueprint.label,
