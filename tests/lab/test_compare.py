@@ -5,12 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -110,42 +104,6 @@ def test_learning_happens(tmp_path: Path) -> None:
     task = data.load(tasks.write_images(tmp_path / "i", per_class=60))
     found, _ = comparison.compare(small(task, epochs=12, candidates=["cnn", "gru"]), out=tmp_path / "run")
     assert all(c.score.value > 80 and c.beats_baseline for c in found.candidates)
-
-
-def test_kill_at_any_moment_and_go_on(tmp_path: Path) -> None:
-    folder = tasks.write_images(tmp_path / "images", per_class=40)
-    command = [
-        sys.executable,
-        "-m",
-        "pellucid",
-        "compare",
-        str(folder),
-        "--with",
-        "rnn,cnn",
-        "--trials",
-        "2",
-        "--seeds",
-        "2",
-    ]
-    command += ["--epochs", "6", "--params", "1000"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
-    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, **quiet)
-    generator = random.Random(0)
-    for _ in range(3):
-        process = subprocess.Popen([*command, "--out", str(tmp_path / "killed")], **quiet)
-        seen: set[tuple[str, int]] = set()
-        wanted = generator.randint(2, 7)  # of the 36 epochs that the run has
-        while process.poll() is None and len(seen) < wanted:
-            seen |= {(f.name, f.stat().st_mtime_ns) for f in (tmp_path / "killed" / "units").glob("*.safetensors")}
-            time.sleep(generator.uniform(0, 0.004))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (tmp_path / "killed" / "result.json").exists()
-    subprocess.run([*command, "--out", str(tmp_path / "killed")], check=True, **quiet)
-    results = [Comparison.model_validate_json((tmp_path / n / "result.json").read_text()) for n in ("whole", "killed")]
-    assert figures(results[0]) == figures(results[1])
-    assert results[0].verdict.equivalent == results[1].verdict.equivalent
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:

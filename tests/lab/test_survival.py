@@ -1,6 +1,6 @@
 """The promise: whatever ends a comparison or spoils its folder, the same command goes on to the same figures, or says why not.
 
-PELLUCID_SLOW=1 adds twenty kills at random moments.
+PELLUCID_SLOW=1 has twenty kills of each case instead of three.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.lab import tasks
 
 from pellucid.errors import DataError
-from pellucid.lab import comparison, data
+from pellucid.lab import catalogue, comparison, data, sealed
 from pellucid.lab import plan as planning
+from pellucid.lab.predict import predict
 from pellucid.lab.results import Comparison
 
 OPTIONS = ["--with", "rnn,cnn", "--trials", "1", "--seeds", "2", "--epochs", "4", "--params", "1000"]
@@ -96,7 +99,6 @@ def test_a_spoilt_file_is_named_and_can_be_removed(made: planning.Plan, tmp_path
     for file, words in (
         ("result.json", "the result cannot be read"),
         ("units/rnn-seed-1.safetensors", "the checkpoint cannot be read"),
-        ("config.json", "not the configuration of a run"),
     ):
         path = tmp_path / file
         content = path.read_bytes()
@@ -112,10 +114,104 @@ def test_a_spoilt_file_is_named_and_can_be_removed(made: planning.Plan, tmp_path
                 comparison.compare(made, out=tmp_path)
             assert path.name in str(error.value)
         path.rmdir()
-        if file == "config.json":  # what was asked is not to be guessed: the file has to come back
-            path.write_bytes(content)
         comparison.compare(made, out=tmp_path)
         assert figures(tmp_path) == before
+
+
+SPOILT: dict[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], object]] = {
+    "it has no 'run'": lambda _tensors, about: about.clear(),
+    "it has no 'history'": lambda _tensors, about: about.pop("history"),
+    "'int' object is not iterable": lambda _tensors, about: about.update(history=3),
+    "train_loss: Field required": lambda _tensors, about: about.update(history=[{"epoch": 1}]),
+    "lacks weights of the best epoch": lambda tensors, _about: [tensors.pop(k) for k in [*tensors] if "best" in k],
+    "Missing key": lambda tensors, _about: [tensors.pop(k) for k in [*tensors] if "model" in k],
+    "not enough values to unpack": lambda tensors, _about: tensors.update({"adam.0": torch.zeros(1)}),
+}
+
+
+def test_a_checkpoint_of_something_else_is_a_sentence(made: planning.Plan, tmp_path: Path) -> None:
+    """Whole and sealed, and yet no checkpoint; or the right one with a bit changed."""
+    comparison.compare(made, out=tmp_path)
+    (tmp_path / "result.json").unlink()
+    path = tmp_path / "units" / "rnn-seed-1.safetensors"
+    content = path.read_bytes()
+    tensors, about = sealed.load(path)
+    for words, spoil in SPOILT.items():
+        given, noted = dict(tensors), dict(about)
+        spoil(given, noted)
+        if "run" in words:
+            noted["history"] = about["history"]
+        sealed.save(path, given, noted)
+        with pytest.raises(DataError, match=rf"the checkpoint cannot be read \(.*{words}") as error:
+            comparison.compare(made, out=tmp_path)
+        assert path.name in str(error.value)
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 4]) + content[-8:])
+    with pytest.raises(DataError, match="its content is not what was written"):
+        comparison.compare(made, out=tmp_path)
+
+
+def test_a_model_that_was_changed_does_not_answer(made: planning.Plan, tmp_path: Path) -> None:
+    comparison.compare(made, out=tmp_path)
+    path = tmp_path / "models" / "rnn-seed-2.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+    with pytest.raises(DataError, match=r"its content is not what was written.*remove result\.json"):
+        predict(tmp_path, made.task.source, network="rnn")
+    (tmp_path / "result.json").unlink()
+    comparison.compare(made, out=tmp_path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("spoilt", ["cut", "empty", "gone"])
+def test_a_run_without_its_configuration_goes_on(spoilt: str, made: planning.Plan, tmp_path: Path) -> None:
+    """Its checkpoints tell which run they are of; nothing is trained again, and another run is not taken for it."""
+    run = tmp_path / "run"
+    comparison.compare(made, out=run)
+    before, config = figures(run), run / "config.json"
+    units = {f.name: f.stat().st_mtime_ns for f in (run / "units").iterdir()}
+    content = config.read_bytes()
+
+    def spoil() -> None:
+        config.unlink()
+        if spoilt != "gone":
+            config.write_bytes(content[: len(content) // 2] if spoilt == "cut" else b"")
+
+    spoil()
+    (entry,) = catalogue.entries(tmp_path)
+    assert entry.state.startswith("damaged: its config.json is gone")
+    with pytest.raises(DataError, match="this is no run"):
+        catalogue.summary(run)
+    comparison.compare(made, out=run)
+    assert figures(run) == before
+    assert {f.name: f.stat().st_mtime_ns for f in (run / "units").iterdir()} == units
+    assert config.read_bytes() == content
+    spoil()
+    other = planning.plan(made.task, ["rnn", "cnn"], trials=1, seeds=2, epochs=2, size=1000)
+    with pytest.raises(DataError, match="the checkpoint is of another run"):
+        comparison.compare(other, out=run)
+    spoil()
+    comparison.compare(other, out=run, fresh=True)
+    spoil()
+    assert catalogue.remove(run) == []
+    assert not run.exists()
+
+
+def test_somebody_elses_configuration_stays(made: planning.Plan, tmp_path: Path) -> None:
+    """Even where a person asks to start anew."""
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    (tmp_path / "units").mkdir()
+    for other in ("", "model.safetensors"):
+        if other:
+            (tmp_path / "units" / "rnn-seed-1.safetensors").write_bytes(b"")
+            (tmp_path / other).write_bytes(b"")
+        for fresh in (False, True):
+            with pytest.raises(DataError, match=r"not the configuration of a run \(.*; choose another --out"):
+                comparison.compare(made, out=tmp_path, fresh=fresh)
+        with pytest.raises(DataError, match="this is no run"):
+            catalogue.remove(tmp_path)
+        assert catalogue.entries(tmp_path) == []
+    assert (tmp_path / "config.json").read_text() == '{"model_type": "gpt2"}'
+    assert (tmp_path / "model.safetensors").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
@@ -127,27 +223,69 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in told.stderr
 
 
-@pytest.mark.skipif("PELLUCID_SLOW" not in os.environ, reason="some minutes; PELLUCID_SLOW=1 asks for it")
-def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
-    images = tasks.write_images(tmp_path / "images", per_class=40)
-    quiet: dict[str, Any] = {
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.DEVNULL,
-        "env": {**os.environ, "OMP_NUM_THREADS": "1"},
-    }
-    started = time.monotonic()
-    subprocess.run(command(images, tmp_path / "whole"), check=True, **quiet)
-    needed = time.monotonic() - started
+@dataclass(frozen=True)
+class Killed:
+    """A comparison that is killed: its data, how it starts, and what it is asked beside OPTIONS."""
+
+    write: Callable[[Path], Path]
+    options: tuple[str, ...] = ()
+    starter: tuple[str, ...] = ()
+
+
+KILLED = {
+    "images": Killed(lambda p: tasks.write_images(p / "images", per_class=40), ("--trials", "2", "--augment", "shift")),
+    "series": Killed(lambda p: tasks.write_series(p / "series.csv"), ("--trials", "2")),
+    "texts": Killed(lambda p: tasks.write_texts(p / "texts.csv"), ("--trials", "2")),
+    "plain text": Killed(lambda p: tasks.write_text(p / "text.txt"), ("--window", "32")),
+    "sounds": Killed(lambda p: tasks.write_sounds(p / "sounds")),
+    "curve": Killed(lambda p: tasks.write_images(p / "images", per_class=40), ("--curve",)),
+    "workers": Killed(lambda p: tasks.write_texts(p / "texts.csv"), ("--workers", "2")),
+    "torchrun": Killed(
+        lambda p: tasks.write_texts(p / "texts.csv"),
+        starter=("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    ),
+}
+KILLS = 20 if "PELLUCID_SLOW" in os.environ else 3
+
+
+@pytest.mark.parametrize("case", KILLED)
+def test_kills_at_random_moments(case: str, tmp_path: Path) -> None:
+    """kill -9 from when the data is read to the report's last byte; each time the same command goes on."""
+    of = KILLED[case]
+    data = of.write(tmp_path)
+
+    def begin(folder: Path) -> subprocess.Popen[bytes]:
+        """Start, and come back when the run's folder is at work."""
+        lock = folder / ".lock"
+        before = lock.stat().st_mtime_ns if lock.exists() else 0
+        started = subprocess.Popen(
+            [sys.executable, *of.starter, *command(data, folder)[1:], *of.options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        while not (lock.exists() and lock.stat().st_mtime_ns != before):
+            assert started.poll() is None, "it ended before it began"
+            time.sleep(0.005)
+        return started
+
+    process, begun = begin(tmp_path / "whole"), time.monotonic()
+    assert process.wait(600) == 0
+    needed = time.monotonic() - begun
     whole = figures(tmp_path / "whole")
-    generator = random.Random(0)
+    generator = random.Random(case)
     kills = finished = 0
     folder = tmp_path / "killed-0"
-    while kills < 20:
-        process = subprocess.Popen(command(images, folder), **quiet)
+    while kills < KILLS:
+        process = begin(folder)
         try:
             process.wait(generator.uniform(0, needed))
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+            if case == "workers":  # who are left see that their parent is gone
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             kills += 1
             continue
@@ -155,5 +293,5 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
         assert figures(folder) == whole
         finished += 1
         folder = tmp_path / f"killed-{finished}"
-    subprocess.run(command(images, folder), check=True, **quiet)
+    assert begin(folder).wait(600) == 0
     assert figures(folder) == whole

@@ -59,7 +59,7 @@ def show(folder: Path = Path("runs"), /, *, json: bool = False) -> None:
         figure = "" if e.score is None else f"{use}: {e.metric} {words.figure(e.score, e.unit)}"
         about = "; ".join(part for part in (e.title, ", ".join(e.networks)) if part)
         screen.print(Text(e.folder, style="bold"), soft_wrap=True)
-        on = "" if e.device == "cpu" else f", on the {e.device}"
+        on = "" if e.device in ("", "cpu") else f", on the {e.device}"
         screen.print(
             Padding(f"{about}\n{figure or e.state}; {_when(e)}, {words.size(e.bytes)}{on}", (0, 0, 0, 2), expand=False)
         )

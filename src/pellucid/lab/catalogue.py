@@ -34,7 +34,7 @@ class Entry(Record):
     simplest: str  # the simplest answer, where the network does not surely beat it; else ""
     created: str  # ISO time; of a run that is not finished, of its last epoch
     bytes: int
-    device: str  # "cpu", or what the GPU is called
+    device: str  # "cpu", or what the GPU is called; "" where it is not known
     state: str  # "finished", "3 of 12 trainings begun", or what is wrong with it
 
 
@@ -79,7 +79,12 @@ def entries(folder: Path) -> list[Entry]:
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; give one with runs in it")
     try:
-        found = [c.parent for depth in range(DEPTH + 1) for c in folder.glob("*/" * depth + "config.json")]
+        found = {
+            path.parent
+            for depth in range(DEPTH + 1)
+            for name in ("config.json", "units")
+            for path in folder.glob("*/" * depth + name)
+        }
     except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
     made = [_entry(place) for place in found]
@@ -138,7 +143,8 @@ def remove(folder: Path) -> list[str]:
         DataError: the folder is no run, a process is at work in it, or a file cannot be removed.
     """
     run = Run(folder)
-    _config(run)
+    if not _is_spoilt(run):
+        _config(run)
     with run.alone():
         try:
             run.clear()
@@ -167,19 +173,31 @@ def summary(folder: Path) -> Entry:
 
 def _entry(folder: Path) -> Entry | None:
     """A run; None for a folder whose config.json is somebody else's."""
+    run = Run(folder)
+    if _is_spoilt(run):
+        return _spoilt(run)
     try:
-        _config(Run(folder))
+        return _summary(run)
     except DataError:
         return None
-    return _summary(Run(folder))
+
+
+def _is_spoilt(run: Run) -> bool:
+    """Whether it is a run that has lost its config.json."""
+    try:
+        return run.config() is None and run.is_nothing_else()
+    except DataError:
+        return run.is_nothing_else()
 
 
 def _config(run: Run) -> Config:
-    path = run.folder / "config.json"
     try:
-        return Config.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # pydantic's and the decoder's errors are ValueErrors
-        raise DataError(f"{run.folder}: this is no run; give the folder that pellucid compare wrote") from None
+        found = run.config()
+    except DataError:
+        found = None
+    if found is None:
+        raise DataError(f"{run.folder}: this is no run; give the folder that pellucid compare wrote")
+    return found
 
 
 def _finished(run: Run) -> Comparison:
@@ -222,6 +240,29 @@ def _summary(run: Run) -> Entry:
         bytes=sum(f.stat().st_size for f in files),
         device=config.device,
         state="finished" if found else state,
+    )
+
+
+def _spoilt(run: Run) -> Entry:
+    """What is known of a run that has lost its config.json."""
+    files = [f for f in run.folder.rglob("*") if f.is_file()]
+    kept: Recipe | None = None
+    with suppress(DataError):
+        kept = read_recipe(run)
+    return Entry(
+        folder=str(run.folder),
+        data=kept.source if kept else "",
+        title=kept.title if kept else "",
+        networks=[m.label for m in kept.networks] if kept else [],
+        metric="",
+        unit="",
+        choice="",
+        score=None,
+        simplest="",
+        created=_last_change(files),
+        bytes=sum(f.stat().st_size for f in files),
+        device="",
+        state="damaged: its config.json is gone or cannot be read; the compare command that made it mends it",
     )
 
 

@@ -6,7 +6,6 @@ reads it there. So a worker may die, and its job is done again from its last epo
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -22,16 +21,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from pellucid import device
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab import team
+from pellucid.lab import sealed, team
 from pellucid.lab.plan import Plan, plan
 from pellucid.lab.results import Comparison, Epoch
 from pellucid.lab.runs import Config, Run, safe
 from pellucid.lab.task import Origin
-from pellucid.lab.train import Budget, Unit, train
+from pellucid.lab.train import Budget, Unit, history_of, train
 from pellucid.lab.tune import Settings
 
 TRIES = 3  # of a job whose worker is lost
@@ -115,6 +113,7 @@ class Workshop:
             self.made.task.lesson.part(job.share),
             job.budget,
             tell,
+            self.made.config.key,
         )
 
 
@@ -326,11 +325,10 @@ def _watch(futures: dict[Future[None], Job], workshop: Workshop, watcher: Watche
 
 
 def _history(file: Path) -> list[Epoch]:
-    """The epochs of a checkpoint; none where there is none yet."""
+    """The epochs of a checkpoint; none where there is none yet. Who goes on with a damaged one says so."""
     try:
-        with safe_open(file, "pt") as f:
-            return [Epoch.model_validate(e) for e in json.loads(f.metadata()["history"])]
-    except (OSError, SafetensorError):
+        return history_of(sealed.load(file)[1])
+    except (OSError, sealed.DamagedError, KeyError, ValueError, TypeError):
         return []
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pellucid import device
-from pellucid.lab import costs, why
+from pellucid.lab import costs, sealed, why
 from pellucid.lab.bodies import Network
 from pellucid.lab.candidates import Blueprint
 from pellucid.lab.goals import GOALS
@@ -166,8 +164,7 @@ def _model_file(run: Run, name: str, seed: int) -> Path:
 def _save(model: nn.Module, run: Run, trained: Trained, seed: int, task: Task) -> None:
     name = trained.blueprint.name
     about = {"network": name, "width": trained.width, "task": task.title}
-    metadata = {"pellucid": json.dumps(about)}  # one entry: safetensors writes several in no fixed order
-    save_file({n: v.contiguous() for n, v in model.state_dict().items()}, _model_file(run, name, seed), metadata)
+    sealed.save(_model_file(run, name, seed), model.state_dict(), about)
 
 
 def figures(task: Task, predictions: list[Tensor], bootstrap: Bootstrap) -> list[Figure]:

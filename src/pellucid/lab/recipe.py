@@ -7,24 +7,23 @@ items.safetensors    a few test items as the networks see them, their right answ
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab import sealed
 from pellucid.lab.bodies import Network
 from pellucid.lab.candidates import Blueprint, blueprint
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.plan import Plan
+from pellucid.lab.reasons import reason
 from pellucid.lab.results import Record
-from pellucid.lab.runs import Run, safe, write, write_bytes
+from pellucid.lab.runs import Run, safe, write
 from pellucid.lab.settings import Kind
 from pellucid.lab.task import Form, Goal, Split
 
@@ -106,15 +105,15 @@ class Recipe(Record):
         model = plan.build(self, member.width)
         path = run.folder / "models" / f"{safe(member.name)}-seed-{seed}.safetensors"
         try:
-            model.load_state_dict(load_file(path))
+            model.load_state_dict(sealed.load(path)[0])
         except FileNotFoundError:
             raise DataError(
                 f"{path}: there is no such model; the network diverged, or the comparison was stopped, and then the same "
                 "compare command goes on"
             ) from None
-        except (OSError, SafetensorError, RuntimeError) as error:
+        except (OSError, sealed.DamagedError, RuntimeError) as error:
             raise DataError(
-                f"{path}: the model cannot be read ({str(error).splitlines()[0]}); remove result.json from the run, and "
+                f"{path}: the model cannot be read ({reason(error)}); remove result.json from the run, and "
                 "the same compare command writes it again"
             ) from None
         return model.eval()
@@ -130,8 +129,8 @@ def keep(made: Plan, run: Run) -> None:
     if not path.exists():
         some = _some(task.test)
         tensors = {"x": some.x, "y": some.y, "lengths": some.lengths, "scales": some.scales}
-        given = {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}
-        write_bytes(path, save(given, {"pellucid": json.dumps({"items": some.items}, ensure_ascii=False)}))
+        given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        sealed.save(path, given, {"items": some.items})
 
 
 def read(run: Run) -> Recipe:
@@ -149,8 +148,7 @@ def read(run: Run) -> Recipe:
         raise DataError(f"{path}: the run does not have it yet; the same compare command writes it") from None
     except (OSError, ValidationError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); remove this file, and the same compare command "
-            "writes it again"
+            f"{path}: cannot be read ({reason(error)}); remove this file, and the same compare command writes it again"
         ) from None
 
 
@@ -162,14 +160,11 @@ def items(run: Run) -> tuple[Inputs, Tensor | None]:
     """
     path = run.folder / "items.safetensors"
     try:
-        with safe_open(path, "pt") as f:
-            found = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
-            about = json.loads((f.metadata() or {}).get("pellucid", "{}"))
+        found, about = sealed.load(path)
         x, names = found["x"], about.get("items")
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, sealed.DamagedError, KeyError) as error:
         raise DataError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); remove this file, and the same compare command "
-            "writes it again"
+            f"{path}: cannot be read ({reason(error)}); remove this file, and the same compare command writes it again"
         ) from None
     names = names or [f"test item {k + 1}" for k in range(len(x))]
     return Inputs(x, found.get("lengths"), names, found.get("scales")), found.get("y")

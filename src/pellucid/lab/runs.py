@@ -18,34 +18,38 @@ import errno
 import fcntl
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors import SafetensorError
 
 from pellucid.errors import DataError
+from pellucid.lab.reasons import reason
 from pellucid.lab.results import Comparison, Record
 
 FOLDERS = ("units", "models", "predictions", "tensorboard")
 LEFT = frozenset({".lock", "config.json.part", *FOLDERS})  # after a run was cleared or cut short
-WRITTEN = (
+MADE = (  # from the checkpoints
     "result.json",
     "task.json",
     "items.safetensors",
     "report.html",
     "metrics.csv",
     "*.part",
+    "models/*-seed-*.safetensors",
+    "models/*.part",
+    "predictions/*.csv",
+    "predictions/*.part",
+)
+WRITTEN = (
+    *MADE,
+    "tuning.journal*",
+    "tensorboard/*/events.out.tfevents.*",
     "units/*-trial-*.safetensors",
     "units/*-seed-*.safetensors",
-    "tuning.journal*",
     "units/*.part",
-    "models/*-seed-*.safetensors",
-    "predictions/*.csv",
-    "tensorboard/*/events.out.tfevents.*",
     "config.json",  # the last, so that a removal that was cut short is still a run
 )
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -108,25 +112,52 @@ class Run:
             ) from None
         return path
 
+    def config(self) -> Config | None:
+        """What was asked; None where there is no such file.
+
+        Raises:
+            DataError: the file is damaged, or somebody else's.
+        """
+        path = self.folder / "config.json"
+        try:
+            return Config.model_validate_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: not the configuration of a run ({reason(error)}); choose another --out") from None
+
+    def is_nothing_else(self) -> bool:
+        """Whether the folder holds a run's files alone, checkpoints among them: it then is one, whatever befell its config.json."""
+        known = (".lock", *FOLDERS, *(pattern for pattern in WRITTEN if "/" not in pattern))
+        return any(self.folder.glob("units/*.safetensors")) and all(
+            any(entry.match(pattern) for pattern in known) for entry in self.folder.iterdir()
+        )
+
     def begin(self, config: Config) -> None:
         """Note what was asked, or check that the folder was made for the same.
+
+        A run whose config.json is gone or damaged goes on: its checkpoints tell which run they are of, and all else is made from
+        them.
 
         Raises:
             DataError: the folder holds another run, or something else.
         """
         path = self.file("config.json")
-        if not path.exists():
-            strange = sorted(e.name for e in self.folder.iterdir() if e.name not in LEFT)
-            if strange:
+        try:
+            before = self.config()
+        except DataError:
+            if path.is_dir() or not self.is_nothing_else():
+                raise
+            before = None
+        if before is None:
+            if self.is_nothing_else():
+                self._remove(MADE)
+            elif strange := sorted(e.name for e in self.folder.iterdir() if e.name not in LEFT):
                 raise DataError(
                     f"{self.folder} is no run and is not empty (it holds {strange[0]!r}); choose another --out"
                 )
             write(path, config.model_dump_json(indent=2))
             return
-        try:
-            before = Config.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: not the configuration of a run ({_first(error)}); choose another --out") from None
         for field in Config.model_fields:
             old, new = getattr(before, field), getattr(config, field)
             if old != new:
@@ -148,7 +179,7 @@ class Run:
             return Comparison.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, ValidationError, UnicodeDecodeError) as error:
             raise DataError(
-                f"{path}: the result cannot be read ({_first(error)}); remove this file, and the same command "
+                f"{path}: the result cannot be read ({reason(error)}); remove this file, and the same command "
                 "writes it again"
             ) from None
 
@@ -181,23 +212,25 @@ class Run:
         """
         try:
             yield
-        except (OSError, SafetensorError) as error:
-            number = error.errno if isinstance(error, OSError) else _system_error(str(error))
-            if number is None:
+        except OSError as error:
+            if error.errno is None:
                 raise
-            reason = f"{self.folder}: the run cannot be written to ({os.strerror(number)})"
-            if number in NO_SPACE:
+            reason = f"{self.folder}: the run cannot be written to ({error.strerror})"
+            if error.errno in NO_SPACE:
                 raise DataError(f"{reason}; make room there, and the same command goes on from here") from None
             raise DataError(f"{reason}; mend that, and the same command goes on from here") from None
 
     def clear(self) -> None:
         """Remove what a run wrote, and nothing else; a folder that is no run stays as it is."""
-        config = self.folder / "config.json"
         try:
-            Config.model_validate_json(config.read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError):
-            return
-        for pattern in WRITTEN:
+            run = self.config() is not None
+        except DataError:
+            run = False
+        if run or self.is_nothing_else():
+            self._remove(WRITTEN)
+
+    def _remove(self, patterns: tuple[str, ...]) -> None:
+        for pattern in patterns:
             for path in self.folder.glob(pattern):
                 if path.is_file():
                     path.unlink()
@@ -226,16 +259,6 @@ def write_bytes(path: Path, content: bytes) -> None:
         with suppress(OSError):  # what went wrong is what is told
             temporary.unlink()
         raise
-
-
-def _system_error(message: str) -> int | None:
-    """The number in ``... (os error 28)``, which is all that safetensors tells of a file that cannot be written."""
-    found = re.search(r"\(os error (\d+)\)", message)
-    return int(found[1]) if found else None
-
-
-def _first(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def _short(value: object) -> str:

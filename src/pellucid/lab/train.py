@@ -7,23 +7,22 @@ unit's name and the epoch's number alone, so a unit that was interrupted goes on
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid import device
 from pellucid.errors import DataError
-from pellucid.lab import team
+from pellucid.lab import sealed, team
 from pellucid.lab.goals import GOALS, last_step
+from pellucid.lab.reasons import reason
 from pellucid.lab.results import Epoch
 from pellucid.lab.task import Goal, Lesson, Metric, Split
 
@@ -58,6 +57,7 @@ class Unit:
         model: as it stands after the last epoch.
         history: the epochs so far.
         best: the weights of the best epoch.
+        run: the key of the run that it is of.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Unit:
     model: nn.Module
     history: list[Epoch]
     best: dict[str, Tensor]
+    run: str = ""
 
     def best_epoch(self, metric: Metric) -> Epoch:
         """The epoch with the best validation score; the first of equals."""
@@ -85,6 +86,7 @@ def train(
     lesson: Lesson,
     budget: Budget,
     tell: Callable[[Epoch], None],
+    run: str = "",
 ) -> Unit:
     """Train a unit until its budget ends, from its checkpoint on where there is one.
 
@@ -98,9 +100,13 @@ def train(
         lesson: all that the unit sees.
         budget: when to stop.
         tell: called after each epoch, old ones included.
+        run: the key of its run; a checkpoint of another one is refused.
+
+    Raises:
+        DataError: the checkpoint is damaged, or of another run.
     """
     torch.manual_seed(_seed(name, "start"))
-    unit = Unit(name, file, build(), [], {})
+    unit = Unit(name, file, build(), [], {}, run)
     GOALS[lesson.goal].begin(unit.model, lesson)
     optimiser = torch.optim.Adam(unit.model.parameters(), lr=learning_rate)
     if file.exists():
@@ -256,30 +262,37 @@ def _write(unit: Unit, optimiser: torch.optim.Optimizer) -> None:
     tensors |= {f"best.{k}": v for k, v in unit.best.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
-    history = json.dumps([e.model_dump() for e in unit.history])
-    temporary = unit.file.with_suffix(".part")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"history": history})
-    temporary.replace(unit.file)
+    sealed.save(unit.file, tensors, {"run": unit.run, "history": [e.model_dump() for e in unit.history]})
+
+
+def history_of(about: dict[str, Any]) -> list[Epoch]:
+    """The epochs that a checkpoint notes."""
+    return [Epoch.model_validate(e) for e in about["history"]]
 
 
 def _restore(unit: Unit, optimiser: torch.optim.Optimizer) -> None:
     try:
-        with safe_open(unit.file, "pt") as f:
-            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118  # no mapping
-            unit.history = [Epoch.model_validate(e) for e in json.loads(f.metadata()["history"])]
+        tensors, about = sealed.load(unit.file)
+        unit.history, run = history_of(about), about["run"]
         unit.model.load_state_dict(_below("model.", tensors))
         unit.best = _below("best.", tensors)
+        if unit.best.keys() != unit.model.state_dict().keys():
+            raise ValueError("it lacks weights of the best epoch")
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in _below("adam.", tensors).items():
             index, key = name.split(".")
             states.setdefault(int(index), {})[key] = value
         optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (sealed.DamagedError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise DataError(
-            f"{unit.file}: the checkpoint cannot be read ({reason}); remove this file, and the same command "
+            f"{unit.file}: the checkpoint cannot be read ({reason(error)}); remove this file, and the same command "
             "trains it again"
         ) from None
+    if run != unit.run:
+        raise DataError(
+            f"{unit.file}: the checkpoint is of another run, whose data or settings were others; start anew with --fresh, "
+            "or choose another --out"
+        )
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
