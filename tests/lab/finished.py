@@ -77,7 +77,7 @@ KINDS: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
     "sound": (lambda p: tasks.write_sounds(p / "sounds"), {}),
 }
 SIMPLE = ("cnn", "rnn", "lstm", "gru", "CELL")
-DEEP = ("gru2", "bilstm2", "birnn", "cnn+gru", "cnn+bigru2", "cnn+CELL")
+DEEP = ("gru2", "bilstm2", "birnn", "cnn+gru", "cnn+bigru2", "cnn+CELL", "bi+CELL:2", "cnn2")
 
 
 @dataclass(frozen=True)

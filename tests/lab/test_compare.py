@@ -151,7 +151,9 @@ def test_impossible_plans_are_sentences(tmp_path: Path) -> None:
     task = data.load(KINDS["images"](tmp_path))
     for options, said in (
         ({"seeds": 0}, "seeds is 0"),
-        ({"candidates": ["lsmt"]}, "no candidate 'lsmt'"),
+        ({"candidates": ["lsmt"]}, r"no candidate 'lsmt'; choose cnn.*gru2 to gru9.*cnn2.*my_cell\.py:MyCell:2"),
+        ({"candidates": ["gru1"]}, "no candidate 'gru1'"),
+        ({"candidates": ["cnn4"]}, r"halves its maps 4 times, and the data, 8 x 8, allows 3; ask for cnn3 or fewer"),
         ({"candidates": ["rnn", "rnn"]}, "once"),
     ):
         with pytest.raises(ArgumentError, match=said):

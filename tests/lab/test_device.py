@@ -99,13 +99,14 @@ def test_a_pretended_gpu_refuses_what_a_real_one_does(gpu: None) -> None:
 
 
 def test_dropout_draws_what_torch_draws() -> None:
-    """So that the processor may draw for a GPU and no figure of the processor's own changes."""
-    x = torch.randn(7, 5, 3).transpose(0, 1)
-    torch.manual_seed(3)
-    ours, after = _dropped(x, 0.3), torch.rand(4)
-    torch.manual_seed(3)
-    assert torch.equal(ours, F.dropout(x, 0.3))
-    assert torch.equal(after, torch.rand(4))
+    """So that the processor may draw for a GPU; item after item, however the features lie in memory."""
+    x = torch.randn(5, 7, 3)
+    for features in (x, x.transpose(0, 1).contiguous().transpose(0, 1)):
+        torch.manual_seed(3)
+        ours, after = _dropped(features, 0.3), torch.rand(4)
+        torch.manual_seed(3)
+        assert torch.equal(ours, F.dropout(x, 0.3))
+        assert torch.equal(after, torch.rand(4))
 
 
 def begun_on(name: str, task: Task, folder: Path) -> planning.Plan:
@@ -180,10 +181,13 @@ def test_what_is_finished_is_shown_without_its_gpu(tmp_path: Path, monkeypatch: 
 def test_a_run_on_the_processor_has_the_name_that_it_had(task: Task) -> None:
     config = planning.plan(task, ["rnn"], trials=1, seeds=1, epochs=1, size=1000).config
     old = json.loads(config.model_dump_json())
-    assert old.pop("device") == "cpu"
+    assert (old.pop("device"), old.pop("processes")) == ("cpu", 1)
     assert Config.model_validate(old) == config  # a run of before there was a choice
-    assert config.key == hashlib.sha256(config.model_dump_json(exclude={"device"}).encode()).hexdigest()[:8]
+    assert (
+        config.key == hashlib.sha256(config.model_dump_json(exclude={"device", "processes"}).encode()).hexdigest()[:8]
+    )
     assert config.key != config.model_copy(update={"device": "Large"}).key
+    assert config.key != config.model_copy(update={"processes": 2}).key
 
 
 def test_a_worker_makes_its_plan_on_the_same_device(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tests.lab import finished
+from tests.lab.test_survival import files_of_at_most
 from torch import Tensor
 
 from pellucid import Cell, cells, nn
@@ -25,7 +26,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 NETWORKS = ["cnn", "rnn", "lstm", "gru", "leaky"]
 KINDS = [kind for kind in finished.KINDS if kind not in ("subwords", "words", "next subwords")]  # these come below
-DEEP = ["gru2", "bilstm2", "birnn", "cnn+gru", "cnn+bigru2", "cnn+leaky"]
+DEEP = ["gru2", "bilstm2", "birnn", "cnn+gru", "cnn+bigru2", "cnn+leaky", "bileaky2", "cnn2"]
 
 
 def session(model: bytes) -> Any:
@@ -50,8 +51,17 @@ def test_deeper_two_way_and_mixed_networks_too(kind: str, network: str, tmp_path
     made = answers_alike(finished.untrained(kind, networks), network, tmp_path / "m.onnx")
     operators = [node.op_type for node in made.graph.node]
     assert ("Conv" in operators) == network.startswith("cnn")
-    layers = {"gru2": "GRU GRU", "bilstm2": "LSTM LSTM", "birnn": "RNN", "cnn+gru": "GRU", "cnn+bigru2": "GRU GRU"}
-    assert " ".join(o for o in operators if o in ("RNN", "LSTM", "GRU", "Scan")) == layers.get(network, "Scan")
+    layers = {
+        "gru2": "GRU GRU",
+        "bilstm2": "LSTM LSTM",
+        "birnn": "RNN",
+        "cnn+gru": "GRU",
+        "cnn+bigru2": "GRU GRU",
+        "cnn+leaky": "Scan",
+        "bileaky2": "Scan Scan Scan Scan",
+        "cnn2": "",
+    }
+    assert " ".join(o for o in operators if o in ("RNN", "LSTM", "GRU", "Scan")) == layers[network]
 
 
 def answers_alike(run: finished.Made, network: str, to: Path) -> Any:
@@ -113,6 +123,15 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ArgumentError, match=r"needs onnx, .*pip install 'pellucid\[export\]'"):
         export(run.folder, "cnn", tmp_path / "m.onnx")
+
+
+def test_on_a_full_disk_nothing_is_left_behind(tmp_path: Path) -> None:
+    """And an earlier model stays."""
+    run = finished.run("images")
+    (tmp_path / "m.onnx").write_bytes(b"earlier")
+    with files_of_at_most(1000), pytest.raises(ArgumentError, match=r"m.onnx: .*\(File too large\).* and has room"):
+        export(run.folder, "cnn", tmp_path / "m.onnx")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("m.onnx", b"earlier")]
 
 
 def outputs(layer: Recurrent, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -347,8 +347,9 @@ def test_a_cell_that_was_changed_or_moved_is_noticed(tmp_path: Path) -> None:
     told = predict(run.folder, run.source, network="leaky", cell=f"{moved}:Leaky")
     assert told == predict(run.folder, run.source, network="leaky")
     mixed = finished.run("images", finished.DEEP)
-    told = predict(mixed.folder, run.source, network="cnn+leaky", cell=f"{moved}:Leaky")
-    assert told == predict(mixed.folder, run.source, network="CNN+Leaky")
+    for name, label in (("cnn+leaky", "CNN+Leaky"), ("bileaky2", "BiLeaky x2")):
+        told = predict(mixed.folder, run.source, network=name, cell=f"{moved}:Leaky")
+        assert told == predict(mixed.folder, run.source, network=label)
     moved.write_text(finished.CELL.replace("0.5 * new", "0.4 * new"))
     with pytest.raises(DataError, match="equations are not those that the run was trained with"):
         predict(run.folder, run.source, network="leaky", cell=f"{moved}:Leaky")

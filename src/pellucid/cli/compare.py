@@ -60,8 +60,9 @@ def compare(
     data
         Folder or file.
     with_
-        Networks, separated by commas: cnn, rnn, lstm, gru; gru2 (two layers), bigru (both directions), cnn+gru
-        (convolutions first), cnn+bigru2; or a cell of your own as my_cell.py:MyCell.
+        Networks, separated by commas: cnn, rnn, lstm, gru; gru2 (two layers, up to 9), bigru (both directions), cnn+gru
+        (convolutions first), cnn+bigru2; cnn2 (two convolutions; their number follows from the data if not given); or a cell of
+        your own as my_cell.py:MyCell, bi+my_cell.py:MyCell, my_cell.py:MyCell:2 (two layers), cnn+my_cell.py:MyCell.
     params
         Parameters of each network; chosen by the amount of data if not given.
     macs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from pellucid.lab.counted import counted
 from pellucid.lab.task import Described
 
 MOST_CONVOLUTIONS = 4  # of a sequence, one upon the other
+Step = Callable[[Tensor], Tensor]  # (B, I) of one time step to what is said after it
 
 
 class Body(nn.Module):
@@ -25,21 +27,29 @@ class Body(nn.Module):
     features: int
     sentence: str
     least = 1  # steps, below which it computes nothing
+    sees: int | None = (
+        None  # steps, or rows of an image, that a filter of the last map sees; None where a recurrence carries on
+    )
+
+    def stream(self, batch: int = 1) -> Step | None:
+        """One time step at a time, (B, I) to the features (B, F) of the steps so far; None where these need later steps."""
+        return None
 
 
 class ImageConvolutions(Body):
     """Blocks of 3 x 3 convolution, ReLU and 2 x 2 max pooling, each twice as wide as the last; then the mean."""
 
-    def __init__(self, channels: int, extent: tuple[int, ...], width: int) -> None:
+    def __init__(self, channels: int, extent: tuple[int, ...], width: int, depth: int | None = None) -> None:
         super().__init__()
-        depth = max(1, min(3, int(math.log2(min(extent))) - 1))
+        depth = depth or max(1, min(3, int(math.log2(min(extent))) - 1))
         widths = [channels, *(width * 2**k for k in range(depth))]
         self.blocks = nn.Sequential(
             *(layers.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in itertools.pairwise(widths))
         )
         self.features = widths[-1]
+        self.sees = _seen_by_blocks(depth)
         self.sentence = (
-            f"{depth} blocks of 3x3 convolution, ReLU and 2x2 max pooling, {_list(widths[1:])} filters; mean"
+            f"{counted(depth, 'block')} of 3x3 convolution, ReLU and 2x2 max pooling, {_list(widths[1:])} filters; mean"
         )
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -55,17 +65,18 @@ class SpectrogramConvolutions(Body):
     a recording's features do not depend on what it is batched with.
     """
 
-    def __init__(self, bands: int, extent: tuple[int, ...], width: int) -> None:
+    def __init__(self, bands: int, extent: tuple[int, ...], width: int, depth: int | None = None) -> None:
         super().__init__()
-        depth = max(1, min(3, int(math.log2(min(bands, *extent))) - 1))
+        depth = depth or max(1, min(3, int(math.log2(min(bands, *extent))) - 1))
         widths = [1, *(width * 2**k for k in range(depth))]
         self.blocks = nn.ModuleList(
             layers.ConvBlock(a, b, 3, padding="same", pool="max") for a, b in itertools.pairwise(widths)
         )
         self.features = widths[-1] * (bands // 2**depth)
         self.least = 2**depth
+        self.sees = _seen_by_blocks(depth)
         self.sentence = (
-            f"{depth} blocks of 3x3 convolution over bands and frames, ReLU and 2x2 max pooling, {_list(widths[1:])} "
+            f"{counted(depth, 'block')} of 3x3 convolution over bands and frames, ReLU and 2x2 max pooling, {_list(widths[1:])} "
             "filters; mean over the frames"
         )
 
@@ -84,10 +95,16 @@ class SequenceConvolutions(Body):
     """Causal 1-d convolutions of growing dilation with ReLU; an output sees what came before it and nothing after."""
 
     def __init__(
-        self, channels: int, extent: tuple[int, ...], width: int, every_step: bool, most: int = MOST_CONVOLUTIONS
+        self,
+        channels: int,
+        extent: tuple[int, ...],
+        width: int,
+        every_step: bool,
+        most: int = MOST_CONVOLUTIONS,
+        depth: int | None = None,
     ) -> None:
         super().__init__()
-        depth = max(1, min(most, math.ceil(math.log2(max(extent[0], 2) / 4)) + 1))
+        depth = depth or max(1, min(most, math.ceil(math.log2(max(extent[0], 2) / 4)) + 1))
         self.every_step = every_step
         self.convolutions = nn.ModuleList(
             layers.Conv1d(channels if k == 0 else width, width, 5, padding="causal", dilation=2**k)
@@ -95,7 +112,7 @@ class SequenceConvolutions(Body):
         )
         self.features = width if every_step else 2 * width
         self.sees = 1 + 4 * (2**depth - 1)
-        self.sentence = f"{depth} causal convolutions of 5 with {counted(width, 'filter')}, dilation 1 to {2 ** (depth - 1)}, ReLU: each output sees {counted(self.sees, 'step')}"
+        self.sentence = f"{counted(depth, 'causal convolution')} of 5 with {counted(width, 'filter')}, dilation 1 to {2 ** (depth - 1)}, ReLU: each output sees {counted(self.sees, 'step')}"
         self.sentence += "" if every_step else "; then maximum and last step"
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -108,6 +125,24 @@ class SequenceConvolutions(Body):
         if self.every_step:
             return x
         return torch.cat([_highest(x, lengths), _last(x, lengths)], -1)
+
+    def stream(self, batch: int = 1) -> Step:
+        """The last inputs of each convolution are kept, and the maximum so far."""
+        streams = [cast(layers.Conv1d, c).stream(batch) for c in self.convolutions.children()]
+        first, *others = (cast(Step, stream.step) for stream in streams)  # with stride 1 each step has an output
+        highest: Tensor | None = None
+
+        def step(x: Tensor) -> Tensor:
+            nonlocal highest
+            x = torch.relu(first(x))
+            for convolution in others:
+                x = x + torch.relu(convolution(x))
+            if self.every_step:
+                return x
+            highest = x if highest is None else torch.maximum(highest, x)
+            return torch.cat([highest, x], -1)
+
+        return step
 
 
 class Recurrence(Body):
@@ -142,6 +177,10 @@ class Recurrence(Body):
             return _last(states, lengths)
         return torch.cat([_last(states[..., : self.width], lengths), states[:, 0, self.width :]], -1)
 
+    def stream(self, batch: int = 1) -> Step | None:
+        """The state is kept; in both directions there is none."""
+        return None if self.bidirectional else self.layer.stream(batch).step
+
 
 class ConvolutionsFirst(Body):
     """Convolutions, and on their feature maps a recurrence: over the rows of an image's map, or over a sequence's steps."""
@@ -168,6 +207,13 @@ class ConvolutionsFirst(Body):
         if self.image:
             return self.back(rows(self.front(x)), None)  # type: ignore[no-any-return]
         return self.back(self.front(x, lengths), lengths)  # type: ignore[no-any-return]
+
+    def stream(self, batch: int = 1) -> Step | None:
+        """Of a sequence, one after the other."""
+        if self.image or self.back.bidirectional:
+            return None
+        front, back = cast(SequenceConvolutions, self.front).stream(batch), self.back.layer.stream(batch).step
+        return lambda x: back(front(x))
 
 
 def rows(images: Tensor) -> Tensor:
@@ -205,6 +251,28 @@ class Network(nn.Module):
         # Sorted, so that no quantile lies below a lower one (Chernozhukov, Fernandez-Val and Galichon 2010).
         return moves.sort(-1).values + last[..., [self.target]]
 
+    def stream(self, batch: int = 1) -> Step | None:
+        """One time step at a time, for input that comes as it comes: what the network says of the steps so far.
+
+        Nothing is kept for a backward pass.
+
+        Args:
+            batch: B, the items that step together.
+
+        Returns:
+            (B, I), or tokens (B,), to logits (B, outputs). None where there is no such answer: images, networks in both
+            directions, what takes a mean over all frames, and forecasts, which see a window relative to its last value.
+        """
+        body = None if self.by_rows or self.goal == "forecast" else self.body.stream(batch)
+        if body is None:
+            return None
+
+        def step(x: Tensor) -> Tensor:
+            with torch.no_grad():
+                return self.head(body(x if self.embedding is None else self.embedding(x)))  # type: ignore[no-any-return]
+
+        return step
+
     def _features(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         found: Tensor = self.body(x, lengths)
         return _dropped(found, self.dropout) if self.training and self.dropout else found
@@ -241,6 +309,11 @@ def _highest(x: Tensor, lengths: Tensor | None) -> Tensor:
         beyond = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]
         x = x.masked_fill(beyond[..., None], -math.inf)
     return x.amax(1)
+
+
+def _seen_by_blocks(depth: int) -> int:
+    """The receptive field of blocks of 3 x 3 convolution and 2 x 2 pooling, along one axis: each adds 2 j + j and doubles j."""
+    return 1 + 3 * ((1 << depth) - 1)
 
 
 def _list(widths: list[int]) -> str:

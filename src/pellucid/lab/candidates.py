@@ -30,7 +30,14 @@ TOLERANCE = 0.05  # of what is made equal
 Size = Callable[[int], int]  # what a network of a width has of what is made equal
 
 _RECURRENT: dict[str, Callable[..., layers.Recurrent]] = {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}
-_SPELLED = re.compile(r"(bi)?(rnn|lstm|gru)([2-9])?")
+_RECURRENT_NAME = re.compile(r"(bi)?(rnn|lstm|gru)([2-9])?")
+_CONVOLUTIONAL_NAME = re.compile(r"cnn([1-9])?")
+_OWN = re.compile(r"(bi\+)?(.+?:[^:]+?)(?::([2-9]))?")  # bi+file.py:Class:2
+HOW = (
+    "choose cnn, rnn, lstm or gru; gru2 to gru9 (as many layers), bigru (both directions), bigru2; cnn2 (as many convolutions, "
+    "1 to 9); cnn+gru (convolutions first), cnn+bigru2; or name a cell of your own as my_cell.py:MyCell, bi+my_cell.py:MyCell "
+    "(both directions), my_cell.py:MyCell:2 (two layers) or cnn+my_cell.py:MyCell"
+)
 
 
 def embedding_size(task: Described) -> int:
@@ -46,7 +53,7 @@ class Blueprint:
         name: as the person asked for it; label: as the report prints it.
         cell: the recurrent cell, or None for the CNN.
         layer: makes the recurrent layers from (input size, hidden size, number of layers, bidirectional=).
-        depth: recurrent layers.
+        depth: recurrent layers; of the CNN its convolutions, None where the data decides.
         bidirectional: whether they run in both directions.
         convolutions: whether convolutions come first.
     """
@@ -55,7 +62,7 @@ class Blueprint:
     label: str
     cell: Cell | None
     layer: Callable[..., layers.Recurrent] | None
-    depth: int = 1
+    depth: int | None = None
     bidirectional: bool = False
     convolutions: bool = False
 
@@ -66,15 +73,17 @@ class Blueprint:
         channels = embedding or task.channels
         if self.layer is None:
             if task.form == "image":
-                return Network(task, ImageConvolutions(channels, task.extent, width), embedding, False, dropout)
+                images = ImageConvolutions(channels, task.extent, width, self.depth)
+                return Network(task, images, embedding, False, dropout)
             if task.kind == "sound":
-                return Network(task, SpectrogramConvolutions(channels, task.extent, width), embedding, False, dropout)
-            convolutions = SequenceConvolutions(channels, task.extent, width, every_step)
+                sounds = SpectrogramConvolutions(channels, task.extent, width, self.depth)
+                return Network(task, sounds, embedding, False, dropout)
+            convolutions = SequenceConvolutions(channels, task.extent, width, every_step, depth=self.depth)
             return Network(task, convolutions, embedding, False, dropout)
         layer = self.layer
 
         def recurrence(inputs: int) -> Recurrence:
-            return Recurrence(layer, inputs, width, every_step, self.depth, self.bidirectional)
+            return Recurrence(layer, inputs, width, every_step, self.depth or 1, self.bidirectional)
 
         if self.convolutions:
             body = ConvolutionsFirst(task, channels, width, every_step, recurrence)
@@ -93,63 +102,118 @@ class Blueprint:
             )
         if self.convolutions and task.form == "image" and min(task.extent) < 4:
             raise ArgumentError(f"{self.name} needs images of 4 x 4 at least, and these are {task.extent}")
+        if self.layer is None and self.depth and (task.form == "image" or task.kind == "sound"):
+            sides = (*task.extent, *([task.channels] if task.kind == "sound" else []))
+            most = int(math.log2(min(sides)))
+            if self.depth > most:
+                raise ArgumentError(
+                    f"{self.name} halves its maps {self.depth} times, and the data, {' x '.join(map(str, sides))}, allows "
+                    f"{most}; ask for cnn{max(most, 1)} or fewer"
+                )
 
-    def parameters(self, task: Described, width: int) -> int:
-        """Parameters at a width, counted on a model without memory."""
-        with torch.device("meta"):
-            return sum(p.numel() for p in self.build(task, width).parameters())
+    def parameters(self, task: Described) -> Size:
+        """Parameters by width, counted on models without memory."""
+
+        def count(width: int) -> int:
+            with torch.device("meta"):
+                return sum(p.numel() for p in self.build(task, width).parameters())
+
+        return _by_width(count)
 
     def macs(self, task: Task) -> Size:
-        """Multiply-adds of one item, by width.
+        """Multiply-adds of one item, by width."""
+        shape = tuple(task.train.x.shape[1:])
+        return _by_width(lambda width: sum(row.macs for row in explain(self.build(task, width), shape).rows))
 
-        Products are of a width with a width, or with what does not depend on it: the count is a polynomial of second degree,
-        and three models give it.
-        """
-        one, two, three = (
-            sum(row.macs for row in explain(self.build(task, width), tuple(task.train.x.shape[1:])).rows)
-            for width in (1, 2, 3)
-        )
-        bend = (three - 2 * two + one) // 2  # exact: a second difference is twice the square's factor
-        return lambda width: one + (width - 1) * (two - one) + (width - 1) * (width - 2) * bend
+
+def _by_width(count: Size) -> Size:
+    """The same for any width, from three widths.
+
+    Weights and products are of a width with a width, or with what does not depend on it: a polynomial of second degree.
+    """
+    one, two, three = map(count, (1, 2, 3))
+    bend = (three - 2 * two + one) // 2  # exact: a second difference is twice the square's factor
+    return lambda width: one + (width - 1) * (two - one) + (width - 1) * (width - 2) * bend
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A cell of a person's own, as it was asked for.
+
+    Attributes:
+        convolutions: whether they come first; bidirectional: whether it runs in both directions; depth: layers.
+        cell: ``file.py:Class``.
+    """
+
+    convolutions: bool
+    bidirectional: bool
+    depth: int
+    cell: str
+
+    def __str__(self) -> str:
+        """As it is asked for."""
+        depth = f":{self.depth}" if self.depth > 1 else ""
+        return f"{'cnn+' if self.convolutions else ''}{'bi+' if self.bidirectional else ''}{self.cell}{depth}"
+
+
+def own(wanted: str) -> Wanted | None:
+    """What is asked of a cell of a person's own; None where none is named."""
+    front, plus, rest = wanted.strip().partition("+")
+    convolutions = bool(plus) and front.strip().lower() == "cnn"
+    found = _OWN.fullmatch(rest.strip() if convolutions else wanted.strip())
+    if found is None:
+        return None
+    both, cell, depth = found.groups()
+    return Wanted(convolutions, both is not None, int(depth or 1), cell.strip())
 
 
 def blueprint(wanted: str) -> Blueprint:
     """A network by name, or a person's own cell as ``file.py:Class``.
 
-    ``gru2`` has two layers, ``bigru`` runs in both directions, ``cnn+gru`` has convolutions first; ``cnn+bigru2`` is all of
-    it.
+    ``gru2`` has two layers, ``bigru`` runs in both directions, ``cnn+gru`` has convolutions first; ``cnn+bigru2`` is all of it.
+    ``cnn2`` has two convolutions, each with its pooling where the data has two axes. A cell of one's own is put into both
+    directions by ``bi+`` before the file, and stacked by ``:2`` behind the class.
 
     Raises:
         ArgumentError: an unknown name; DataError: the file does not give the cell.
     """
-    front, plus, rest = wanted.strip().partition("+")
-    convolutions = bool(plus) and front.strip().lower() == "cnn"
-    given = rest.strip() if convolutions else wanted.strip()
-    before, mark = ("cnn+", "CNN+") if convolutions else ("", "")
-    if ":" in given:
-        cell = load_cell(given)
+    if (mine := own(wanted)) is not None:
+        cell = load_cell(mine.cell)
+        both, depth = mine.bidirectional, mine.depth
         return Blueprint(
-            before + cell.name.lower(),
-            mark + cell.name,
+            ("cnn+" if mine.convolutions else "")
+            + ("bi" if both else "")
+            + cell.name.lower()
+            + (str(depth) if depth > 1 else ""),
+            _label(mine.convolutions, both, cell.name, depth),
             cell,
             lambda inputs, hidden, depth, bidirectional: layers.Recurrent(
                 cell, inputs, hidden, depth, bidirectional=bidirectional
             ),
-            convolutions=convolutions,
+            depth,
+            both,
+            mine.convolutions,
         )
-    name = given.lower()
-    if name == "cnn" and not convolutions:
-        return Blueprint("cnn", "CNN", None, None)
-    spelled = _SPELLED.fullmatch(name)
+    name = wanted.strip().lower()
+    if convolutional := _CONVOLUTIONAL_NAME.fullmatch(name):
+        depth_ = convolutional[1]
+        return Blueprint(name, f"CNN x{depth_}" if depth_ else "CNN", None, None, int(depth_) if depth_ else None)
+    front, plus, rest = name.partition("+")
+    convolutions = bool(plus) and front.strip() == "cnn"
+    spelled = _RECURRENT_NAME.fullmatch(rest.strip() if convolutions else name)
     if spelled is None:
-        raise ArgumentError(
-            f"there is no candidate {wanted!r}; choose from {', '.join(NAMES)}, gru2 (two layers), bigru (both directions), "
-            "cnn+gru (convolutions first), or name a cell of your own as my_cell.py:MyCell"
-        )
-    both, kind, depth = spelled.groups()
-    label = mark + ("Bi" if both else "") + kind.upper() + (f" x{depth}" if depth else "")
-    layer = _RECURRENT[kind]
-    return Blueprint(before + name, label, layer(1, 1).cell, layer, int(depth or 1), both is not None, convolutions)
+        raise ArgumentError(f"there is no candidate {wanted!r}; {HOW}")
+    bi, kind, digit = spelled.groups()
+    layer, depth = _RECURRENT[kind], int(digit or 1)
+    label = _label(convolutions, bi is not None, kind.upper(), depth)
+    given = ("cnn+" if convolutions else "") + spelled[0]
+    return Blueprint(given, label, layer(1, 1).cell, layer, depth, bi is not None, convolutions)
+
+
+def _label(convolutions: bool, bidirectional: bool, cell: str, depth: int) -> str:
+    return (
+        ("CNN+" if convolutions else "") + ("Bi" if bidirectional else "") + cell + (f" x{depth}" if depth > 1 else "")
+    )
 
 
 def load_cell(wanted: str) -> Cell:

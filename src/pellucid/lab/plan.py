@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -22,6 +21,7 @@ from pellucid.lab.candidates import (
     blueprint,
     common_size,
     embedding_size,
+    own,
     solve_width,
 )
 from pellucid.lab.counted import counted
@@ -137,24 +137,26 @@ def plan(
     _check(task, equal, size, trials, seeds, epochs, seconds, rope)
     plans = _blueprints(task, candidates)
     items = len(task.train)
-    by_parameters: list[Size] = [partial(p.parameters, task) for p in plans]
+    by_parameters: list[Size] = [p.parameters(task) for p in plans]
     words = task.channels + (task.outputs if task.goal == "next" else 0)
     vocabulary = words * embedding_size(task)  # what is read and said takes room that a network then computes in
     asked = int((task.train.y[..., 0] >= 0).sum()) if task.goal == "next labels" else items
     sizes, wanted = by_parameters, size or int(np.clip(6 * asked, 4_000, 40_000)) + vocabulary
     if equal == "macs":
         sizes = [p.macs(task) for p in plans]
-        widths = [solve_width(own, wanted) for own in by_parameters]
-        wanted = size or sorted(own(width) for own, width in zip(sizes, widths, strict=True))[len(sizes) // 2]
+        widths = [solve_width(of, wanted) for of in by_parameters]
+        wanted = size or sorted(of(width) for of, width in zip(sizes, widths, strict=True))[len(sizes) // 2]
     wanted = common_size(sizes, wanted)
-    widths = [solve_width(own, wanted) for own in sizes]
-    found = [own(width) for own, width in zip(sizes, widths, strict=True)]
+    widths = [solve_width(of, wanted) for of in sizes]
+    found = [of(width) for of, width in zip(sizes, widths, strict=True)]
     cautions: tuple[str, ...] = ()
     if max(found) > (1 + TOLERANCE) * min(found):
         what = "multiply-adds" if equal == "macs" else "parameters"
         cautions = (
             f"No widths make the networks equal within 5 %: they have {min(found):,} to {max(found):,} {what}.",
         )
+    if equal == "time":
+        cautions += ("A clock ended each training, so the same command will not give quite the same figures again.",)
     epochs = epochs or int(np.clip(80_000 / items, 5, 60))
     if equal == "time":
         seconds, epochs = seconds or 20.0, 10_000
@@ -173,7 +175,7 @@ def plan(
         seconds=seconds,
         curve=curve,
         rope=rope,
-        cells=digest(*(_cell_file(name).read_bytes() for name in candidates if ":" in name)),
+        cells=digest(*(Path(mine.cell.rpartition(":")[0]).read_bytes() for c in candidates if (mine := own(c)))),
         device=device.name(on),
         processes=team.place()[1],
     )
@@ -226,7 +228,3 @@ def _blueprints(task: Task, candidates: list[str]) -> list[Blueprint]:
         by_name[found.name] = wanted
         found.check(task)
     return plans
-
-
-def _cell_file(candidate: str) -> Path:
-    return Path(candidate.removeprefix("cnn+").rpartition(":")[0])

@@ -7,6 +7,7 @@ items.safetensors    a few test items as the networks see them, their right answ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import sealed
 from pellucid.lab.bodies import Network
-from pellucid.lab.candidates import Blueprint, blueprint
+from pellucid.lab.candidates import blueprint, own
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.plan import Plan
 from pellucid.lab.reasons import reason
@@ -93,12 +94,12 @@ class Recipe(Record):
         member = self.member(name)
         if not 1 <= seed <= self.seeds:
             raise ArgumentError(f"seed is {seed}, and the run has the seeds 1 to {self.seeds}; give one of them")
-        own = ":" in member.wanted
-        if cell is not None and not own:
+        mine = own(member.wanted)
+        if cell is not None and mine is None:
             raise ArgumentError(f"the {member.label} is built in, and --cell names a cell of one's own; leave it out")
-        plan = blueprint(member.wanted if cell is None else _before_cell(member.wanted) + cell)
+        plan = blueprint(member.wanted if cell is None or mine is None else str(replace(mine, cell=cell)))
         if plan.cell is not None and plan.cell.key != member.cell:
-            remedy = "name the file as it was with --cell my_cell.py:MyCell" if own else "use the version that made it"
+            remedy = "name the file as it was with --cell my_cell.py:MyCell" if mine else "use the version that made it"
             raise DataError(
                 f"{cell or member.wanted}: the cell's equations are not those that the run was trained with; {remedy}"
             )
@@ -198,23 +199,16 @@ def _recipe(made: Plan) -> Recipe:
         preprocessing=task.preprocessing,
         seeds=made.config.seeds,
         networks=tuple(
-            Member(
-                name=b.name, label=b.label, width=w, wanted=_full(b, wanted), cell="" if b.cell is None else b.cell.key
-            )
+            Member(name=b.name, label=b.label, width=w, wanted=_full(wanted), cell="" if b.cell is None else b.cell.key)
             for b, w, wanted in named
         ),
     )
 
 
-def _full(built: Blueprint, wanted: str) -> str:
+def _full(wanted: str) -> str:
     """As it was asked for, a file with its full path."""
-    if ":" not in wanted:
+    mine = own(wanted)
+    if mine is None:
         return wanted
-    given = wanted.partition("+")[2] if built.convolutions else wanted
-    file, _, name = given.strip().rpartition(":")
-    return f"{'cnn+' if built.convolutions else ''}{Path(file).resolve()}:{name}"
-
-
-def _before_cell(wanted: str) -> str:
-    """What stands before a cell of one's own: ``cnn+`` or nothing; a full path begins with its root."""
-    return "cnn+" if wanted.startswith("cnn+") else ""
+    file, _, name = mine.cell.rpartition(":")
+    return str(replace(mine, cell=f"{Path(file).resolve()}:{name}"))

@@ -37,17 +37,17 @@ _FORMS = [
     (r"(.+), and over the rows of its map (.+)", "{0}, 그 맵의 행을 따라 {1}"),
     (r"(.+), the last hidden state", "{0}, 마지막 은닉 상태"),
     (r"(.+) in each direction", "방향마다 {0}"),
-    (r"one recurrent layer of (\d+) units", "유닛 {0}개의 순환층 하나"),
-    (r"(\d+) recurrent layers of (\d+) units", "유닛 {1}개의 순환층 {0}개"),
-    (rf"a block of {_BLOCK} with (\d+) filters", "필터 {0}개의 3×3 합성곱, ReLU, 2×2 최대 풀링 블록 하나"),
-    (rf"(\d+) blocks of {_BLOCK}, (.+) filters; mean", "3×3 합성곱, ReLU, 2×2 최대 풀링 블록 {0}개, 필터 {1}개, 평균"),
+    (r"one recurrent layer of (\d+) units?", "유닛 {0}개의 순환층 하나"),
+    (r"(\d+) recurrent layers of (\d+) units?", "유닛 {1}개의 순환층 {0}개"),
+    (rf"a block of {_BLOCK} with (\d+) filters?", "필터 {0}개의 3×3 합성곱, ReLU, 2×2 최대 풀링 블록 하나"),
+    (rf"(\d+) blocks? of {_BLOCK}, (.+) filters; mean", "3×3 합성곱, ReLU, 2×2 최대 풀링 블록 {0}개, 필터 {1}개, 평균"),
     (
-        rf"(\d+) blocks of {_BLOCK.replace(',', ' over bands and frames,', 1)}, (.+) filters; mean over the frames",
+        rf"(\d+) blocks? of {_BLOCK.replace(',', ' over bands and frames,', 1)}, (.+) filters; mean over the frames",
         "대역과 프레임에 대한 3×3 합성곱, ReLU, 2×2 최대 풀링 블록 {0}개, 필터 {1}개, 프레임 평균",
     ),
     (r"([\d, ]+) and (\d+)", "{0}, {1}"),
     (
-        r"(\d+) causal convolutions of 5 with (\d+) filters, dilation 1 to (\d+), ReLU: each output sees (\d+) steps",
+        r"(\d+) causal convolutions? of 5 with (\d+) filters?, dilation 1 to (\d+), ReLU: each output sees (\d+) steps",
         "크기 5, 필터 {1}개의 인과 합성곱 {0}개, 팽창 1–{2}, ReLU: 출력마다 {3}단계를 봄",
     ),
     # The columns that are made, or have no name of their own.

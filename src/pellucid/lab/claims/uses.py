@@ -16,6 +16,7 @@ from pellucid.lab.claims import sounds
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
 from pellucid.lab.claims.judgement import at_least, over_seeds
 from pellucid.lab.claims.results import Dots
+from pellucid.lab.runs import Run
 from pellucid.lab.samples import write_sample
 from pellucid.lab.task import Task
 from pellucid.lab.train import Budget, evaluate, train
@@ -49,11 +50,14 @@ def use(
         seed: of the weights, and of the excerpt or the recordings.
         source, fingerprint: the person's data and what it held.
         on: the device.
+
+    Raises:
+        DataError: the folder for temporary files is full.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with Run(Path(tempfile.gettempdir())).writing(), tempfile.TemporaryDirectory() as folder:
         task = data.load(Path(source)) if use == "data" else MAKE[use](Path(folder), seed)
         plan = blueprint(net)
-        width = solve_width(lambda wide: plan.parameters(task, wide), PARAMETERS)
+        width = solve_width(plan.parameters(task), PARAMETERS)
         unit = train(
             f"{use} {net} {seed}",
             Path(folder) / "unit.safetensors",
