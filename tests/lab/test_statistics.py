@@ -116,6 +116,8 @@ def candidate(
     fades: int | None = None,
     sees: int | None = None,
     dead: float | None = None,
+    extent: int | None = None,
+    gates: dict[str, tuple[float, float]] | None = None,
 ) -> Candidate:
     return Candidate(
         name=name,
@@ -140,7 +142,7 @@ def candidate(
         seed_spread=0,
         odds=odds,
         curve=[CurvePoint(items=n, score=Interval(value=v, low=v, high=v)) for n, v in curve],
-        why=Why(gradient=[], fades=fades, gates={}, sees=sees, dead=dead),
+        why=Why(gradient=[], fades=fades, gates=gates or {}, sees=sees, extent=extent, dead=dead),
         behind=None if behind is None else Interval(value=sum(behind) / 2, low=behind[0], high=behind[1]),
         beats_baseline=beats,
         confusion=None,
@@ -201,6 +203,22 @@ def test_what_is_probably_worse_is_not_named_for_being_cheap() -> None:
     assert alone.choice == "lstm"
     assert "use the LSTM, the best, since whatever is cheaper is probably worse" in alone.sentence
     assert verdict([best, sooner, cheap], BASELINE, accuracy(), 5.0, None).choice == "cnn"  # too few items to say
+
+
+def test_stuck_gates_and_small_receptive_fields_are_reasons() -> None:
+    """Of images, whose answer needs no last steps, where the network is behind."""
+    best = candidate("lstm", 97, None, 2, gates={"f": (0.01, 0.93), "o": (0.4, 0.4)})
+    behind = candidate("cnn", 90, (5, 9), 1, sees=10, extent=28)
+    near = candidate("gru", 96, (-1, 3), 1, sees=10, extent=28, gates={"z": (0.91, 0.0)})
+    whole = candidate("cnn", 90, (5, 9), 1, sees=28, extent=28)
+    found = " ".join(verdict([best, near, behind], BASELINE, accuracy(), 1000.0, None).reasons)
+    assert "The LSTM's gate f is open (above 0.95) in 93 % of all units and steps" in found
+    assert "The GRU's gate z is shut (below 0.05) in 91 % of all units and steps" in found
+    assert "gate o" not in found
+    assert "The CNN's filters see 10 of an image's 28 rows at a time" in found
+    assert "The GRU's filters" not in found
+    assert "filters see" not in " ".join(verdict([best, whole], BASELINE, accuracy(), 1000.0, None).reasons)
+    assert "an image's" not in told(best, behind, steps=20)  # a sequence's
 
 
 def odds(worse: float) -> Odds:

@@ -10,7 +10,7 @@ from tests.lab.shapes import sequences
 from torch import Tensor, nn
 
 from pellucid.lab import why
-from pellucid.lab.bodies import Body, ImageConvolutions, Network, SequenceConvolutions
+from pellucid.lab.bodies import Body, ImageConvolutions, Network, SequenceConvolutions, SpectrogramConvolutions
 from pellucid.lab.candidates import blueprint
 from pellucid.lab.task import Split
 from pellucid.trace import trace
@@ -141,3 +141,17 @@ def test_steps_that_do_not_exist_are_no_shut_gates() -> None:
     assert task.test.lengths is not None
     assert int(task.test.lengths.min()) < task.extent[0]
     assert why.explain(model, task.test, task.lesson).gates["f"] == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_what_a_filter_of_the_last_map_sees_is_where_its_gradient_is(depth: int) -> None:
+    """Over many inputs, since pooling passes each one's greatest on alone."""
+    torch.manual_seed(0)
+    x = torch.randn(256, 1, 40, 40, requires_grad=True)
+    body = ImageConvolutions(1, (40, 40), 4, depth)
+    maps = body.blocks(x)
+    maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2].sum().backward()
+    assert x.grad is not None
+    rows = x.grad.abs().sum((0, 1, 3)).nonzero()
+    assert int(rows.max() - rows.min()) + 1 == body.sees
+    assert SpectrogramConvolutions(40, (40,), 4, depth).sees == body.sees

@@ -170,7 +170,7 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
     baseline_scores = task.baseline.scores.numpy()[None]
     rope = made.config.rope or (1.0 if task.metric.unit == "%" else 0.01 * abs(float(baseline_scores.mean())))
     yardstick = Yardstick(bootstrap, baseline_scores, rope)
-    speeds = costs.latencies([t.trained.units[0].model for t in whole], first(task.test))
+    speeds = costs.latencies([_network(t.trained) for t in whole], first(task.test))
     candidates = [
         candidate(
             made, run, t.trained, t.predictions, t.scores, None if t is whole[0] else whole[0].scores, yardstick, speed
@@ -221,9 +221,14 @@ def _test(trained: Trained, task: Task) -> _Tested:
 def _need(best: Trained, task: Task, rope: float) -> Need | None:
     if task.form == "image" or task.extent[0] < 2:
         return None
-    model = best.units[0].model
+    return why.need(_network(best), best.blueprint.label, task.test, task.lesson, rope)
+
+
+def _network(trained: Trained) -> Network:
+    """The first seed's."""
+    model = trained.units[0].model
     assert isinstance(model, Network)
-    return why.need(model, best.blueprint.label, task.test, task.lesson, rope)
+    return model
 
 
 def command_line() -> str:

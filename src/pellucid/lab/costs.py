@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,9 +12,12 @@ from torch import Tensor, nn
 
 from pellucid import device
 from pellucid.explain import explain
+from pellucid.lab.bodies import Network
 from pellucid.lab.results import LayerRow
 from pellucid.lab.task import Lesson, Split
 from pellucid.lab.train import loss_of
+
+WARM = 5  # times that each network is asked before it counts
 
 
 def structure(model: nn.Module, item: Split) -> list[LayerRow]:
@@ -70,30 +74,49 @@ def gpu_bytes(model: nn.Module, batch: Split, lesson: Lesson) -> int | None:
     return torch.cuda.max_memory_allocated(there) - before
 
 
-def latencies(models: list[nn.Module], item: Split, rounds: int = 100) -> list[tuple[float, float]]:
-    """(p50, p99) milliseconds for one item on one thread; the models take turns, so a noisy moment hits all alike.
+Speed = tuple[float, float]  # p50 and p99, milliseconds
 
-    On a GPU the item's way there and the answer's way back count.
+
+def latencies(models: list[Network], item: Split, rounds: int = 100) -> list[tuple[Speed, Speed | None]]:
+    """For one item, and for one more step of an item that is read as it comes (None where it is answered as a whole).
+
+    On one thread. The models take turns, so a noisy moment hits all alike. On a GPU the way there of what is asked and the way
+    back of the answer count.
+
+    Args:
+        models: the networks.
+        item: a batch of one.
+        rounds: times that each is asked.
     """
 
-    def answer(model: nn.Module) -> None:
+    def whole(model: Network) -> Callable[[], Tensor]:
         there = device.of(model)
-        model(device.moved(item.x, there), device.moved(item.lengths, there)).cpu()
+        return lambda: model(device.moved(item.x, there), device.moved(item.lengths, there)).cpu()
 
+    def step(model: Network) -> Callable[[], Tensor] | None:
+        stream, there = model.stream(), device.of(model)
+        return None if stream is None else lambda: stream(device.moved(item.x[:, 0], there)).cpu()
+
+    for model in models:
+        model.eval()
+    streams = [step(model) for model in models]
+    speeds = iter(_timed([*map(whole, models), *(one for one in streams if one is not None)], rounds))
+    return list(
+        zip([next(speeds) for _ in models], [None if one is None else next(speeds) for one in streams], strict=True)
+    )
+
+
+def _timed(asks: Sequence[Callable[[], object]], rounds: int) -> list[Speed]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    times: list[list[float]] = [[] for _ in models]
+    times: list[list[float]] = [[] for _ in asks]
     try:
         with torch.no_grad():
-            for model in models:
-                model.eval()
-                for _ in range(5):
-                    answer(model)
-            for _ in range(rounds):
-                for model, own in zip(models, times, strict=True):
+            for _ in range(WARM + rounds):
+                for ask, own in zip(asks, times, strict=True):
                     started = time.perf_counter()
-                    answer(model)
+                    ask()
                     own.append(1e3 * (time.perf_counter() - started))
     finally:
         torch.set_num_threads(threads)
-    return [(float(np.quantile(own, 0.5)), float(np.quantile(own, 0.99))) for own in times]
+    return [(float(np.quantile(own[WARM:], 0.5)), float(np.quantile(own[WARM:], 0.99))) for own in times]

@@ -63,7 +63,7 @@ def candidate(
     scores: Scores,
     best: Scores | None,
     yardstick: Yardstick,
-    speed: tuple[float, float],
+    speed: tuple[costs.Speed, costs.Speed | None],
 ) -> Candidate:
     """A network's record, and its models in the run folder.
 
@@ -75,7 +75,7 @@ def candidate(
         scores: of each seed and test item.
         best: the scores of the best network; None for itself.
         yardstick: what they are held against.
-        speed: (p50, p99) milliseconds for one item.
+        speed: for one item, and for one more step.
     """
     task, metric, bootstrap = made.task, made.task.metric, yardstick.bootstrap
     model = trained.units[0].model
@@ -100,8 +100,10 @@ def candidate(
             macs=sum(r.macs for r in rows),
             training_seconds=statistics.mean(sum(e.seconds for e in u.history) for u in trained.units),
             tuning_seconds=sum(t.seconds for t in trained.trials),
-            latency_ms_p50=speed[0],
-            latency_ms_p99=speed[1],
+            latency_ms_p50=speed[0][0],
+            latency_ms_p99=speed[0][1],
+            step_ms_p50=None if speed[1] is None else speed[1][0],
+            step_ms_p99=None if speed[1] is None else speed[1][1],
             training_bytes=costs.training_bytes(model, first(task.train, made.budget.batch)),
             gpu_bytes=costs.gpu_bytes(model, first(task.train, made.budget.batch), task.lesson),
             file_bytes=_model_file(run, name, 0).stat().st_size,

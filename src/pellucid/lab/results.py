@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from pellucid.errors import ArgumentError
+
 if TYPE_CHECKING:
     import polars
+
+    from pellucid.lab.predict import Answers
 
 
 class Record(BaseModel):
@@ -87,7 +91,8 @@ class Why(Record):
     ]  # steps back, and the norm of dL/dh there, the last step's being 1; empty: no recurrence
     fades: int | None  # steps back at which it is below 1 %; None: nowhere
     gates: dict[str, tuple[float, float]]  # by name in the equations: share of values below 0.05, and above 0.95
-    sees: int | None  # steps that an output of the convolutions sees
+    sees: int | None  # steps, or rows of an image, that a filter of the last map sees; None: a recurrence carries on
+    extent: int | None = None  # steps, or rows, that the longest item has
     dead: float | None  # share of filters that no test item excites
 
 
@@ -118,6 +123,10 @@ class Cost(Record):
     tuning_seconds: float
     latency_ms_p50: float  # one item, one thread
     latency_ms_p99: float
+    step_ms_p50: float | None = (
+        None  # one more step of an item that is read as it comes; None: it is answered as a whole
+    )
+    step_ms_p99: float | None = None
     training_bytes: int  # weights, gradients, Adam's two moments, and what a batch keeps for the backward pass
     file_bytes: int
     gpu_bytes: int | None = None  # of a GPU's memory that training takes at most; None on the processor
@@ -194,6 +203,17 @@ class Verdict(Record):
     reasons: list[str]  # further sentences: margins, costs, what would make it surer
 
 
+class Prediction(TypedDict, total=False):
+    """What may be asked of a prediction, as in :func:`pellucid.lab.predict.predict`."""
+
+    seed: int | None
+    column: str | None
+    prompt: str | None
+    length: int
+    cell: str | None
+    device: str
+
+
 class Comparison(Record):
     """The whole result, enough to draw the report from."""
 
@@ -226,6 +246,45 @@ class Comparison(Record):
     @property
     def folder(self) -> Path | None:
         """Where the run's files lie, its report among them."""
+        return self._folder
+
+    def predict(self, data: str | Path | None, network: str | None = None, **options: Unpack[Prediction]) -> Answers:
+        """What a network says of new data, prepared as in training, as ``pellucid predict`` does.
+
+        Args:
+            data: of the run's kind; None with ``prompt``.
+            network: who answers; the one that the verdict names where None.
+            options: seed, column, prompt, length, cell, device, as in :func:`pellucid.lab.predict.predict`.
+
+        Raises:
+            DataError: the run or the data cannot be used.
+            ArgumentError: an unknown network or option, or the comparison has no folder.
+        """
+        from pellucid.lab.predict import predict
+
+        return predict(self._place(), None if data is None else Path(data), network=network, **options)
+
+    def export(self, network: str, to: str | Path, *, seed: int = 1, cell: str | None = None) -> float:
+        """Write a network as an ONNX model, checked against ONNX Runtime, as ``pellucid export`` does.
+
+        Args:
+            network, seed: which training.
+            to: the file.
+            cell: where a person's own cell stands now, as ``file.py:Class``.
+
+        Returns:
+            The largest difference to the network's own outputs, relative to the largest one.
+
+        Raises:
+            DataError, ArgumentError: as in :func:`pellucid.lab.export.export`.
+        """
+        from pellucid.lab.export import export
+
+        return export(self._place(), network, Path(to), seed=seed, cell=cell)[1]
+
+    def _place(self) -> Path:
+        if self._folder is None:
+            raise ArgumentError("this comparison was read from its JSON alone; open it with pellucid.lab.load(folder)")
         return self._folder
 
     def frame(self) -> polars.DataFrame:

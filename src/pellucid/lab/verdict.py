@@ -11,6 +11,7 @@ FEW = 10  # independent test items below which networks are not ranked
 SCARCE = 30  # below which the reader is told
 SURE = 0.95  # probability from which networks are called practically the same
 MANY_DEAD = 0.1  # share of filters from which their being idle is worth a word
+STUCK = 0.9  # share of a gate's values near one end from which it hardly learns
 
 
 def verdict(
@@ -67,7 +68,7 @@ def verdict(
     for c in equal:
         if c not in useful and useful:
             reasons.append(f"The {c.label} is not surely better than the {baseline.name}.")
-    reasons += [reason for c in candidates for reason in _inside(c, need)]
+    reasons += [reason for c in candidates for reason in _inside(c, need, behind=c not in equal)]
     reasons += [] if few else _more_data(candidates, metric)
     return Verdict(sentence=sentence, choice=choice.name, equivalent=[c.name for c in equal], reasons=reasons)
 
@@ -132,8 +133,14 @@ def _negligible(candidate: Candidate, metric: Metric) -> str:
     return f"{rope:.3g} {unit}".strip()
 
 
-def _inside(candidate: Candidate, need: Need | None) -> list[str]:
-    """What a look into a network explains of its figure."""
+def _inside(candidate: Candidate, need: Need | None, behind: bool) -> list[str]:
+    """What a look into a network explains of its figure.
+
+    Args:
+        candidate: the network.
+        need: how far back the data asks to look.
+        behind: whether others are surely better.
+    """
     found, why = [], candidate.why
     if need is not None and need.steps is not None:
         draws = f"the {need.network} needs the last {counted(need.steps, 'step')} to do as well as it does"
@@ -143,6 +150,18 @@ def _inside(candidate: Candidate, need: Need | None) -> list[str]:
             )
         if why.sees is not None and why.sees < need.steps:
             found.append(f"The {candidate.label}'s convolutions see {counted(why.sees, 'step')}, and {draws}.")
+    if need is None and behind and why.sees is not None and why.extent is not None and why.sees < why.extent:
+        found.append(
+            f"The {candidate.label}'s filters see {why.sees} of an image's {why.extent} rows at a time, and the mean over "
+            "their maps does not tell where something stood."
+        )
+    for gate, (shut, open_) in why.gates.items():
+        if max(shut, open_) >= STUCK:
+            where = "shut (below 0.05)" if shut > open_ else "open (above 0.95)"
+            found.append(
+                f"The {candidate.label}'s gate {gate} is {where} in {100 * max(shut, open_):.0f} % of all units and steps: there "
+                "it decides nothing, and its slope, under a fifth of the steepest, hardly lets it learn."
+            )
     if why.dead is not None and why.dead >= MANY_DEAD:
         share = f"{100 * why.dead:.0f} %"
         found.append(f"{share} of the {candidate.label}'s filters answer to no test item; fewer would do.")

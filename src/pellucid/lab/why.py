@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pellucid import device, inside
-from pellucid.lab.bodies import ConvolutionsFirst, Network, Recurrence, SequenceConvolutions
+from pellucid.lab.bodies import ConvolutionsFirst, Network, Recurrence
 from pellucid.lab.goals import GOALS, last_step
 from pellucid.lab.results import Need, Why
 from pellucid.lab.task import Lesson, Split
@@ -46,8 +46,8 @@ def explain(model: Network, split: Split, lesson: Lesson) -> Why:
         if recurrence is not None:
             loss_of(prediction, target, lesson).backward()  # type: ignore[no-untyped-call]
     model.zero_grad()
-    convolutions = [m for m in model.modules() if isinstance(m, SequenceConvolutions)]
-    why = Why(gradient=[], fades=None, gates={}, sees=convolutions[0].sees if convolutions else None, dead=_dead(seen))
+    extent = split.x.shape[2 if split.x.dim() == 4 else 1]
+    why = Why(gradient=[], fades=None, gates={}, sees=model.body.sees, extent=extent, dead=_dead(seen))
     if recurrence is None:
         return why
     path = next(name for name, module in model.named_modules() if module is recurrence.layer)
