@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.lab import tasks
+from tests.lab import finished, tasks
 
-from pellucid.errors import ArgumentError
+from pellucid import lab
+from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import compare
 from pellucid.lab.data import load
+from pellucid.lab.predict import predict
+from pellucid.lab.results import Comparison
 
 
 def test_a_comparison_in_one_call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +36,41 @@ def test_a_comparison_in_one_call(tmp_path: Path, capfd: pytest.CaptureFixture[s
     again = compare(data, ["cnn", "bigru"], quiet=True, **given)
     assert again == found
     assert (tmp_path / "run" / "result.json").stat().st_mtime_ns == stamp
+
+
+def test_what_comes_after_a_comparison(tmp_path: Path) -> None:
+    """Opened again, asked, exported; and what has no folder says so."""
+    run = finished.run("images")
+    found = lab.load(run.folder)
+    assert (found.model_dump_json(), found.folder) == (run.found.model_dump_json(), run.folder)
+    told = found.predict(run.source, "gru", seed=2)
+    assert told == predict(run.folder, run.source, network="gru", seed=2)
+    frame = told.frame()
+    assert frame.columns == list(told.columns)
+    assert frame.rows() == told.rows
+    assert found.predict(str(run.source)).network == found.verdict.choice
+    pytest.importorskip("onnxruntime")
+    assert found.export("gru", tmp_path / "gru.onnx") <= 1e-5
+    assert (tmp_path / "gru.onnx").stat().st_size > 1000
+    alone = Comparison.model_validate_json(found.model_dump_json())
+    with pytest.raises(ArgumentError, match=r"pellucid\.lab\.load\(folder\)"):
+        alone.predict(run.source)
+
+
+def test_what_is_no_finished_run_is_not_loaded(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="this is no run"):
+        lab.load(tmp_path)
+    made = finished.untrained("images")
+    with pytest.raises(DataError, match="the run is not finished"):
+        lab.load(made.folder)
+
+
+def test_all_that_is_offered_is_there() -> None:
+    assert [callable(getattr(lab, name)) or name for name in lab.__all__] == ["catalogue", "claims", True, True]
+    assert callable(lab.catalogue.entries)
+    assert callable(lab.claims.run)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        lab.nothing  # noqa: B018
 
 
 def test_a_notebook_shows_it(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,28 @@ def test_what_is_shown(tmp_path: Path, terminal: bool) -> None:
     assert ("at most 66 s left" in shown) is terminal
     assert ("100 % done" in shown) is terminal
     assert bool(shown) is terminal
+
+
+def test_in_a_notebook_the_lines_are_drawn_below_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what every notebook has, IPython's display, and in place; where a person wants it quiet, nothing."""
+    drawn: list[str] = []
+    offered = types.ModuleType("IPython.display")
+    handle = types.SimpleNamespace(update=lambda shown: drawn.append(shown))
+    offered.HTML = lambda text: text  # type: ignore[attr-defined]
+    offered.display = lambda shown, display_id: (drawn.append(shown), handle)[1]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", offered)
+    plan = made(tmp_path, epochs=12)
+    for quiet in (True, False):
+        screen = Console(file=io.StringIO(), force_jupyter=True, quiet=quiet)
+        with progress(plan, screen) as watcher:
+            watcher.epoch("cnn", "trial 1", epoch(1))
+            watcher.done("cnn", "trial 1")
+        assert len(drawn) == (0 if quiet else 3)
+    first, middle, last = drawn
+    assert first.startswith("<pre>")
+    assert "CNN" in first
+    assert "0 %" in first
+    assert "trial 1 done" in middle
+    assert "left" in middle
+    assert last.count("100 % done") == 3

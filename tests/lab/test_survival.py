@@ -28,7 +28,7 @@ from pellucid.lab import plan as planning
 from pellucid.lab.predict import predict
 from pellucid.lab.results import Comparison
 
-OPTIONS = ["--with", "rnn,cnn", "--trials", "1", "--seeds", "2", "--epochs", "4", "--params", "1000"]
+OPTIONS = ["--with", "rnn,cnn", "--seeds", "2", "--epochs", "4", "--params", "1000"]
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def files_of_at_most(largest: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def command(images: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "pellucid", "compare", str(images), *OPTIONS, "--out", str(out)]
+def command(data: Path, out: Path, trials: int = 1) -> list[str]:
+    return ["-m", "pellucid", "compare", str(data), *OPTIONS, "--trials", str(trials), "--out", str(out)]
 
 
 def figures(folder: Path) -> dict[str, object]:
@@ -217,7 +217,9 @@ def test_somebody_elses_configuration_stays(made: planning.Plan, tmp_path: Path)
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     images = tasks.write_images(tmp_path / "images")
     (tmp_path / "file").write_text("")
-    told = subprocess.run(command(images, tmp_path / "file" / "run"), capture_output=True, text=True, timeout=300)
+    told = subprocess.run(
+        [sys.executable, *command(images, tmp_path / "file" / "run")], capture_output=True, text=True, timeout=300
+    )
     assert told.returncode == 2
     assert "the folder cannot be made" in told.stderr
     assert "Traceback" not in told.stderr
@@ -229,13 +231,14 @@ class Killed:
 
     write: Callable[[Path], Path]
     options: tuple[str, ...] = ()
+    trials: int = 1
     starter: tuple[str, ...] = ()
 
 
 KILLED = {
-    "images": Killed(lambda p: tasks.write_images(p / "images", per_class=40), ("--trials", "2", "--augment", "shift")),
-    "series": Killed(lambda p: tasks.write_series(p / "series.csv"), ("--trials", "2")),
-    "texts": Killed(lambda p: tasks.write_texts(p / "texts.csv"), ("--trials", "2")),
+    "images": Killed(lambda p: tasks.write_images(p / "images", per_class=40), ("--augment", "shift"), trials=2),
+    "series": Killed(lambda p: tasks.write_series(p / "series.csv"), trials=2),
+    "texts": Killed(lambda p: tasks.write_texts(p / "texts.csv"), trials=2),
     "plain text": Killed(lambda p: tasks.write_text(p / "text.txt"), ("--window", "32")),
     "sounds": Killed(lambda p: tasks.write_sounds(p / "sounds")),
     "curve": Killed(lambda p: tasks.write_images(p / "images", per_class=40), ("--curve",)),
@@ -250,22 +253,22 @@ KILLS = 20 if "PELLUCID_SLOW" in os.environ else 3
 
 @pytest.mark.parametrize("case", KILLED)
 def test_kills_at_random_moments(case: str, tmp_path: Path) -> None:
-    """kill -9 from when the data is read to the report's last byte; each time the same command goes on."""
+    """kill -9 from when the run's folder is at work to the report's last byte; each time the same command goes on."""
     of = KILLED[case]
     data = of.write(tmp_path)
 
     def begin(folder: Path) -> subprocess.Popen[bytes]:
         """Start, and come back when the run's folder is at work."""
         lock = folder / ".lock"
-        before = lock.stat().st_mtime_ns if lock.exists() else 0
+        lock.unlink(missing_ok=True)
         started = subprocess.Popen(
-            [sys.executable, *of.starter, *command(data, folder)[1:], *of.options],
+            [sys.executable, *of.starter, *command(data, folder, of.trials), *of.options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             start_new_session=True,
         )
-        while not (lock.exists() and lock.stat().st_mtime_ns != before):
+        while not lock.exists():
             assert started.poll() is None, "it ended before it began"
             time.sleep(0.005)
         return started

@@ -1,20 +1,38 @@
 """From a person's data to an answer: data, task, candidates, training, comparison, report.
 
-``compare`` does all of it in Python; ``pellucid compare`` is the same from the command line.
+All that the command line does::
+
+    found = lab.compare("photos/")                        # pellucid compare photos/
+    found = lab.load("runs/photos-1a2b3c4d")              # what it found, later
+    found.frame(), found.verdict.sentence                 # a table of it, the answer
+    found.predict("new/").frame()                         # pellucid predict
+    found.export("lstm", "model.onnx")                    # pellucid export
+    lab.catalogue.entries(Path("runs"))                   # pellucid runs; .difference, .remove
+    lab.claims.run(lab.claims.claims(quick=True), Path("runs/claims"))   # pellucid claims
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from pellucid.errors import DataError
 from pellucid.lab.settings import Asking, Running, Settings
 
 if TYPE_CHECKING:
+    from pellucid.lab import catalogue, claims
     from pellucid.lab.results import Comparison
 
-__all__ = ["compare"]
+__all__ = ["catalogue", "claims", "compare", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """The modules that are offered are read when they are asked for."""
+    if name in ("catalogue", "claims"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def compare(
@@ -31,7 +49,8 @@ def compare(
 
     Args:
         data: a folder or a file, as for ``pellucid compare``.
-        networks: cnn, rnn, lstm, gru; gru2, bigru, cnn+gru; or a cell as ``"my_cell.py:MyCell"``.
+        networks: cnn, rnn, lstm, gru; cnn2, gru2, bigru, cnn+gru; or a cell as ``"my_cell.py:MyCell"``, with ``bi+`` before it
+            for both directions and ``:2`` behind it for two layers.
         size: parameters, or multiply-adds with ``equal="macs"``, of each network.
         quiet: show nothing meanwhile.
         settings: as the options of ``pellucid compare`` (:mod:`pellucid.lab.settings`): trials, seeds, out, workers, kind,
@@ -40,7 +59,7 @@ def compare(
 
     Returns:
         The comparison: figures, costs, verdict and reasons; ``.frame()`` is a table of it, ``.folder`` where its report lies,
-        and a notebook shows it.
+        ``.predict`` and ``.export`` use its networks, and a notebook shows it.
 
     Raises:
         DataError: the data or the run's folder cannot be used.
@@ -56,4 +75,22 @@ def compare(
     screen = Console(stderr=True, quiet=quiet, markup=False)
     found, folder = session.run(Path(data), networks, size, screen, cast(Asking, asking), settings, **running)
     found._folder = folder
+    return found
+
+
+def load(folder: str | Path) -> Comparison:
+    """A finished comparison, from its folder.
+
+    Raises:
+        DataError: the folder is no run, the run is not finished, or its result is damaged.
+    """
+    from pellucid.lab.runs import Run
+
+    run = Run(Path(folder))
+    if run.config() is None:
+        raise DataError(f"{folder}: this is no run; give the folder that pellucid compare wrote")
+    found = run.result()
+    if found is None:
+        raise DataError(f"{folder}: the run is not finished; the same compare command goes on with it")
+    found._folder = run.folder
     return found

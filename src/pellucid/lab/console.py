@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from pellucid.lab.crew import Watcher
+from pellucid.lab.crew import GLANCE, Several, Watcher
 from pellucid.lab.plan import SHARES, Plan
 from pellucid.lab.report import words
 from pellucid.lab.results import Epoch
@@ -103,6 +106,34 @@ class _Bars(Watcher):
         self.bars.update(self.total, completed=sum(map(self.schedule.done, self.lines)), at=left)
 
 
+class _Cell(Watcher):
+    """Shows the lines below a notebook's cell, in place; rich itself would need a library of widgets for that."""
+
+    def __init__(self, bars: Progress) -> None:
+        from IPython.display import HTML, display
+
+        self.bars, self.shape, self.drawn = bars, HTML, time.monotonic()
+        self.handle = display(HTML(self._lines()), display_id=True)
+
+    def epoch(self, network: str, what: str, epoch: Epoch) -> None:
+        if time.monotonic() - self.drawn >= GLANCE:
+            self.draw()
+
+    def done(self, network: str, what: str) -> None:
+        self.draw()
+
+    def draw(self) -> None:
+        """As things stand."""
+        self.drawn = time.monotonic()
+        self.handle.update(self.shape(self._lines()))
+
+    def _lines(self) -> str:
+        paper = Console(file=io.StringIO(), width=100, force_jupyter=False, color_system=None)
+        with paper.capture() as captured:
+            paper.print(self.bars.get_renderable())
+        return f"<pre>{escape(captured.get())}</pre>"
+
+
 @contextmanager
 def progress(made: Plan, console: Console, workers: int = 1) -> Iterator[Watcher]:
     """Lines for a plan's networks; yields what ``compare`` tells of its epochs."""
@@ -114,5 +145,11 @@ def progress(made: Plan, console: Console, workers: int = 1) -> Iterator[Watcher
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         drawn = _Bars(bars, made, workers)
-        yield drawn
+        if not console.is_jupyter or console.quiet:
+            yield drawn
+            drawn.end()
+            return
+        cell = _Cell(bars)
+        yield Several(drawn, cell)
         drawn.end()
+        cell.draw()

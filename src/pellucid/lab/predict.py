@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -20,6 +21,9 @@ from pellucid.lab.goals import GOALS
 from pellucid.lab.recipe import Recipe
 from pellucid.lab.runs import Run
 from pellucid.lab.task import Split
+
+if TYPE_CHECKING:
+    import polars
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,12 @@ class Answers:
     columns: tuple[str, ...]
     rows: list[tuple[str | int | float, ...]]
     notes: tuple[str, ...]
+
+    def frame(self) -> polars.DataFrame:
+        """A row for each answer."""
+        import polars
+
+        return polars.DataFrame(self.rows, schema=list(self.columns), orient="row", infer_schema_length=None)
 
     def csv(self) -> str:
         """As CSV text, with a header line."""

@@ -24,7 +24,7 @@ class Asking(TypedDict, total=False):
     ----------
     equal
         What is made equal: the parameters (params, the default), the multiply-adds for one item (macs), or the parameters
-        and the seconds of training (time).
+        and the seconds of training (time; a clock then ends each training, so figures are not the same twice).
     trials
         Settings (learning rate, dropout) that each network tries before its seeds; the weaker half stops early (default: 4).
     seeds
