@@ -86,6 +86,7 @@ def test_on_a_full_disk_nothing_is_lost(made: planning.Plan, tmp_path: Path) -> 
         ):
             comparison.compare(made, out=full)
         assert (full / reached).exists()
+        assert not list(full.rglob("*.part"))
         assert not (full / "report.html").exists()
     comparison.compare(made, out=full)
     assert figures(full) == figures(whole)

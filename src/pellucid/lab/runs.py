@@ -248,12 +248,18 @@ def write(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
+    with instead(path) as temporary, temporary.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+@contextmanager
+def instead(path: Path) -> Iterator[Path]:
+    """A file beside another one, which takes its place once it is written, and goes where it cannot be."""
     temporary = path.with_name(path.name + ".part")
     try:
-        with temporary.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
+        yield temporary
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):  # what went wrong is what is told

@@ -17,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from pellucid.lab.runs import instead
+
 ENTRY = "pellucid"  # of the metadata, the only one: safetensors writes several in no fixed order
 
 
@@ -34,9 +36,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) ->
     """
     own = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     noted = {**about, "sha256": _digest(own, about)}
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(to_bytes(own, {ENTRY: json.dumps(noted, ensure_ascii=False)}))
-    temporary.replace(path)
+    with instead(path) as temporary:
+        temporary.write_bytes(to_bytes(own, {ENTRY: json.dumps(noted, ensure_ascii=False)}))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
