@@ -3,6 +3,7 @@ measured again; the tasks and ablated cells are what they are named after; the p
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -15,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from scipy import stats
+from tests.lab.test_survival import files_of_at_most
 
 import pellucid.nn as layers
 from pellucid.errors import ArgumentError, DataError
@@ -36,7 +39,8 @@ from pellucid.lab.claims import (
 )
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
 from pellucid.lab.claims.convolution import edges
-from pellucid.lab.claims.results import Dots, Measured, Report
+from pellucid.lab.claims.results import Dots, Measured, Part, Report
+from pellucid.lab.claims.runner import Watcher
 from pellucid.lab.results import Interval
 
 MEASURED: list[int] = []
@@ -56,6 +60,17 @@ def small_claim(size: float = 5.0, threshold: float = 1.0) -> Claim:
 
     units = [Unit(counted, {"size": size, "seed": s}, 1.0) for s in range(3)]
     return Claim("small", "Family", "It is so.", "Nobody 2000", "It was looked at.", "the weather", units, judge)
+
+
+class Stopping(Watcher):
+    """Stops where a result is there whose settings are these."""
+
+    def __init__(self, **settings: float) -> None:
+        self.settings = settings
+
+    def done(self, unit: Unit, was_there: bool) -> None:
+        if self.settings.items() <= unit.settings.items():
+            raise KeyboardInterrupt
 
 
 def interval(low: float, high: float) -> Interval:
@@ -158,13 +173,8 @@ def test_the_page_shows_what_is_measured_in_full_or_else_quickly(tmp_path: Path)
 
 def test_a_run_that_is_stopped_leaves_a_page_of_what_is_measured(tmp_path: Path) -> None:
     later = replace(small_claim(7.0), name="later")
-
-    def stop(unit: Unit, was_there: bool) -> None:
-        if unit.settings["size"] == 7.0:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run([small_claim(), later], tmp_path, tell=stop)
+        run([small_claim(), later], tmp_path, watcher=Stopping(size=7.0))
     text = (tmp_path / "claims.md").read_text(encoding="utf-8")
     assert "### small" in text
     assert "### later" not in text
@@ -172,14 +182,9 @@ def test_a_run_that_is_stopped_leaves_a_page_of_what_is_measured(tmp_path: Path)
 
 def test_a_run_that_is_stopped_keeps_all_units_in_its_data(tmp_path: Path) -> None:
     """And another run takes them from there, so that only the rest is measured; what was measured there itself stays."""
-    few = replace(small_claim(), units=small_claim().units[:2])
-
-    def stop(unit: Unit, was_there: bool) -> None:
-        if unit.settings["seed"] == 1:
-            raise KeyboardInterrupt
-
+    few, later = replace(small_claim(), units=small_claim().units[:1]), replace(small_claim(), name="later")
     with pytest.raises(KeyboardInterrupt):
-        run([replace(few, units=few.units[:1]), replace(small_claim(), name="later")], tmp_path / "a", tell=stop)
+        run([few, later], tmp_path / "a", watcher=Stopping(seed=1))
     known = read(tmp_path / "a" / "claims" / "result.json")
     assert [unit.settings["seed"] for unit in known.units] == [0, 1]
     MEASURED.clear()
@@ -216,6 +221,45 @@ def test_a_damaged_unit_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8") == "{"
 
 
+def test_on_a_full_disk_nothing_is_lost(tmp_path: Path) -> None:
+    """A sentence, whatever there is no room for; every file that is there is whole, and what was measured is not measured again."""
+    whole = run([small_claim()], tmp_path / "whole")
+    unit = 20 + max(
+        f.stat().st_size for f in (tmp_path / "whole" / "units").iterdir()
+    )  # times have more digits or fewer
+    sizes = [(tmp_path / "whole" / f).stat().st_size for f in ("claims/small.svg", "claims/result.json", "claims.md")]
+    assert unit < min(sizes)
+    full, there = tmp_path / "full", 0
+    for largest in (10, unit, *sorted(size - 20 for size in sizes)):
+        MEASURED.clear()
+        with (
+            files_of_at_most(largest),
+            pytest.raises(
+                DataError, match=r"full: .* cannot be written to \(File too large\); make room there, and the same"
+            ),
+        ):
+            run([small_claim()], full)
+        assert len(MEASURED) == (1 if largest < unit else 3 - there)
+        there = len(list(full.glob("units/*.json")))
+        assert there == (0 if largest < unit else 3)
+        assert not list(full.rglob("*.part"))
+        for file in full.rglob("*.json"):
+            json.loads(file.read_text(encoding="utf-8"))
+    MEASURED.clear()
+    found = run([small_claim()], full)
+    assert MEASURED == []
+    with files_of_at_most(10), pytest.raises(DataError, match="make room there"):
+        run([small_claim()], tmp_path / "taken", known=found)
+    assert found.findings[0].parts == whole.findings[0].parts
+    assert (full / "claims.md").is_file()
+
+
+@pytest.mark.parametrize("name", ["text", "sound"])
+def test_without_room_for_what_is_kept_for_a_while_a_use_is_a_sentence(name: str) -> None:
+    with files_of_at_most(1000), pytest.raises(DataError, match=r"cannot be written to \(File too large\); make room"):
+        uses.use(use=name, net="rnn", epochs=1, seed=0)
+
+
 def test_the_number_of_processes_does_not_change_a_result(tmp_path: Path) -> None:
     claim = next(c for c in claims(quick=True) if c.name == "gradient-vanishes")
     units = [u for u in claim.units if u.settings["seed"] == 0 and u.settings["radius"] in (0.9, 1.1)]
@@ -224,10 +268,26 @@ def test_the_number_of_processes_does_not_change_a_result(tmp_path: Path) -> Non
         part = judgement.at_least("x", judgement.exact(float(len(results.measured))), 0, "")
         return Answer([part], [])
 
+    class AtWork(Watcher):
+        """How many units were at work at a time, as it was told."""
+
+        now = most = 0
+
+        def begun(self, unit: Unit) -> None:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+        def done(self, unit: Unit, was_there: bool) -> None:
+            self.now -= 1
+
     claim = replace(claim, units=units, judge=judge)
-    found = [
-        {json.dumps(u.settings): u.measures for u in run([claim], tmp_path / str(n), workers=n).units} for n in (1, 2)
-    ]
+    found = []
+    for n in (1, 2):
+        told = AtWork()
+        report = run([claim], tmp_path / str(n), workers=n, watcher=told)
+        found.append({json.dumps(u.settings): u.measures for u in report.units})
+        assert n <= told.most <= n + 1  # a result is written once the next unit is at work
+        assert told.now == 0
     assert len(found[0]) == 4
     assert found[0] == found[1]
 
@@ -275,13 +335,75 @@ def test_every_claim_is_judged_by_its_own_units_alone(quick: bool) -> None:
 
 
 def test_time_left_follows_the_pace_so_far() -> None:
-    clock = iter([0.0, 10.0])
+    clock = iter([0.0, 0.0, 10.0, 10.0, 13.0, 30.0])
     claim = small_claim()
     schedule = terminal.Schedule([claim, claim], workers=2, now=lambda: next(clock))
-    assert schedule.units == 3  # claims share units
+    assert schedule.whole == 3  # claims share units
     schedule.note(claim.units[0], was_there=True)
     schedule.note(claim.units[1], was_there=False)
     assert schedule.left() == pytest.approx(10.0)
+    assert schedule.left() == pytest.approx(7.0)  # it goes on while a unit is at work
+    assert schedule.left() == 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 24), (60, 8), (40, 5), (36, 2)])
+def test_each_claim_that_is_measured_has_a_line(width: int, height: int) -> None:
+    """And the whole one with the time left; where that is too much for the terminal, those that are at work have one."""
+    made = claims(quick=True)
+    screen = Console(file=io.StringIO(), force_terminal=True, no_color=True, width=width, height=height)
+    paper = Console(file=io.StringIO(), width=width, height=height)
+    with terminal.progress(made, 2, screen) as watcher:
+        assert isinstance(watcher, terminal._Bars)
+
+        def lines() -> list[str]:
+            with paper.capture() as shown:
+                paper.print(watcher.bars.get_renderable())
+            return shown.get().splitlines()
+
+        units = [next(c for c in made if c.name == name).units for name in ("tanh", "max-pooling")]
+        for unit in (*units[0][:3], *units[1][:1]):
+            watcher.begun(unit)
+        for unit in units[0][:2]:
+            watcher.done(unit, was_there=False)
+        measured = [c.name for c in made if c.units]
+        at_work = ["max-pooling", "average-pooling", "tanh"]  # the two on pooling have the same units
+        wanted = measured if len(measured) + 2 <= height else at_work[: height - 2]
+        assert [line.split()[0] for line in lines()] == [*wanted, "all"]
+        assert max(map(len, lines())) <= width
+        if width >= 60:
+            assert re.search(r"tanh [━╸╺ ]+\d+ % 2 of 40 units, at work", "\n".join(lines()))
+            assert re.search(r"all [━╸╺ ]+\d+ % about .* left", lines()[-1])
+        if height == 24:
+            assert re.search(r"stride +0 % 0 of 60 units *$", lines()[0])
+        for unit in {terminal._key(u): u for c in made for u in c.units}.values():
+            watcher.done(unit, was_there=True)
+        assert all(line.split("%")[-1].strip() == "done" for line in lines()[:-1])
+    assert "100 % done" in screen.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_in_a_pipe_progress_is_silent() -> None:
+    screen = Console(file=io.StringIO())
+    with terminal.progress([small_claim()], 1, screen) as watcher:
+        watcher.begun(small_claim().units[0])
+    assert screen.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_what_is_rounding_is_shown_as_0() -> None:
+    """In words and in figures; what is small and no rounding stays, and so does the number among the data."""
+
+    def part(value: float, low: float, high: float) -> Part:
+        return judgement.at_least("it loses", Interval(value=value, low=low, high=high), 1, "%")
+
+    assert judgement.shown(part(-5.4e-21, -6.7e-7, 6.7e-7)) == "0 %"
+    assert judgement.shown(part(-5.4e-21, -6.7e-7, 3e-6)) == "0 % (0 to 3e−06)"
+    assert judgement.shown(part(0.0013, -0.0011, 0.0037)) == "0.0013 % (−0.0011 to 0.0037)"
+    assert judgement.shown(part(4e-9, 4e-9, 4e-9)) == "0 %"
+    noise = part(-5.4e-21, -6.7e-7, 6.7e-7)
+    assert judgement.sentence([noise]) == "It loses 0 %, not as claimed."
+    assert noise.effect.low == -6.7e-7
+    drawn = charts.figure("", [Dots(title="", x="", rows=[("a", "a", noise.effect), ("b", "b", interval(3, 4))])])
+    assert ">0</text>" in drawn
+    assert "e−" not in drawn
 
 
 def test_an_unknown_claim_is_a_sentence() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 from pellucid.errors import PellucidError
 
@@ -26,6 +26,7 @@ from pellucid.cli.runs import runs
 from pellucid.cli.sample import sample
 from pellucid.cli.see import see
 from pellucid.cli.size import size
+from pellucid.cli.streams import UnwritableError, standard
 
 app = App(
     name="pellucid",
@@ -37,18 +38,27 @@ for command in (compare, see, predict, export, runs, claims, size, sample, cell,
 
 
 def main() -> None:
-    """Run a command; a mistake is one sentence on standard error and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without Unicode still gets its table
-    try:
-        app(exit_on_error=False, print_error=False)
-        sys.stdout.flush()
-    except (PellucidError, CycloptsError) as error:
-        print(f"pellucid: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # whoever read has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    """Run a command; a mistake, or what the system refuses, is one sentence on standard error and exit code 2."""
+    with standard():
+        try:
+            try:
+                app(exit_on_error=False, print_error=False)
+            finally:
+                sys.stdout.flush()
+        except UnwritableError as error:
+            if error.left:  # whoever read has read enough
+                sys.exit(0)
+            _end(str(error))
+        except (PellucidError, CycloptsError) as error:
+            _end(str(error))
+        except OSError as error:  # of a file that no command expected to be refused
+            file = f"{error.filename}: " if error.filename else ""
+            _end(f"{file}{error.strerror or error}; mend that, and give the same command again")
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+def _end(sentence: str) -> NoReturn:
+    with suppress(UnwritableError):
+        print(f"pellucid: {sentence}", file=sys.stderr)
+    sys.exit(2)

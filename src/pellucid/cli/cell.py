@@ -45,7 +45,7 @@ def cell(name: str, /, *, inputs: int = 64, hidden: int = 64, latex: bool = Fals
             drawing.write_text(shown.diagram(), encoding="utf-8")
         except OSError as error:
             raise ArgumentError(
-                f"--drawing {drawing}: cannot be written ({error.strerror}); give a file in a folder that exists"
+                f"--drawing {drawing}: cannot be written ({error.strerror}); give a file in a folder that exists and has room"
             ) from error
     if latex:
         print(shown.latex())

@@ -81,7 +81,7 @@ def claims(
     place = out or Path("runs") / "claims"
     beside = [*others, *asked] if quick else [*asked, *others]  # the full set first
     try:
-        with terminal.progress(wanted, workers, screen) as tell:
+        with terminal.progress(wanted, workers, screen) as watcher:
             report = lab.run(
                 wanted,
                 place,
@@ -90,7 +90,7 @@ def claims(
                 workers=workers,
                 on=on,
                 command=command_line(),
-                tell=tell,
+                watcher=watcher,
             )
     except KeyboardInterrupt:
         screen.print("Stopped. The same command goes on from here.")

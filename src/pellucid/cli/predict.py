@@ -86,7 +86,7 @@ def predict(
             write(out, answers.csv())
         except OSError as error:
             raise ArgumentError(
-                f"--out {out}: cannot be written ({error.strerror}); give a file in a folder that exists"
+                f"--out {out}: cannot be written ({error.strerror}); give a file in a folder that exists and has room"
             ) from None
     if json:
         print(answers.json())

@@ -80,11 +80,11 @@ def see(
     names = tuple(name.strip() for name in labels.split(",")) if labels else ()
     opened = _opened(run_or_model, data, seed, cell, weights, names, on)
     page = serve(opened, port)
-    print(text.dumps({"url": page.url}) if json else page.url, flush=True)
-    networks = ", ".join(network.label for network in opened.networks)
-    about = f"{networks} on {opened.title}, {len(opened.items)} inputs. " if networks else ""
-    print(f"{about}Open this address in a browser of this machine; Ctrl-C ends it.", file=sys.stderr, flush=True)
     try:
+        print(text.dumps({"url": page.url}) if json else page.url, flush=True)
+        networks = ", ".join(network.label for network in opened.networks)
+        about = f"{networks} on {opened.title}, {len(opened.items)} inputs. " if networks else ""
+        print(f"{about}Open this address in a browser of this machine; Ctrl-C ends it.", file=sys.stderr, flush=True)
         with working(on), tempfile.TemporaryDirectory(prefix="pellucid-") as folder:
             if browser and _has_screen():
                 webbrowser.open(_way_to(page.url, Path(folder)))

@@ -74,7 +74,7 @@ def export(
         write_bytes(to, made.SerializeToString())
     except OSError as error:
         raise ArgumentError(
-            f"{to}: cannot be written ({error.strerror}); give a file in a folder that exists"
+            f"{to}: cannot be written ({error.strerror}); give a file in a folder that exists and has room"
         ) from None
     return made, worst
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from markupsafe import escape
 
+from pellucid.lab.claims.judgement import plain
 from pellucid.lab.claims.results import Dots, Lines
 from pellucid.lab.report import words
 from pellucid.lab.report.charts import COLOURS, Scale, svg
@@ -133,6 +134,7 @@ def _upright(place: float, top: float, bottom: float) -> list[str]:
 
 
 def _figure(y: Interval) -> str:
+    y = plain(y)
     return words.number(y.value, 2 if abs(y.value) < 10 else 1) if y.low == y.high else words.figure(y)
 
 

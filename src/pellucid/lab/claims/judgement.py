@@ -18,6 +18,7 @@ from pellucid.lab.report import words
 from pellucid.lab.results import Interval
 
 HOLDS, FAILS, DEPENDS, OPEN = "holds", "does not hold here", "depends on ", "not settled"
+ROUNDING = 1e-6  # in points, %, decades and factors, which come from float32's seven digits
 
 
 def over_seeds(values: ArrayLike) -> Interval:
@@ -85,9 +86,14 @@ def sentence(parts: Sequence[Part]) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
+def plain(figure: Interval) -> Interval:
+    """A figure for readers: what lies below a millionth of its unit is the layers' rounding, and 0."""
+    return Interval(**{name: 0.0 if abs(value) < ROUNDING else value for name, value in figure.model_dump().items()})
+
+
 def shown(part: Part) -> str:
     """``12.3 points (10.1 to 14.5)``; an exact figure alone."""
-    effect = part.effect
+    effect = plain(part.effect)
     if effect.low == effect.high:
         return words.number(effect.value, _decimals(effect.value)) + _spaced(part.unit)
     return f"{words.figure(effect)}{_spaced(part.unit)} ({words.span(effect, signed=True)})"

@@ -11,10 +11,12 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -29,7 +31,15 @@ from pellucid.lab.claims.results import Finding, Measured, Report
 from pellucid.lab.crew import dismiss, processes
 from pellucid.lab.runs import Run, write
 
-Tell = Callable[[Unit, bool], None]  # a unit is there; whether it was before
+
+class Watcher:
+    """What is told while claims are measured; does nothing by itself."""
+
+    def begun(self, unit: Unit) -> None:
+        """A unit is at work."""
+
+    def done(self, unit: Unit, was_there: bool) -> None:
+        """A unit's result is there; whether it was before."""
 
 
 def run(
@@ -41,7 +51,7 @@ def run(
     workers: int = 1,
     on: torch.device = device.CPU,
     command: str = "",
-    tell: Tell | None = None,
+    watcher: Watcher | None = None,
 ) -> Report:
     """Measure the claims' units, or read what was measured, judge, and write the page, also where it is stopped.
 
@@ -57,39 +67,43 @@ def run(
         workers: processes.
         on: the device; what was measured on another one is not taken for this one's.
         command: by which it was asked.
-        tell: called for each unit.
+        watcher: is told of each unit.
 
     Returns:
         The findings on the claims that were asked.
 
     Raises:
-        DataError: the folder cannot be used, what is known is another release's or device's, or a process ended before its
-            unit was done.
+        DataError: the folder cannot be used or is full, what is known is another release's or device's, or a process ended
+            before its unit was done.
     """
-    place = Run(out)
+    place, watcher = Run(out), watcher or Watcher()
     with place.alone():
         name = device.name(on)
         if known is not None:
-            _take(known, place, name)
+            with place.writing():
+                _take(known, place, name)
         units = {_key(u, name): u for claim in claims for u in claim.units}
         measured: dict[str, Measured] = {}
         for key in dict.fromkeys([*units, *(_key(u, name) for claim in beside for u in claim.units)]):
             found = _read(place.file("units", f"{key}.json"))
             if found is not None:
                 measured[key] = found
-                if tell and key in units:
-                    tell(units[key], True)
+                if key in units:
+                    watcher.done(units[key], was_there=True)
 
+        rest = {key: unit for key, unit in units.items() if key not in measured}
         try:
-            for key, result in _measure({key: unit for key, unit in units.items() if key not in measured}, workers, on):
-                write(place.file("units", f"{key}.json"), result.model_dump_json())
-                measured[key] = result
-                if tell:
-                    tell(units[key], False)
+            with closing(_measure(rest, workers, on, watcher)) as results:
+                for key, result in results:
+                    with place.writing():  # not around what is measured, which may lack room elsewhere
+                        write(place.file("units", f"{key}.json"), result.model_dump_json())
+                    measured[key] = result
+                    watcher.done(units[key], was_there=False)
         finally:
             whole = _first([*beside, *claims], measured, name)
             if whole:
-                page.write_page(_report(whole, measured, name, command), place)
+                with place.writing():
+                    page.write_page(_report(whole, measured, name, command), place)
     return _report(claims, measured, name, command)
 
 
@@ -184,18 +198,32 @@ def _read(file: Path) -> Measured | None:
         ) from None
 
 
-def _measure(units: dict[str, Unit], workers: int, on: torch.device) -> Iterator[tuple[str, Measured]]:
+def _measure(
+    units: dict[str, Unit], workers: int, on: torch.device, watcher: Watcher
+) -> Generator[tuple[str, Measured], None, None]:
     """Results as they come, the longest units first."""
     order = sorted(units, key=lambda key: -units[key].cost)
     if workers == 1 or len(order) < 2:
         for key in order:
+            watcher.begun(units[key])
             yield key, measure(units[key], on)
         return
-    pool = processes(workers)
-    futures = {pool.submit(measure, units[key], on): key for key in order}
+    pool, waiting = processes(workers), iter(order)
+    at_work: dict[Future[Measured], str] = {}
+
+    def begin(count: int) -> None:
+        """No more than there are processes, so that what is begun is at work."""
+        for key in islice(waiting, count):
+            at_work[pool.submit(measure, units[key], on)] = key
+            watcher.begun(units[key])
+
     try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        begin(workers)
+        while at_work:
+            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                key = at_work.pop(future)
+                begin(1)
+                yield key, future.result()
     except BrokenProcessPool:
         raise DataError(
             "a process ended before its unit was done (was there too little memory?); the same command goes on from here"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import permutations
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def write(folder: Path, seed: int) -> None:
         place = folder / "".join(pair)
         place.mkdir(parents=True)
         for number in range(EACH):
-            soundfile.write(place / f"{number:02d}.wav", pair_of_vowels(pair, generator), RATE)
+            sound = BytesIO()  # written by Python, which says what the system refuses
+            soundfile.write(sound, pair_of_vowels(pair, generator), RATE, format="WAV")
+            (place / f"{number:02d}.wav").write_bytes(sound.getvalue())
 
 
 def pair_of_vowels(pair: tuple[str, str], generator: np.random.Generator) -> NDArray[np.float64]:

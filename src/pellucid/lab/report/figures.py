@@ -4,18 +4,23 @@ what they make of a few test items.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup
 
+from pellucid.errors import PellucidError
+from pellucid.lab.named import said
 from pellucid.lab.results import Candidate, Comparison
 from pellucid.web.model import of_nothing
 from pellucid.web.questions import Answer
 from pellucid.web.questions.guide import asked
 from pellucid.web.run import of_run
 from pellucid.web.stored import Whole, record, whole
+
+_log = logging.getLogger(__name__)
 
 SPACE = ("convolution", "padding", "stride", "size", "max-pooling", "average-pooling")
 TIME = {"rnn": ("rnn", "gradient"), "lstm": ("gradient", "lstm"), "gru": ("gradient", "gru")}
@@ -52,7 +57,11 @@ def _own(folder: Path, pages: str) -> dict[str, Answer]:
     try:
         opened = of_run(folder)
         return record(opened, [("guide", {"pages": pages}), *asked(opened, "yours")])
-    except Exception:  # whatever it is: a report is worth more than one of its figures
+    except PellucidError:  # its files were moved or spoilt since, as a cell of one's own may be
+        return {}
+    except Exception as error:
+        # A mistake of ours must not cost whoever trained for hours the report and the verdict, and is not kept quiet either.
+        _log.error("the report has no page on the run's own networks (%s); please report it", said(error))
         return {}
 
 
