@@ -6,6 +6,7 @@ PELLUCID_SLOW=1 has twenty kills of each case instead of three.
 from __future__ import annotations
 
 import os
+import pty
 import random
 import resource
 import signal
@@ -27,6 +28,7 @@ from pellucid.lab import catalogue, comparison, data, sealed
 from pellucid.lab import plan as planning
 from pellucid.lab.predict import predict
 from pellucid.lab.results import Comparison
+from pellucid.lab.runs import write_bytes
 
 OPTIONS = ["--with", "rnn,cnn", "--seeds", "2", "--epochs", "4", "--params", "1000"]
 
@@ -224,6 +226,17 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     assert told.returncode == 2
     assert "the folder cannot be made" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_a_device_is_written_to_and_not_replaced() -> None:
+    """--out /dev/null and /dev/stdout are places, too."""
+    terminal, screen = pty.openpty()
+    place = Path(os.ttyname(screen))
+    write_bytes(place, b"answers")
+    assert place.is_char_device()
+    assert os.read(terminal, 100) == b"answers"
+    write_bytes(Path(os.devnull), b"answers")
+    assert Path(os.devnull).is_char_device()
 
 
 @dataclass(frozen=True)

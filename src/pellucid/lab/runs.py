@@ -251,12 +251,16 @@ def write_bytes(path: Path, content: bytes) -> None:
     with instead(path) as temporary, temporary.open("wb") as handle:
         handle.write(content)
         handle.flush()
-        os.fsync(handle.fileno())
+        if temporary.is_file():  # a device need not know how to wait
+            os.fsync(handle.fileno())
 
 
 @contextmanager
 def instead(path: Path) -> Iterator[Path]:
-    """A file beside another one, which takes its place once it is written, and goes where it cannot be."""
+    """A file beside another one, which takes its place once it is written, and goes where it cannot be; a device is itself."""
+    if path.exists() and not path.is_file():
+        yield path
+        return
     temporary = path.with_name(path.name + ".part")
     try:
         yield temporary
