@@ -62,6 +62,8 @@ class Reading(TypedDict, total=False):
         Series: steps ahead.
     window
         Series: steps of the past that are seen. Plain text: characters. Events: steps of a training sequence at most.
+    season
+        Series: steps of its season (default: found; 1 for none).
     split
         Series: rows for train,valid,test, e.g. 8640,2880,2880.
     id
@@ -97,6 +99,7 @@ class Reading(TypedDict, total=False):
     target: str | None
     horizon: int | None
     window: int | None
+    season: int | None
     split: str | None
     id: str | None
     known: str | None

@@ -17,9 +17,8 @@ from pellucid.lab.counted import counted
 from pellucid.lab.data.paging import HELD, Space, allowed, paged
 from pellucid.lab.data.series import baselines, calendar, gaps, scaling, windows
 from pellucid.lab.data.series.judging import QUANTILES, metrics_of
-from pellucid.lab.data.series.preparing import PARTS, ends_of, long_enough, without_future, without_gaps
+from pellucid.lab.data.series.preparing import PARTS, ends_of, long_enough, season_of, without_future, without_gaps
 from pellucid.lab.data.series.reading import Table, id_column, read
-from pellucid.lab.data.series.seasons import common_season
 from pellucid.lab.data.split import Digest
 from pellucid.lab.task import Split, Task
 
@@ -33,6 +32,7 @@ def load(
     id: str | None = None,
     horizon: int | None = None,
     window: int | None = None,
+    season: int | None = None,
     split: Sequence[int] | None = None,
     known: str | None = None,
     missing: str | None = None,
@@ -48,6 +48,7 @@ def load(
         id: column that tells series apart which stand below each other.
         horizon: steps ahead; one season, at most 24, where None.
         window: steps of the past that are seen; two seasons, between 16 and 96, where None.
+        season: steps of the season, 1 for none; found in the training part where None.
         split: numbers of steps for train, validation and test, of each series; 70/15/15 % where None.
         known: columns, with commas between, whose values are known ahead: networks see them over the horizon.
         missing: how gaps are filled: ``"linear"``, ``"last"`` or ``"seasonal"``.
@@ -65,12 +66,10 @@ def load(
     ahead = _known(found, known)
     facts: list[tuple[str, str]] = []
     found = without_future(found, ahead, facts)
-    found, filled, cautions = without_gaps(found, missing, split, facts, space)
-    at = found.target
+    found, filled, cautions = without_gaps(found, missing, season, split, facts, space)
+    at, asked = found.target, season is not None
     ends = [ends_of(source, s, split) for s in found.series]
-    step_days = 0.0 if found.step is None else found.step.days()
-    trains = [s.values[: e[0], at] for s, e in zip(found.series, ends, strict=True)]
-    season = common_season(trains, step_days, space)
+    season = season_of(found, [s.values[:, at] for s in found.series], season, split, space)
     horizon = horizon or min(max(season, 1), 24)
     window = window or max(int(np.clip(2 * season, 16, 96)), horizon if ahead else 0)
     if ahead and window < horizon:
@@ -137,7 +136,8 @@ def load(
         valid=splits[1],
         test=splits[2],
         facts=(
-            *_facts(found, known if ahead else None, season, window, horizon),
+            *_facts(found, known if ahead else None, window, horizon),
+            ("Season", _season(season, asked)),
             *_facts_of_parts(ends, splits, chosen[2], horizon),
             *paged(space.paged, 0, "values, times and windows"),
             *facts,
@@ -207,7 +207,7 @@ def _hint(found: Table, cycles: Sequence[str], steps: int) -> str:
     return f"Networks see no calendar; --calendar shows them {_listed(unseen)}, which helps some series and not others."
 
 
-def _facts(found: Table, known: str | None, season: int, window: int, horizon: int) -> list[tuple[str, str]]:
+def _facts(found: Table, known: str | None, window: int, horizon: int) -> list[tuple[str, str]]:
     """What was read, and what is forecast of it."""
     lengths = [len(s.values) for s in found.series]
     series = []
@@ -224,8 +224,14 @@ def _facts(found: Table, known: str | None, season: int, window: int, horizon: i
         *series,
         ("Columns", f"{len(found.columns)} seen, {forecast} forecast{ahead}"),
         ("Forecast", f"{counted(horizon, 'step')} ahead from the last {window}, as quantiles 0.1, 0.5 and 0.9"),
-        ("Season", f"{season} steps, by the training part's autocorrelation" if season > 1 else "none found"),
     ]
+
+
+def _season(season: int, asked: bool) -> str:
+    """The season in words, and whose word it is."""
+    if asked:
+        return f"{season} steps, as asked" if season > 1 else "none, as asked"
+    return f"{season} steps, by the training part's spectrum" if season > 1 else "none found"
 
 
 def _facts_of_parts(

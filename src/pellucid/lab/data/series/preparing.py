@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.counted import counted
@@ -17,6 +18,7 @@ from pellucid.lab.data.series.seasons import common_season
 from pellucid.lab.data.series.windows import Ends
 from pellucid.lab.data.split import FRACTIONS
 
+Array = NDArray[np.float64]
 PARTS = ("training", "validation", "test")
 
 
@@ -37,9 +39,14 @@ def without_future(found: Table, ahead: list[int], facts: list[tuple[str, str]])
 
 
 def without_gaps(
-    found: Table, how: str | None, split: Sequence[int] | None, facts: list[tuple[str, str]], space: Space
+    found: Table,
+    how: str | None,
+    season: int | None,
+    split: Sequence[int] | None,
+    facts: list[tuple[str, str]],
+    space: Space,
 ) -> tuple[Table, list[gaps.Mask], list[str]]:
-    """The table with gaps filled as asked, and where they were."""
+    """The table with gaps filled as asked, by the season that is asked for or found, and where they were."""
     empty = gaps.masks(found, space)
     missing = gaps.find(found, empty)
     if missing is None:
@@ -52,11 +59,13 @@ def without_gaps(
     empty = [m[start:stop] for _, m, start, stop in known if start < stop]
     if not trimmed:
         raise DataError(f"{found.source}: some column has no value at all; remove it from the table")
-    season = _season_across_gaps(found, trimmed, empty, split, space) if how == "seasonal" else 1
+    back = 1
+    if how == "seasonal":
+        back = season_of(replace(found, series=trimmed), _straight(found, trimmed, empty, space), season, split, space)
     for one, mask in zip(trimmed, empty, strict=True):
-        gaps.fill(one.values, mask, how, season)  # type: ignore[arg-type]
+        gaps.fill(one.values, mask, how, back)  # type: ignore[arg-type]
     facts.append(("Missing", missing.sentence()))
-    sentence = gaps.SENTENCES[how] + (f" of {season} steps" if how == "seasonal" and season > 1 else "")
+    sentence = gaps.SENTENCES[how] + (f" of {back} steps" if back > 1 else "")
     facts.append(
         ("Filled", f"{sentence} (--missing {how}); no forecast starts from a filled value or is judged by one")
     )
@@ -73,17 +82,42 @@ def without_gaps(
     return replace(found, series=trimmed), empty, cautions
 
 
-def _season_across_gaps(
-    found: Table, series: list[Series], empty: list[gaps.Mask], split: Sequence[int] | None, space: Space
-) -> int:
-    """The season of the training parts, on straight lines across gaps."""
+def _straight(found: Table, series: list[Series], empty: list[gaps.Mask], space: Space) -> list[Array]:
+    """What is forecast of each series, with straight lines across gaps."""
     counts = [len(one.values) for one in series]
     straight = np.split(space.scratch((sum(counts),)), np.cumsum(counts)[:-1])
     for one, mask, line in zip(series, empty, straight, strict=True):
         line[:] = one.values[:, found.target]
         gaps.fill_column(line, mask[:, found.target], "linear", 1)
-    trains = [v[: ends_of(found.source, s, split)[0]] for s, v in zip(series, straight, strict=True)]
-    return common_season(trains, 0.0 if found.step is None else found.step.days(), space)
+    return straight
+
+
+def season_of(
+    found: Table, values: Sequence[Array], asked: int | None, split: Sequence[int] | None, space: Space
+) -> int:
+    """The season that is asked for, or that the training parts have in common.
+
+    Args:
+        found: the table.
+        values: (T,) of each series, what is forecast.
+        asked: steps; None to look for it.
+        split: as for :func:`ends_of`.
+        space: for what is in between.
+
+    Raises:
+        ArgumentError: the season that is asked for is below 1, or no training part is longer.
+    """
+    trains = [v[: ends_of(found.source, s, split)[0]] for s, v in zip(found.series, values, strict=True)]
+    if asked is None:
+        return common_season(trains, 0.0 if found.step is None else found.step.days(), space)
+    longest = max(map(len, trains))
+    if not 1 <= asked < longest:
+        of = " of the longest series" if len(trains) > 1 else ""
+        raise ArgumentError(
+            f"season is {asked:,}, and the training part{of} has {counted(longest, 'step')}; give 2 to {longest - 1:,}, or 1 for "
+            "none, or leave --season out, and it is looked for"
+        )
+    return asked
 
 
 def ends_of(source: Path, series: Series, split: Sequence[int] | None) -> Ends:
