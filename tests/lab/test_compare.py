@@ -65,6 +65,15 @@ def test_every_kind_from_data_to_report(kind: str, tmp_path: Path) -> None:
     ):
         assert (folder / file).exists(), file
     assert found == Comparison.model_validate_json((folder / "result.json").read_text())
+    streamed = {"texts": NETWORKS, "characters": NETWORKS, "sounds": ["rnn", "lstm", "gru"]}.get(kind, [])
+    assert {c.name for c in found.candidates if c.cost.step_ms_p50 is not None} == set(streamed)
+    assert all(0 < (c.cost.step_ms_p50 or 1) <= (c.cost.step_ms_p99 or 1) for c in found.candidates)
+    page = (folder / "report.html").read_text()
+    assert ("One more step" in page) == bool(streamed)
+    cnn = next(c.why for c in found.candidates if c.name == "cnn")
+    assert cnn.extent == task.extent[0]
+    seen = f"{cnn.sees} of" if cnn.sees < cnn.extent else "all of"  # type: ignore[operator]
+    assert f"A filter of its last map sees {seen} {cnn.extent} " in page
     again, other = comparison.compare(small(task), out=tmp_path / "again")
     assert figures(found) == figures(again)
     for file in (folder / "models").iterdir():

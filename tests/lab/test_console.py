@@ -42,7 +42,9 @@ def test_time_left_is_all_remaining_epochs_at_the_networks_own_pace(tmp_path: Pa
 
 
 def test_with_equal_time_the_rest_is_known_in_seconds(tmp_path: Path) -> None:
-    schedule = _Schedule(made(tmp_path, equal="time", seconds=8.0))
+    plan = made(tmp_path, equal="time", seconds=8.0)
+    assert any("not give quite the same figures again" in caution for caution in plan.cautions)
+    schedule = _Schedule(plan)
     schedule.note("cnn", "trial 1", epoch(1, 1.5))
     assert schedule.left() == 2 * (2 + 2 + 2 + 8) - 1.5
 

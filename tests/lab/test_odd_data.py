@@ -20,7 +20,8 @@ from pellucid.lab import plan as planning
 from pellucid.lab.data.metrics import accuracy, balanced_accuracy, macro_f1, mean_absolute_error
 from pellucid.lab.report import words
 from pellucid.lab.results import Interval
-from pellucid.lab.statistics import SHARE, Bootstrap
+from pellucid.lab.statistics import Bootstrap
+from pellucid.lab.task import SHARE
 
 
 def compare(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,8 @@ from scipy.stats import norm
 
 from pellucid.lab.data.metrics import accuracy, balanced_accuracy, mean_absolute_error
 from pellucid.lab.results import BaselineResult, Candidate, Cost, CurvePoint, Interval, Need, Odds, Why
-from pellucid.lab.statistics import SHARE, Bootstrap
+from pellucid.lab.statistics import Bootstrap
+from pellucid.lab.task import SHARE
 from pellucid.lab.verdict import verdict
 
 

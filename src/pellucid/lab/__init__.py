@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from pellucid.errors import DataError
 from pellucid.lab.settings import Asking, Running, Settings
 
 if TYPE_CHECKING:
@@ -84,13 +83,6 @@ def load(folder: str | Path) -> Comparison:
     Raises:
         DataError: the folder is no run, the run is not finished, or its result is damaged.
     """
-    from pellucid.lab.runs import Run
+    from pellucid.lab import catalogue
 
-    run = Run(Path(folder))
-    if run.config() is None:
-        raise DataError(f"{folder}: this is no run; give the folder that pellucid compare wrote")
-    found = run.result()
-    if found is None:
-        raise DataError(f"{folder}: the run is not finished; the same compare command goes on with it")
-    found._folder = run.folder
-    return found
+    return catalogue.finished(Path(folder))

@@ -27,9 +27,8 @@ class Body(nn.Module):
     features: int
     sentence: str
     least = 1  # steps, below which it computes nothing
-    sees: int | None = (
-        None  # steps, or rows of an image, that a filter of the last map sees; None where a recurrence carries on
-    )
+    # Steps, or rows of an image, that a filter of the last map sees; None where a recurrence carries on.
+    sees: int | None = None
 
     def stream(self, batch: int = 1) -> Step | None:
         """One time step at a time, (B, I) to the features (B, F) of the steps so far; None where these need later steps."""
@@ -210,9 +209,10 @@ class ConvolutionsFirst(Body):
 
     def stream(self, batch: int = 1) -> Step | None:
         """Of a sequence, one after the other."""
-        if self.image or self.back.bidirectional:
+        back = None if self.image else self.back.stream(batch)
+        if back is None:
             return None
-        front, back = cast(SequenceConvolutions, self.front).stream(batch), self.back.layer.stream(batch).step
+        front = cast(SequenceConvolutions, self.front).stream(batch)
         return lambda x: back(front(x))
 
 

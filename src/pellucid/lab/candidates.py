@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -30,8 +32,8 @@ TOLERANCE = 0.05  # of what is made equal
 Size = Callable[[int], int]  # what a network of a width has of what is made equal
 
 _RECURRENT: dict[str, Callable[..., layers.Recurrent]] = {"rnn": layers.RNN, "lstm": layers.LSTM, "gru": layers.GRU}
-_RECURRENT_NAME = re.compile(r"(bi)?(rnn|lstm|gru)([2-9])?")
-_CONVOLUTIONAL_NAME = re.compile(r"cnn([1-9])?")
+_CONVOLUTIONAL = re.compile(r"cnn([1-9])?")
+_BUILT_IN = re.compile(r"(bi)?(rnn|lstm|gru)([2-9])?")
 _OWN = re.compile(r"(bi\+)?(.+?:[^:]+?)(?::([2-9]))?")  # bi+file.py:Class:2
 HOW = (
     "choose cnn, rnn, lstm or gru; gru2 to gru9 (as many layers), bigru (both directions), bigru2; cnn2 (as many convolutions, "
@@ -138,11 +140,11 @@ def _by_width(count: Size) -> Size:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A cell of a person's own, as it was asked for.
+    """A recurrent network as it was asked for.
 
     Attributes:
         convolutions: whether they come first; bidirectional: whether it runs in both directions; depth: layers.
-        cell: ``file.py:Class``.
+        cell: ``"gru"``, or ``file.py:Class`` of a person's own.
     """
 
     convolutions: bool
@@ -150,17 +152,28 @@ class Wanted:
     depth: int
     cell: str
 
-    def __str__(self) -> str:
-        """As it is asked for."""
+    @property
+    def own(self) -> bool:
+        """Whether the cell is a person's own."""
+        return ":" in self.cell
+
+    @property
+    def file(self) -> Path:
+        """Where a person's own cell stands."""
+        return Path(self.cell.rpartition(":")[0])
+
+    def at(self, cell: str) -> str:
+        """As it is asked for with a person's own cell that stands elsewhere."""
         depth = f":{self.depth}" if self.depth > 1 else ""
-        return f"{'cnn+' if self.convolutions else ''}{'bi+' if self.bidirectional else ''}{self.cell}{depth}"
+        return f"{'cnn+' if self.convolutions else ''}{'bi+' if self.bidirectional else ''}{cell}{depth}"
 
 
-def own(wanted: str) -> Wanted | None:
-    """What is asked of a cell of a person's own; None where none is named."""
+def recurrent(wanted: str) -> Wanted | None:
+    """What is asked for; None where it is no recurrent network, or none that there is."""
     front, plus, rest = wanted.strip().partition("+")
     convolutions = bool(plus) and front.strip().lower() == "cnn"
-    found = _OWN.fullmatch(rest.strip() if convolutions else wanted.strip())
+    given = rest.strip() if convolutions else wanted.strip()
+    found = _OWN.fullmatch(given) or _BUILT_IN.fullmatch(given.lower())
     if found is None:
         return None
     both, cell, depth = found.groups()
@@ -177,42 +190,30 @@ def blueprint(wanted: str) -> Blueprint:
     Raises:
         ArgumentError: an unknown name; DataError: the file does not give the cell.
     """
-    if (mine := own(wanted)) is not None:
-        cell = load_cell(mine.cell)
-        both, depth = mine.bidirectional, mine.depth
+    if only := _CONVOLUTIONAL.fullmatch(wanted.strip().lower()):
         return Blueprint(
-            ("cnn+" if mine.convolutions else "")
-            + ("bi" if both else "")
-            + cell.name.lower()
-            + (str(depth) if depth > 1 else ""),
-            _label(mine.convolutions, both, cell.name, depth),
-            cell,
-            lambda inputs, hidden, depth, bidirectional: layers.Recurrent(
-                cell, inputs, hidden, depth, bidirectional=bidirectional
-            ),
-            depth,
-            both,
-            mine.convolutions,
+            only[0], f"CNN x{only[1]}" if only[1] else "CNN", None, None, int(only[1]) if only[1] else None
         )
-    name = wanted.strip().lower()
-    if convolutional := _CONVOLUTIONAL_NAME.fullmatch(name):
-        depth_ = convolutional[1]
-        return Blueprint(name, f"CNN x{depth_}" if depth_ else "CNN", None, None, int(depth_) if depth_ else None)
-    front, plus, rest = name.partition("+")
-    convolutions = bool(plus) and front.strip() == "cnn"
-    spelled = _RECURRENT_NAME.fullmatch(rest.strip() if convolutions else name)
-    if spelled is None:
+    asked = recurrent(wanted)
+    if asked is None:
         raise ArgumentError(f"there is no candidate {wanted!r}; {HOW}")
-    bi, kind, digit = spelled.groups()
-    layer, depth = _RECURRENT[kind], int(digit or 1)
-    label = _label(convolutions, bi is not None, kind.upper(), depth)
-    given = ("cnn+" if convolutions else "") + spelled[0]
-    return Blueprint(given, label, layer(1, 1).cell, layer, depth, bi is not None, convolutions)
-
-
-def _label(convolutions: bool, bidirectional: bool, cell: str, depth: int) -> str:
-    return (
-        ("CNN+" if convolutions else "") + ("Bi" if bidirectional else "") + cell + (f" x{depth}" if depth > 1 else "")
+    if asked.own:
+        cell = load_cell(asked.cell)
+        called, layer = cell.name, partial(layers.Recurrent, cell)
+    else:
+        called, layer = asked.cell.upper(), partial(_RECURRENT[asked.cell])
+        cell = layer(1, 1).cell
+    first, many = asked.convolutions, asked.depth > 1
+    name = ("cnn+" if first else "") + ("bi" if asked.bidirectional else "") + called.lower()
+    label = ("CNN+" if first else "") + ("Bi" if asked.bidirectional else "") + called
+    return Blueprint(
+        name + (str(asked.depth) if many else ""),
+        label + (f" x{asked.depth}" if many else ""),
+        cell,
+        layer,
+        asked.depth,
+        asked.bidirectional,
+        first,
     )
 
 

@@ -15,7 +15,8 @@ from pellucid.lab.recipe import Recipe
 from pellucid.lab.recipe import read as read_recipe
 from pellucid.lab.results import Candidate, Comparison, Interval, Record
 from pellucid.lab.runs import FOLDERS, Config, Run, safe
-from pellucid.lab.statistics import ANY, SHARE, Bootstrap, Scores
+from pellucid.lab.statistics import Bootstrap, Scores
+from pellucid.lab.task import ANY, SHARE
 
 DEPTH = 2  # folders below the one that is searched
 
@@ -99,7 +100,7 @@ def difference(first: Path, second: Path) -> Difference:
     """
     runs = Run(first), Run(second)
     configs = [_config(run) for run in runs]
-    results = [_finished(run) for run in runs]
+    results = [finished(run.folder) for run in runs]
     settings = [
         Setting(name=name, first=_plain(a), second=_plain(b))
         for name in Config.model_fields
@@ -111,8 +112,8 @@ def difference(first: Path, second: Path) -> Difference:
     same_items = same_metric and configs[0].data == configs[1].data
     both = [c for c in one.candidates if c.name in by_name[1]] if same_metric else []
     return Difference(
-        first=_summary(runs[0]),
-        second=_summary(runs[1]),
+        first=_summary(runs[0], configs[0]),
+        second=_summary(runs[1], configs[1]),
         settings=settings,
         networks=[
             Pair(
@@ -143,8 +144,8 @@ def remove(folder: Path) -> list[str]:
         DataError: the folder is no run, a process is at work in it, or a file cannot be removed.
     """
     run = Run(folder)
-    if not _is_spoilt(run):
-        _config(run)
+    if not run.is_run():
+        raise _no_run(folder)
     with run.alone():
         try:
             run.clear()
@@ -166,71 +167,72 @@ def summary(folder: Path) -> Entry:
     Raises:
         DataError: the folder is no run.
     """
+    return _summary(Run(folder), _config(Run(folder)))
+
+
+def finished(folder: Path) -> Comparison:
+    """A finished comparison.
+
+    Raises:
+        DataError: the folder is no run, the run is not finished, or its result is damaged.
+    """
     run = Run(folder)
     _config(run)
-    return _summary(run)
+    found = run.result()
+    if found is None:
+        raise DataError(f"{folder}: the run is not finished; the same compare command goes on with it")
+    found._folder = folder
+    return found
 
 
 def _entry(folder: Path) -> Entry | None:
     """A run; None for a folder whose config.json is somebody else's."""
     run = Run(folder)
-    if _is_spoilt(run):
-        return _spoilt(run)
+    config = _known(run)
+    return None if config is None and not run.is_nothing_else() else _summary(run, config)
+
+
+def _known(run: Run) -> Config | None:
+    """What was asked; None where that is gone, damaged or somebody else's."""
     try:
-        return _summary(run)
+        return run.config()
     except DataError:
         return None
 
 
-def _is_spoilt(run: Run) -> bool:
-    """Whether it is a run that has lost its config.json."""
-    try:
-        return run.config() is None and run.is_nothing_else()
-    except DataError:
-        return run.is_nothing_else()
-
-
 def _config(run: Run) -> Config:
-    try:
-        found = run.config()
-    except DataError:
-        found = None
+    found = _known(run)
     if found is None:
-        raise DataError(f"{run.folder}: this is no run; give the folder that pellucid compare wrote")
+        raise _no_run(run.folder)
     return found
 
 
-def _finished(run: Run) -> Comparison:
-    found = run.result()
-    if found is None:
-        raise DataError(f"{run.folder}: the run is not finished; the same compare command goes on with it")
-    return found
+def _no_run(folder: Path) -> DataError:
+    return DataError(f"{folder}: this is no run; give the folder that pellucid compare wrote")
 
 
-def _summary(run: Run) -> Entry:
-    config = _config(run)
+def _summary(run: Run, config: Config | None) -> Entry:
     files = [f for f in run.folder.rglob("*") if f.is_file()]
-    trained = len(list(run.folder.glob("units/*.safetensors")))
-    each = config.trials + config.seeds * (1 + len(SHARES) * config.curve)
-    state = f"{trained} of {len(config.candidates) * each} trainings begun"
     kept: Recipe | None = None
     found: Comparison | None = None
-    try:
-        found = run.result()
-    except DataError as error:
-        state = f"damaged: {error}"
+    state = "damaged: its config.json is gone or cannot be read; the compare command that made it mends it"
+    if config is not None:
+        trained = len(list(run.folder.glob("units/*.safetensors")))
+        each = config.trials + config.seeds * (1 + len(SHARES) * config.curve)
+        state = f"{trained} of {len(config.candidates) * each} trainings begun"
+        try:
+            found = run.result()
+        except DataError as error:
+            state = f"damaged: {error}"
     with suppress(DataError):  # a run that was stopped at once has none yet
         kept = read_recipe(run)
     best = None if found is None else next(c for c in found.candidates if c.name == found.verdict.choice)
+    members = found.candidates if found else kept.networks if kept else ()
     return Entry(
         folder=str(run.folder),
         data=found.source if found else kept.source if kept else "",
         title=found.title if found else kept.title if kept else "",
-        networks=[c.label for c in found.candidates]
-        if found
-        else [m.label for m in kept.networks]
-        if kept
-        else config.candidates,
+        networks=[m.label for m in members] or (config.candidates if config else []),
         metric=found.metric if found else "",
         unit=found.unit if found else "",
         choice=best.label if best else "",
@@ -238,31 +240,8 @@ def _summary(run: Run) -> Entry:
         simplest=found.baseline.name if found and best and not best.beats_baseline else "",
         created=found.created if found else _last_change(files),
         bytes=sum(f.stat().st_size for f in files),
-        device=config.device,
+        device=config.device if config else "",
         state="finished" if found else state,
-    )
-
-
-def _spoilt(run: Run) -> Entry:
-    """What is known of a run that has lost its config.json."""
-    files = [f for f in run.folder.rglob("*") if f.is_file()]
-    kept: Recipe | None = None
-    with suppress(DataError):
-        kept = read_recipe(run)
-    return Entry(
-        folder=str(run.folder),
-        data=kept.source if kept else "",
-        title=kept.title if kept else "",
-        networks=[m.label for m in kept.networks] if kept else [],
-        metric="",
-        unit="",
-        choice="",
-        score=None,
-        simplest="",
-        created=_last_change(files),
-        bytes=sum(f.stat().st_size for f in files),
-        device="",
-        state="damaged: its config.json is gone or cannot be read; the compare command that made it mends it",
     )
 
 

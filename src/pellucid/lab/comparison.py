@@ -22,7 +22,7 @@ from pellucid.lab.crew import Alone, Crew, Job, Watcher, Workshop
 from pellucid.lab.outcome import Trained, Yardstick, candidate, figures, first, forecasts, scores_of, write_tables
 from pellucid.lab.plan import SHARES, Plan
 from pellucid.lab.results import BaselineResult, Comparison, Need, Trial
-from pellucid.lab.runs import Run, default_folder, write
+from pellucid.lab.runs import Run, default_folder, write, writing
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Task
 from pellucid.lab.train import best_of, evaluate
@@ -56,7 +56,7 @@ def compare(
     """
     run = Run(out or default_folder(made.task.source, made.config))
     watcher = watcher or Watcher()
-    with run.alone() if team.leads() else nullcontext(), run.writing(), device.working(made.device):
+    with run.alone() if team.leads() else nullcontext(), writing(run.folder), device.working(made.device):
         if team.leads():
             if fresh:
                 run.clear()

@@ -18,6 +18,7 @@ from pellucid.lab.task import Lesson, Split
 from pellucid.lab.train import loss_of
 
 WARM = 5  # times that each network is asked before it counts
+Speed = tuple[float, float]  # p50 and p99, milliseconds
 
 
 def structure(model: nn.Module, item: Split) -> list[LayerRow]:
@@ -72,9 +73,6 @@ def gpu_bytes(model: nn.Module, batch: Split, lesson: Lesson) -> int | None:
         loss_of(own(batch.x, batch.lengths), batch.y, lesson).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return torch.cuda.max_memory_allocated(there) - before
-
-
-Speed = tuple[float, float]  # p50 and p99, milliseconds
 
 
 def latencies(models: list[Network], item: Split, rounds: int = 100) -> list[tuple[Speed, Speed | None]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -21,7 +20,7 @@ from pellucid.lab.candidates import (
     blueprint,
     common_size,
     embedding_size,
-    own,
+    recurrent,
     solve_width,
 )
 from pellucid.lab.counted import counted
@@ -155,11 +154,10 @@ def plan(
         cautions = (
             f"No widths make the networks equal within 5 %: they have {min(found):,} to {max(found):,} {what}.",
         )
-    if equal == "time":
-        cautions += ("A clock ended each training, so the same command will not give quite the same figures again.",)
     epochs = epochs or int(np.clip(80_000 / items, 5, 60))
     if equal == "time":
         seconds, epochs = seconds or 20.0, 10_000
+        cautions += ("A clock ended each training, so the same command will not give quite the same figures again.",)
     batch = int(np.clip(2 ** round(math.log2(max(items, 2) / 20)), 8, 64))
     config = Config(
         pellucid=pellucid.__version__,
@@ -175,7 +173,7 @@ def plan(
         seconds=seconds,
         curve=curve,
         rope=rope,
-        cells=digest(*(Path(mine.cell.rpartition(":")[0]).read_bytes() for c in candidates if (mine := own(c)))),
+        cells=digest(*(cell.file.read_bytes() for name in candidates if (cell := recurrent(name)) and cell.own)),
         device=device.name(on),
         processes=team.place()[1],
     )

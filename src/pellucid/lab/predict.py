@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from torch import Tensor
 
@@ -67,6 +67,17 @@ class Answers:
         answers = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
         about = {"network": self.network, "seeds": self.seeds, "notes": self.notes, "answers": answers}
         return json.dumps(about, indent=1, ensure_ascii=False)
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked beside the data and the network, as in :func:`predict`."""
+
+    seed: int | None
+    column: str | None
+    prompt: str | None
+    length: int
+    cell: str | None
+    device: str
 
 
 def predict(

@@ -7,8 +7,6 @@ items.safetensors    a few test items as the networks see them, their right answ
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from torch import Tensor
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import sealed
 from pellucid.lab.bodies import Network
-from pellucid.lab.candidates import blueprint, own
+from pellucid.lab.candidates import blueprint, recurrent
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.plan import Plan
 from pellucid.lab.reasons import reason
@@ -94,12 +92,13 @@ class Recipe(Record):
         member = self.member(name)
         if not 1 <= seed <= self.seeds:
             raise ArgumentError(f"seed is {seed}, and the run has the seeds 1 to {self.seeds}; give one of them")
-        mine = own(member.wanted)
-        if cell is not None and mine is None:
+        asked = recurrent(member.wanted)
+        own = asked is not None and asked.own
+        if cell is not None and not own:
             raise ArgumentError(f"the {member.label} is built in, and --cell names a cell of one's own; leave it out")
-        plan = blueprint(member.wanted if cell is None or mine is None else str(replace(mine, cell=cell)))
+        plan = blueprint(member.wanted if cell is None or asked is None else asked.at(cell))
         if plan.cell is not None and plan.cell.key != member.cell:
-            remedy = "name the file as it was with --cell my_cell.py:MyCell" if mine else "use the version that made it"
+            remedy = "name the file as it was with --cell my_cell.py:MyCell" if own else "use the version that made it"
             raise DataError(
                 f"{cell or member.wanted}: the cell's equations are not those that the run was trained with; {remedy}"
             )
@@ -207,8 +206,7 @@ def _recipe(made: Plan) -> Recipe:
 
 def _full(wanted: str) -> str:
     """As it was asked for, a file with its full path."""
-    mine = own(wanted)
-    if mine is None:
+    asked = recurrent(wanted)
+    if asked is None or not asked.own:
         return wanted
-    file, _, name = mine.cell.rpartition(":")
-    return str(replace(mine, cell=f"{Path(file).resolve()}:{name}"))
+    return asked.at(f"{asked.file.resolve()}:{asked.cell.rpartition(':')[2]}")

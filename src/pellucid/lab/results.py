@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
@@ -12,7 +12,7 @@ from pellucid.errors import ArgumentError
 if TYPE_CHECKING:
     import polars
 
-    from pellucid.lab.predict import Answers
+    from pellucid.lab.predict import Answers, Asked
 
 
 class Record(BaseModel):
@@ -123,9 +123,8 @@ class Cost(Record):
     tuning_seconds: float
     latency_ms_p50: float  # one item, one thread
     latency_ms_p99: float
-    step_ms_p50: float | None = (
-        None  # one more step of an item that is read as it comes; None: it is answered as a whole
-    )
+    # One more step of an item that is read as it comes; None where it is answered as a whole.
+    step_ms_p50: float | None = None
     step_ms_p99: float | None = None
     training_bytes: int  # weights, gradients, Adam's two moments, and what a batch keeps for the backward pass
     file_bytes: int
@@ -203,17 +202,6 @@ class Verdict(Record):
     reasons: list[str]  # further sentences: margins, costs, what would make it surer
 
 
-class Prediction(TypedDict, total=False):
-    """What may be asked of a prediction, as in :func:`pellucid.lab.predict.predict`."""
-
-    seed: int | None
-    column: str | None
-    prompt: str | None
-    length: int
-    cell: str | None
-    device: str
-
-
 class Comparison(Record):
     """The whole result, enough to draw the report from."""
 
@@ -248,7 +236,7 @@ class Comparison(Record):
         """Where the run's files lie, its report among them."""
         return self._folder
 
-    def predict(self, data: str | Path | None, network: str | None = None, **options: Unpack[Prediction]) -> Answers:
+    def predict(self, data: str | Path | None, network: str | None = None, **options: Unpack[Asked]) -> Answers:
         """What a network says of new data, prepared as in training, as ``pellucid predict`` does.
 
         Args:

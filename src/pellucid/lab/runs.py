@@ -31,6 +31,7 @@ from pellucid.lab.results import Comparison, Record
 
 FOLDERS = ("units", "models", "predictions", "tensorboard")
 LEFT = frozenset({".lock", "config.json.part", *FOLDERS})  # after a run was cleared or cut short
+CHECKPOINTS = ("units/*-trial-*.safetensors", "units/*-seed-*.safetensors")
 MADE = (  # from the checkpoints
     "result.json",
     "task.json",
@@ -47,8 +48,7 @@ WRITTEN = (
     *MADE,
     "tuning.journal*",
     "tensorboard/*/events.out.tfevents.*",
-    "units/*-trial-*.safetensors",
-    "units/*-seed-*.safetensors",
+    *CHECKPOINTS,
     "units/*.part",
     "config.json",  # the last, so that a removal that was cut short is still a run
 )
@@ -126,10 +126,17 @@ class Run:
         except (OSError, ValidationError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: not the configuration of a run ({reason(error)}); choose another --out") from None
 
+    def is_run(self) -> bool:
+        """Whether the folder is a run's, also one that has lost its config.json."""
+        try:
+            return self.config() is not None or self.is_nothing_else()
+        except DataError:
+            return self.is_nothing_else()
+
     def is_nothing_else(self) -> bool:
         """Whether the folder holds a run's files alone, checkpoints among them: it then is one, whatever befell its config.json."""
         known = (".lock", *FOLDERS, *(pattern for pattern in WRITTEN if "/" not in pattern))
-        return any(self.folder.glob("units/*.safetensors")) and all(
+        return any(f for pattern in CHECKPOINTS for f in self.folder.glob(pattern)) and all(
             any(entry.match(pattern) for pattern in known) for entry in self.folder.iterdir()
         )
 
@@ -203,30 +210,9 @@ class Run:
                 ) from None
             yield
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Around all that writes to the folder: what the system refuses becomes a sentence.
-
-        Raises:
-            DataError: no space is left, or a file cannot be written.
-        """
-        try:
-            yield
-        except OSError as error:
-            if error.errno is None:
-                raise
-            reason = f"{self.folder}: the run cannot be written to ({error.strerror})"
-            if error.errno in NO_SPACE:
-                raise DataError(f"{reason}; make room there, and the same command goes on from here") from None
-            raise DataError(f"{reason}; mend that, and the same command goes on from here") from None
-
     def clear(self) -> None:
         """Remove what a run wrote, and nothing else; a folder that is no run stays as it is."""
-        try:
-            run = self.config() is not None
-        except DataError:
-            run = False
-        if run or self.is_nothing_else():
+        if self.is_run():
             self._remove(WRITTEN)
 
     def _remove(self, patterns: tuple[str, ...]) -> None:
@@ -239,6 +225,24 @@ class Run:
 def default_folder(source: Path, config: Config) -> Path:
     """``runs/NAME-xxxxxxxx``: the same question finds the same folder."""
     return Path("runs") / f"{source.resolve().stem}-{config.key}"
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Around all that writes to a folder: what the system refuses becomes a sentence.
+
+    Raises:
+        DataError: no space is left, or a file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        remedy = "make room" if error.errno in NO_SPACE else "mend that"
+        raise DataError(
+            f"{folder}: cannot be written to ({error.strerror}); {remedy} there, and the same command goes on from here"
+        ) from None
 
 
 def write(path: Path, text: str) -> None:

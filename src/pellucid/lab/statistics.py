@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from pellucid.lab.results import Interval, Odds
+from pellucid.lab.task import ANY, ERROR, SHARE
 
 Scores = NDArray[np.float64]  # (seeds, items)
 DRAWS = 2000
 AT_ONCE = 500_000  # numbers that are drawn together
 Z = 1.959964  # the normal's 97.5 percentile
-ANY, SHARE = (-math.inf, math.inf), (0.0, 100.0)  # bounds of a metric that has none, and of a share in percent
 
 
 class Bootstrap:
@@ -77,7 +77,7 @@ class Bootstrap:
     def interval(self, scores: Scores, bounds: tuple[float, float] = ANY) -> Interval:
         """A candidate's figure; its interval stays inside the metric's bounds."""
         found = self._around(float(scores.mean()), self.means(scores))
-        if not _right_or_wrong(scores) or bounds == (0.0, math.inf):  # an error that is 0 throughout is no share
+        if not _right_or_wrong(scores) or bounds == ERROR:  # an error that is 0 throughout is no share
             return _inside(bounds, found)
         n, share = self.independent, float(scores.mean()) / 100
         middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
@@ -103,9 +103,8 @@ class Bootstrap:
             some = slice(start, start + AT_ONCE // DRAWS)
             weights = self.generator.exponential(size=(len(self._starts[some]), DRAWS))
             weighted = [before + of[:, some] @ weights for before, of in zip(weighted, sums, strict=True)]
-        if (
-            bounds == SHARE
-        ):  # half an item that the first alone has right, half one of the other's, and one that both have
+        if bounds == SHARE:
+            # Of the prior, half an item is right with the first alone, half a one with the other, and one with both.
             first_alone, other_alone = self._block * self.generator.gamma(0.5, size=(2, DRAWS))
             both = self._block * self.generator.exponential(size=DRAWS)
             seen = (first_alone + other_alone + both, 100 * (first_alone + both), 100 * (other_alone + both))

@@ -18,6 +18,11 @@ from pellucid import device
 from pellucid.lab.settings import Kind
 
 Form = Literal["image", "sequence", "tokens"]
+ANY, SHARE, ERROR = (
+    (-math.inf, math.inf),
+    (0.0, 100.0),
+    (0.0, math.inf),
+)  # bounds of metrics: none, of a share in percent
 Goal = Literal["class", "number", "labels", "forecast", "next", "next labels"]
 
 
@@ -39,7 +44,7 @@ class Metric:
     unit: str
     higher_is_better: bool
     per_item: Callable[[Tensor, Tensor], Tensor]
-    bounds: tuple[float, float] = (-math.inf, math.inf)
+    bounds: tuple[float, float] = ANY
 
 
 @dataclass(frozen=True)

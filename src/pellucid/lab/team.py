@@ -91,7 +91,7 @@ def _part(items: int) -> slice:
 
 
 def add_gradients(model: nn.Module, loss: Tensor) -> Tensor:
-    """Add up everyone's gradients and losses (), in the processor's memory; a part without items has none."""
+    """Add up everyone's gradients and losses (), in the processor's memory; a parameter may have none."""
     if not dist.is_initialized():
         return loss
     parameters = [p for p in model.parameters() if p.requires_grad]

@@ -12,7 +12,7 @@ from pellucid import device
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import recipe
 from pellucid.lab.bodies import Network
-from pellucid.lab.candidates import own
+from pellucid.lab.candidates import recurrent
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.predict import prepare
 from pellucid.lab.recipe import Member, Recipe
@@ -91,7 +91,9 @@ def _own(members: list[Member], cell: str | None) -> list[Member]:
     if cell is None:
         return []
     name = cell.rpartition(":")[2]
-    found = [m for m in members if (mine := own(m.wanted)) and mine.cell.rpartition(":")[2] == name]
+    found = [
+        m for m in members if (asked := recurrent(m.wanted)) and asked.own and asked.cell.rpartition(":")[2] == name
+    ]
     if not found:
         raise ArgumentError(f"--cell names {name}, and no network of the run has a cell of that name; leave it out")
     return found

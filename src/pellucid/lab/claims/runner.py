@@ -29,7 +29,7 @@ from pellucid.lab.claims import judgement, page
 from pellucid.lab.claims.claim import Claim, Results, Unit
 from pellucid.lab.claims.results import Finding, Measured, Report
 from pellucid.lab.crew import dismiss, processes
-from pellucid.lab.runs import Run, write
+from pellucid.lab.runs import Run, write, writing
 
 
 class Watcher:
@@ -80,7 +80,7 @@ def run(
     with place.alone():
         name = device.name(on)
         if known is not None:
-            with place.writing():
+            with writing(place.folder):
                 _take(known, place, name)
         units = {_key(u, name): u for claim in claims for u in claim.units}
         measured: dict[str, Measured] = {}
@@ -95,14 +95,14 @@ def run(
         try:
             with closing(_measure(rest, workers, on, watcher)) as results:
                 for key, result in results:
-                    with place.writing():  # not around what is measured, which may lack room elsewhere
+                    with writing(place.folder):  # not around what is measured, which may lack room elsewhere
                         write(place.file("units", f"{key}.json"), result.model_dump_json())
                     measured[key] = result
                     watcher.done(units[key], was_there=False)
         finally:
             whole = _first([*beside, *claims], measured, name)
             if whole:
-                with place.writing():
+                with writing(place.folder):
                     page.write_page(_report(whole, measured, name, command), place)
     return _report(claims, measured, name, command)
 

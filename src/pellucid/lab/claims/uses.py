@@ -16,7 +16,7 @@ from pellucid.lab.claims import sounds
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
 from pellucid.lab.claims.judgement import at_least, over_seeds
 from pellucid.lab.claims.results import Dots
-from pellucid.lab.runs import Run
+from pellucid.lab.runs import writing
 from pellucid.lab.samples import write_sample
 from pellucid.lab.task import Task
 from pellucid.lab.train import Budget, evaluate, train
@@ -54,7 +54,7 @@ def use(
     Raises:
         DataError: the folder for temporary files is full.
     """
-    with Run(Path(tempfile.gettempdir())).writing(), tempfile.TemporaryDirectory() as folder:
+    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         task = data.load(Path(source)) if use == "data" else MAKE[use](Path(folder), seed)
         plan = blueprint(net)
         width = solve_width(plan.parameters(task), PARAMETERS)

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.lab.task import Metric
+from pellucid.lab.task import ERROR, SHARE, Metric
 
-SHARE, ERROR = (0.0, 100.0), (0.0, math.inf)  # between what percentages, and errors, lie
 AT_ONCE = 4096  # items whose characters are counted together
 
 

@@ -129,10 +129,9 @@ def _lines(products: Array) -> Array:
     own = power[width::width]
     near = min(NEARBY, max(3, len(own) // 8))
     median = np.median(sliding_window_view(np.pad(own, near + near // 2, mode="reflect"), 2 * near + 1), 1)
-    noise = sliding_window_view(median, near // 2 * 2 + 1)[:, :: near // 2].max(1) / math.log(
-        2
-    )  # of the mean, in noise
-    noise = np.interp(np.arange(len(power)), width * np.arange(1, len(own) + 1), noise)
+    highest = sliding_window_view(median, near // 2 * 2 + 1)[:, :: near // 2].max(1)
+    noise = np.interp(np.arange(len(power)), width * np.arange(1, len(own) + 1), highest)
+    noise /= math.log(2)  # the median of noise is that much of its mean
     return np.asarray(power / np.maximum(noise, 1e-4 * power.mean()))
 
 
