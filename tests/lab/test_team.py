@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from safetensors import safe_open
 from tests.lab import tasks
 
+from pellucid.lab import sealed
 from pellucid.lab.results import Comparison, Epoch
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -63,5 +62,5 @@ def _compare(data: Path, out: Path, starter: list[str], *options: str) -> subpro
 
 
 def _history(run: Path, unit: str) -> list[Epoch]:
-    with safe_open(run / "units" / unit, "pt") as file:
-        return [Epoch.model_validate(e) for e in json.loads(file.metadata()["history"])]
+    _tensors, about = sealed.load(run / "units" / unit)
+    return [Epoch.model_validate(e) for e in about["history"]]
