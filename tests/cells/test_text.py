@@ -11,11 +11,11 @@ import torch
 from tests.ops.cells_under_test import CELLS
 
 from pellucid import nn, trace
-from pellucid.cells import GRU, LSTM, RNN, Cell, Input, State, select, sigmoid, tanh
+from pellucid.cells import GRU, LSTM, RNN, Bias, Cell, Input, Matrix, State, select, sigmoid, tanh
 from pellucid.cells.bounds import bounds, is_gate
 from pellucid.cells.elements import read
 from pellucid.cells.graph import Node
-from pellucid.cells.patterns import keeper
+from pellucid.cells.patterns import keeper, opener
 from pellucid.cells.text import Pieces, Text
 from pellucid.inside.along import along
 
@@ -117,3 +117,36 @@ def test_the_gate_that_keeps_a_state() -> None:
     assert keeper(lstm.after["h"], lstm.states["h"]) is None
     assert keeper(gru.after["h"], gru.states["h"]) is gru.named["z"]
     assert keeper(rnn.after["h"], rnn.states["h"]) is None
+
+
+class Minimal(Cell):
+    """Gated by f alone (Zhou et al. 2016), which renews."""
+
+    def __init__(self) -> None:
+        self.x, self.U, self.b, self.h = Input("f n"), Matrix("f n"), Bias("f n"), State()
+
+    def step(self, x: Any, h: Any) -> Any:
+        U, b = self.U, self.b
+        f = sigmoid(x.f + U.f @ h + b.f)
+        return (1 - f) * h + f * tanh(x.n + U.n @ (f * h) + b.n)
+
+
+class TakenAway(Minimal):
+    """The same, written so that f times the state is taken away."""
+
+    def step(self, x: Any, h: Any) -> Any:
+        U, b = self.U, self.b
+        f = sigmoid(x.f + U.f @ h + b.f)
+        return f * tanh(x.n + U.n @ (f * h) + b.n) + (h - f * h)
+
+
+def test_the_part_that_opens_a_gate() -> None:
+    lstm, gru, minimal = LSTM().graph(), GRU().graph(), Minimal().graph()
+    assert opener(lstm.named["f"]) == ("f", 1)
+    assert opener(gru.named["z"]) == ("z", 1)
+    assert opener(gru.named["n"]) is None
+    gate = keeper(minimal.after["h"], minimal.states["h"])
+    assert gate is not None
+    assert opener(gate) == ("f", -1)
+    away = TakenAway().graph()
+    assert keeper(away.after["h"], away.states["h"]) is None  # f is not what keeps it

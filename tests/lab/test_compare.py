@@ -12,10 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.lab import tasks
+from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import comparison, data
 from pellucid.lab import plan as planning
+from pellucid.lab.candidates import Blueprint
 from pellucid.lab.costs import structure
 from pellucid.lab.outcome import first
 from pellucid.lab.report import words
@@ -115,6 +117,58 @@ def test_learning_happens(tmp_path: Path) -> None:
     assert all(c.score.value > 80 and c.beats_baseline for c in found.candidates)
 
 
+def test_a_long_memory_reaches_as_far_as_the_items(tmp_path: Path) -> None:
+    """Where a gate keeps a state, by its bias; in the RNN by orthogonal weights; no other of the layer starts elsewhere."""
+    task = data.load(KINDS["series"](tmp_path))
+    steps = task.extent[0]
+    made = small(task, candidates=[*NETWORKS, "cnn+gru2"])
+
+    def start(blueprint: Blueprint, *, long: bool) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        return blueprint.build(task, 200, long_memory=long).state_dict()
+
+    for blueprint in made.blueprints:
+        plain, long = start(blueprint, long=False), start(blueprint, long=True)
+        moved = {name for name, value in plain.items() if not torch.equal(value, long[name])}
+        moved = {name for name in moved if not name.startswith("head.")}  # drawn after the layers
+        if blueprint.name == "cnn":
+            assert not moved
+        elif blueprint.name == "rnn":
+            (name,) = moved
+            torch.testing.assert_close(long[name] @ long[name].mT, torch.eye(200), atol=1e-4, rtol=1e-4)
+        else:
+            assert all(".bias_" in name for name in moved)
+            layers = {name.rpartition("_")[2] for name in moved}
+            assert len(layers) == blueprint.depth
+            first = next(name for name in moved if name.endswith("bias_ih_l0"))
+            gates = long[first] + long[first.replace("_ih_", "_hh_")]
+            kept = gates[200:400]  # f of i f g o, z of r z n
+            assert 1 <= kept.exp().min() < 1.1 * steps / 10
+            assert 0.9 * steps < kept.exp().max() <= steps
+
+
+def test_a_persons_own_settings_are_tried_first(tmp_path: Path) -> None:
+    task = data.load(KINDS["series"](tmp_path))
+    plain = small(task, candidates=["lstm"])
+    made = small(task, candidates=["lstm"], settings="rate=0.02, memory=1")
+    assert plain.config.key != made.config.key
+    assert plain.config.settings == ""
+    found, folder = comparison.compare(made, out=tmp_path / "run")
+    (trial,) = found.candidates[0].trials
+    assert trial.settings == {"learning rate": 0.02, "dropout": 0.0, "long memory": 1.0}
+    assert "learning rate 0.02 and long memory gave" in (folder / "report.html").read_text()
+    with pytest.raises(DataError, match=r"with settings rate=0.02,dropout=0,memory=1, and none is asked"):
+        comparison.compare(plain, out=tmp_path / "run")
+    assert found_bias(folder).exp().max() > 0.5 * task.extent[0]  # three epochs later still
+
+
+def found_bias(folder: Path) -> Tensor:
+    """Of a run's LSTM, its forget gates' bias."""
+    weights = load_file(next((folder / "models").iterdir()))
+    name = next(name for name in weights if name.endswith("bias_ih_l0"))
+    return (weights[name] + weights[name.replace("_ih_", "_hh_")]).chunk(4)[1]
+
+
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     task = data.load(KINDS["images"](tmp_path))
     comparison.compare(small(task, candidates=["rnn"]), out=tmp_path / "run")
@@ -164,6 +218,8 @@ def test_impossible_plans_are_sentences(tmp_path: Path) -> None:
         ({"candidates": ["gru1"]}, "no candidate 'gru1'"),
         ({"candidates": ["cnn4"]}, r"halves its maps 4 times, and the data, 8 x 8, allows 3; ask for cnn3 or fewer"),
         ({"candidates": ["rnn", "rnn"]}, "once"),
+        ({"settings": "rate=0.1;rate=0.2"}, "2 settings are to be tried, and trials is 1; give 2 or more"),
+        ({"settings": "speed=3"}, "settings 'speed=3' cannot be; give rate="),
     ):
         with pytest.raises(ArgumentError, match=said):
             small(task, **options)

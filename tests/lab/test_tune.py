@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from pellucid.errors import ArgumentError
-from pellucid.lab.tune import KNOWN, Study
+from pellucid.lab.tune import KNOWN, Study, given, written
 
 
 def test_every_network_tries_the_same_settings_the_known_ones_first() -> None:
@@ -16,8 +16,32 @@ def test_every_network_tries_the_same_settings_the_known_ones_first() -> None:
     assert first == second
     assert first[: len(KNOWN)] == KNOWN
     assert len({tuple(s.items()) for s in first}) == 12
-    assert all(3e-4 <= s["learning rate"] <= 3e-2 and 0 <= s["dropout"] <= 0.3 for s in first)
+    assert all(3e-4 <= s["learning rate"] <= 3e-2 and 0 <= s["dropout"] <= 0.5 for s in first)
+    assert {s["long memory"] for s in first[len(KNOWN) :]} == {0, 1}
     assert Study("c", 5, True).settings == first[:5]  # more trials only add
+
+
+def test_a_persons_own_settings_come_first(tmp_path: Path) -> None:
+    own = "rate=0.2, dropout=0.7; memory=1; rate=0.003"
+    rate, long, plain = given(own)
+    assert rate == {"learning rate": 0.2, "dropout": 0.7, "long memory": 0}
+    assert long == {"learning rate": 0.003, "dropout": 0.0, "long memory": 1}
+    assert plain == KNOWN[0]
+    study = Study("a", 6, True, str(tmp_path / "own.journal"), own)
+    assert study.settings == (rate, long, *KNOWN[:1], *KNOWN[1:])
+    assert ";".join(map(written, given(own))) == (
+        "rate=0.2,dropout=0.7,memory=0;rate=0.003,dropout=0,memory=1;rate=0.003,dropout=0,memory=0"
+    )
+    assert given("memory=1;memory=1") == (long,)
+    assert given(" ") == ()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["rat=0.01", "rate", "rate=fast", "rate=0", "dropout=1", "memory=0.5", "rate=nan", "rate=1,"]
+)
+def test_a_setting_that_cannot_be_is_a_sentence(wrong: str) -> None:
+    with pytest.raises(ArgumentError, match=r"settings .* cannot be; give rate="):
+        given(f"rate=0.01;{wrong}")
 
 
 @pytest.mark.parametrize("higher", [True, False])

@@ -179,6 +179,34 @@ def test_starts() -> None:
     torch.testing.assert_close(i, -f, **CLOSE)
     assert 1 <= f.exp().min() < 3
     assert 95 < f.exp().max() <= 99
+    gru = nn.GRU(3, 800, num_layers=2, bidirectional=True, initialisation="chrono", longest_lag=100)
+    for place in ("l0", "l1_reverse"):
+        _, z, _ = (getattr(gru, f"bias_ih_{place}") + getattr(gru, f"bias_hh_{place}")).chunk(3)
+        assert 1 <= z.exp().min() < 3
+        assert 95 < z.exp().max() <= 99
+    torch.manual_seed(0)
+    plain = nn.GRU(3, 8)
+    torch.manual_seed(0)
+    long = nn.GRU(3, 8, initialisation="chrono", longest_lag=9)
+    assert torch.equal(plain.weight_hh_l0, long.weight_hh_l0)
+    kept = torch.arange(24) // 8 != 1
+    assert torch.equal(plain.bias_ih_l0[kept], long.bias_ih_l0[kept])
+
+
+def test_a_gate_that_renews_starts_shut() -> None:
+    """Of a cell in which 1 minus a gate keeps, the gate's bias is the negative: a unit remembers 1 to 99 steps."""
+
+    class Renewed(cells.Cell):
+        x, U, b, h = cells.Input("f n"), cells.Matrix("f n"), cells.Bias("f n"), cells.State()
+
+        def step(self, x: Any, h: Any) -> Any:
+            f = cells.sigmoid(x.f + self.U.f @ h + self.b.f)
+            return (1 - f) * h + f * cells.tanh(x.n + self.U.n @ h + self.b.n)
+
+    layer = nn.Recurrent(Renewed(), 3, 800, initialisation="chrono", longest_lag=100)
+    f = (layer.bias_ih_l0 + layer.bias_hh_l0)[:800] if hasattr(layer, "bias_hh_l0") else layer.bias_ih_l0[:800]
+    assert 1 <= (-f).exp().min() < 3
+    assert 95 < (-f).exp().max() <= 99
 
 
 def test_any_cell_in_layers() -> None:
@@ -212,6 +240,8 @@ def test_copies_and_pickles() -> None:
         (lambda: nn.LSTM(3, 5, zoneout={"q": 0.1}), ArgumentError, "the cell's states are h, c"),
         (lambda: nn.LSTM(3, 5, heads=2), ArgumentError, "2 divides"),
         (lambda: nn.LSTM(3, 5, initialisation="chrono"), ArgumentError, "longest_lag"),
+        (lambda: nn.RNN(3, 5, initialisation="chrono", longest_lag=9), ArgumentError, "choose orthogonal"),
+        (lambda: nn.GRU(3, 5, bias=False, initialisation="chrono", longest_lag=9), ArgumentError, "no bias"),
         (lambda: nn.GRU(3, 5, forget_bias=1.0), ArgumentError, "no part 'f'"),
         (lambda: nn.Recurrent(cells.CTRNN(), 3, 4)(torch.randn(2, 1, 3), nois=1), ArgumentTypeError, "step inputs are noise"),
         (lambda: nn.Recurrent(cells.CTRNN(mask=torch.ones(3, 3)), 3, 4), SizeError, r"needs \(4, 4\)"),

@@ -32,9 +32,26 @@ def log_sigmoid(node: Node) -> Node | None:
 
 def keeper(after: Node, before: Node) -> Node | None:
     """The gate that says how much of a state is kept, where its new value is a sum with gate times old value: f in the LSTM."""
-    if after.op in ("add", "sub"):
-        return next((found for arg in after.args if (found := keeper(arg, before)) is not None), None)
+    if after.op in ("add", "sub"):  # what is taken away keeps nothing
+        added = after.args if after.op == "add" else after.args[:1]
+        return next((found for arg in added if (found := keeper(arg, before)) is not None), None)
     if after.op == "mul" and before in after.args:
         gate = after.args[after.args[0] is before]
         return gate if gate.varies else None
     return None
+
+
+def opener(gate: Node) -> tuple[str, int] | None:
+    """(p, 1) where the gate is a sigmoid of what the input part p adds to, and (p, -1) where it is 1 minus that: f in (1 - f) h + f n."""
+    if gate.op == "sub" and gate.args[0].op == "number" and gate.args[0].key == 1.0:
+        found = opener(gate.args[1])
+        return found and (found[0], -found[1])
+    if gate.op != "sigmoid":
+        return None
+    parts = [term.key for term in _terms(gate.args[0]) if term.op == "projection"]
+    return (parts[0], 1) if len(parts) == 1 else None
+
+
+def _terms(node: Node) -> list[Node]:
+    """What is added up."""
+    return [term for arg in node.args for term in _terms(arg)] if node.op == "add" else [node]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,6 +27,7 @@ from pellucid.lab.bodies import (
 from pellucid.lab.goals import GOALS
 from pellucid.lab.named import run_named, said
 from pellucid.lab.task import Described, Task
+from pellucid.nn.initialise import memory_gates
 
 NAMES = ("cnn", "rnn", "lstm", "gru")
 TOLERANCE = 0.05  # of what is made equal
@@ -68,8 +70,16 @@ class Blueprint:
     bidirectional: bool = False
     convolutions: bool = False
 
-    def build(self, task: Described, width: int, dropout: float = 0.0) -> Network:
-        """The model at a width."""
+    def build(self, task: Described, width: int, dropout: float = 0.0, *, long_memory: bool = False) -> Network:
+        """The model at a width.
+
+        Args:
+            task: whose items it reads, and what it answers.
+            width: filters, or units.
+            dropout: share of the features that are dropped in training.
+            long_memory: whether recurrent layers start with memories of up to an item's steps: the gate that keeps a state by
+                Tallec and Ollivier 2018; where a cell has none, orthogonal recurrent weights (Saxe et al. 2014).
+        """
         embedding = embedding_size(task)
         every_step = GOALS[task.goal].every_step
         channels = embedding or task.channels
@@ -82,7 +92,7 @@ class Blueprint:
                 return Network(task, sounds, embedding, False, dropout)
             convolutions = SequenceConvolutions(channels, task.extent, width, every_step, depth=self.depth)
             return Network(task, convolutions, embedding, False, dropout)
-        layer = self.layer
+        layer = partial(self.layer, **self._start(task.extent[0])) if long_memory else self.layer
 
         def recurrence(inputs: int) -> Recurrence:
             return Recurrence(layer, inputs, width, every_step, self.depth or 1, self.bidirectional)
@@ -94,6 +104,13 @@ class Blueprint:
         return Network(
             task, recurrence(channels * task.extent[1] if by_rows else channels), embedding, by_rows, dropout
         )
+
+    def _start(self, steps: int) -> dict[str, Any]:
+        """How recurrent layers start that remember this long."""
+        assert self.cell is not None
+        if memory_gates(self.cell):
+            return {"initialisation": "chrono", "longest_lag": max(3, steps)}
+        return {"initialisation": "orthogonal"}
 
     def check(self, task: Described) -> None:
         """Raise :class:`~pellucid.errors.ArgumentError` where the task does not allow this network."""

@@ -88,7 +88,8 @@ def _train(workshop: Workshop, crew: Crew, watcher: Watcher, storage: str | None
     networks = range(len(made.blueprints))
     kept = storage if team.leads() else None  # a team has one record
     studies = [
-        Study(f"{made.config.key} {b.name}", made.config.trials, metric.higher_is_better, kept) for b in made.blueprints
+        Study(f"{made.config.key} {b.name}", made.config.trials, metric.higher_is_better, kept, made.config.settings)
+        for b in made.blueprints
     ]
 
     def trial(network: int, number: int, whole: bool) -> Job:

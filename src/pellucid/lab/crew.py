@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from pellucid import device
 from pellucid.errors import ArgumentError, DataError
@@ -104,17 +105,21 @@ class Workshop:
 
     def do(self, job: Job, tell: Callable[[Epoch], None] = lambda _: None) -> Unit:
         """Train, or read what was trained."""
-        blueprint, width = self.made.blueprints[job.network], self.made.widths[job.network]
         return train(
-            f"{blueprint.name} {job.what}",
+            f"{self.made.blueprints[job.network].name} {job.what}",
             self.file(job),
-            lambda: blueprint.build(self.made.task, width, job.settings["dropout"]).to(self.made.device),
+            lambda: self._build(job).to(self.made.device),
             job.settings["learning rate"],
             self.made.task.lesson.part(job.share),
             job.budget,
             tell,
             self.made.config.key,
         )
+
+    def _build(self, job: Job) -> nn.Module:
+        blueprint, width = self.made.blueprints[job.network], self.made.widths[job.network]
+        long = bool(job.settings["long memory"])
+        return blueprint.build(self.made.task, width, job.settings["dropout"], long_memory=long)
 
 
 class Crew(Protocol):

@@ -12,7 +12,7 @@ import torch
 import pellucid
 from pellucid import device
 from pellucid.errors import ArgumentError
-from pellucid.lab import team
+from pellucid.lab import team, tune
 from pellucid.lab.candidates import (
     TOLERANCE,
     Blueprint,
@@ -29,7 +29,6 @@ from pellucid.lab.runs import Config
 from pellucid.lab.settings import Equal
 from pellucid.lab.task import Task
 from pellucid.lab.train import Budget
-from pellucid.lab.tune import MOST_TRIALS
 
 SHARES = (0.125, 0.25, 0.5)  # of the training part, for a learning curve
 
@@ -109,6 +108,7 @@ def plan(
     seconds: float | None = None,
     curve: bool = False,
     rope: float | None = None,
+    settings: str | None = None,
     on: torch.device = device.CPU,
 ) -> Plan:
     """Settle what will be done.
@@ -128,12 +128,19 @@ def plan(
         curve: whether the seeds are trained on smaller parts of the data too.
         rope: the difference in the metric's unit below which networks are as good as one another; what the metric says
             where None.
+        settings: that each network tries before the lab's own, as for :func:`pellucid.lab.tune.given`.
         on: the device that networks are trained and asked on.
 
     Raises:
-        ArgumentError: a count that cannot be, an unknown network, the same one twice, one that the task does not allow.
+        ArgumentError: a count or a setting that cannot be, an unknown network, the same one twice, one that the task does not
+            allow.
     """
     _check(task, equal, size, trials, seeds, epochs, seconds, rope)
+    own = tune.given(settings or "")
+    if len(own) > trials:
+        raise ArgumentError(
+            f"{counted(len(own), 'setting')} are to be tried, and trials is {trials}; give {len(own)} or more"
+        )
     plans = _blueprints(task, candidates)
     items = len(task.train)
     by_parameters: list[Size] = [p.parameters(task) for p in plans]
@@ -176,6 +183,7 @@ def plan(
         cells=digest(*(cell.file.read_bytes() for name in candidates if (cell := recurrent(name)) and cell.own)),
         device=device.name(on),
         processes=team.place()[1],
+        settings=";".join(tune.written(tried) for tried in own),
     )
     return Plan(task, plans, widths, found, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions, on)
 
@@ -192,7 +200,7 @@ def _check(
 ) -> None:
     """Refuse what cannot be asked."""
     for name, value, most in (
-        ("trials", trials, MOST_TRIALS),
+        ("trials", trials, tune.MOST_TRIALS),
         ("seeds", seeds, 100),
         ("epochs", epochs, 10_000),
         ("macs", size if equal == "macs" else None, 10**12),

@@ -74,6 +74,7 @@ class Config(Record):
     cells: str  # fingerprint of the files that a person's own cells stand in
     device: str = "cpu"  # or what the GPU is called
     processes: int = 1  # that train each network together
+    settings: str = ""  # a person's own, which are tried first
 
     @property
     def key(self) -> str:
@@ -92,6 +93,7 @@ class Config(Record):
             "seconds": self.seconds,
             "curve": self.curve,
             "rope": self.rope,
+            "settings": self.settings or None,
         }
 
 
@@ -276,7 +278,7 @@ def instead(path: Path) -> Iterator[Path]:
 
 
 def _short(value: object) -> str:
-    text = ", ".join(value) if isinstance(value, list) else str(value)
+    text = ", ".join(value) if isinstance(value, list) else "none" if value in (None, "") else str(value)
     return text if len(text) <= 40 else text[:12] + "..."
 
 

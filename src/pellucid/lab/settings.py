@@ -26,7 +26,12 @@ class Asking(TypedDict, total=False):
         What is made equal: the parameters (params, the default), the multiply-adds for one item (macs), or the parameters
         and the seconds of training (time; a clock then ends each training, so figures are not the same twice).
     trials
-        Settings (learning rate, dropout) that each network tries before its seeds; the weaker half stops early (default: 4).
+        Settings (learning rate, dropout, whether memories are long from the start) that each network tries before its seeds;
+        the weaker half stops early (default: 4).
+    settings
+        Settings of your own, which are tried first: rate=0.01,dropout=0.2;memory=1 for two, what is not said being 0.003, 0
+        and 0. With memory=1 recurrent networks start with memories of up to as many steps as an item has, as long
+        sequences need.
     seeds
         Trainings of each network with its best setting; more seeds, surer figures (default: 3).
     epochs
@@ -42,6 +47,7 @@ class Asking(TypedDict, total=False):
 
     equal: Equal
     trials: int
+    settings: str | None
     seeds: int
     epochs: int | None
     seconds: float | None

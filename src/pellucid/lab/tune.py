@@ -26,26 +26,70 @@ if TYPE_CHECKING:
 Settings = dict[str, float]
 
 KNOWN: tuple[Settings, ...] = (
-    {"learning rate": 0.003, "dropout": 0.0},
-    {"learning rate": 0.01, "dropout": 0.1},
-    {"learning rate": 0.001, "dropout": 0.0},
+    {"learning rate": 0.003, "dropout": 0.0, "long memory": 0},
+    {"learning rate": 0.01, "dropout": 0.1, "long memory": 0},
+    {"learning rate": 0.001, "dropout": 0.0, "long memory": 0},
+    {"learning rate": 0.003, "dropout": 0.1, "long memory": 1},
 )
-"""What does well on most data, tried first."""
+"""What does well on most data, tried first.
+
+``long memory`` is 1 where recurrent networks start with a memory as long as the data's items; nothing of a CNN follows from it.
+"""
 
 MOST_TRIALS = 200
 
+GIVEN = {"rate": "learning rate", "dropout": "dropout", "memory": "long memory"}
+"""What a person calls a setting."""
+
+LIMITS = {"learning rate": (1e-6, 1.0), "dropout": (0.0, 0.9), "long memory": (0.0, 1.0)}
+"""Of what a person may give; the lab's own are within :func:`_space`."""
+
+
+def given(text: str) -> tuple[Settings, ...]:
+    """A person's own settings, as ``rate=0.01,dropout=0.2;memory=1``; what is not said is as in the first known one.
+
+    Raises:
+        ArgumentError: it cannot be read, or has a number that cannot be.
+    """
+    found: list[Settings] = []
+    for one in filter(None, (part.strip() for part in text.split(";"))):
+        own = dict(KNOWN[0])
+        for item in one.split(","):
+            key, _, value = (part.strip() for part in item.partition("="))
+            name = GIVEN.get(key)
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            least, most = LIMITS.get(name or "", (math.nan, math.nan))
+            if name is None or not least <= number <= most or (name == "long memory" and number not in (0, 1)):
+                raise ArgumentError(
+                    f"settings {item.strip()!r} cannot be; give rate=0.000001 to 1, dropout=0 to 0.9 and "
+                    "memory=0 or 1, such as rate=0.01,dropout=0.2;memory=1 for two settings"
+                )
+            own[name] = number
+        if own not in found:
+            found.append(own)
+    return tuple(found)
+
+
+def written(own: Settings) -> str:
+    """As :func:`given` reads it."""
+    return ",".join(f"{key}={own[name]:g}" for key, name in GIVEN.items())
+
 
 @lru_cache(maxsize=8)
-def settings(trials: int) -> tuple[Settings, ...]:
-    """What every network tries, the known ones first; more trials only add to them."""
+def settings(trials: int, own: str = "") -> tuple[Settings, ...]:
+    """What every network tries: a person's own, as for :func:`given`, the known ones, and more, to which more trials only add."""
     import optuna
 
+    first = given(own)
+    first += tuple(known for known in KNOWN if known not in first)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = optuna.create_study(sampler=optuna.samplers.QMCSampler(scramble=True, seed=0))
-    for known in KNOWN[:trials]:
-        study.enqueue_trial(dict(known))
-    return tuple(dict(study.ask(_space()).params) for _ in range(trials))
+    more = (dict(study.ask(_space()).params) for _ in range(trials - len(first)))
+    return (*first, *more)[:trials]
 
 
 class Study:
@@ -60,17 +104,20 @@ class Study:
         higher_is_better: the direction of the validation figure.
         storage: None for memory; a file ending in ``.journal``; or the address of a database, such as
             ``postgresql://...``.
+        own: a person's own settings, which are tried first.
 
     Raises:
         ArgumentError: the storage cannot be used.
     """
 
-    def __init__(self, name: str, trials: int, higher_is_better: bool, storage: str | None = None) -> None:
+    def __init__(
+        self, name: str, trials: int, higher_is_better: bool, storage: str | None = None, own: str = ""
+    ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.higher_is_better = higher_is_better
-        self.settings = settings(trials)
+        self.settings = settings(trials, own)
         running = optuna.trial.TrialState.RUNNING
         try:
             self._study = optuna.create_study(
@@ -79,9 +126,9 @@ class Study:
                 storage=_storage(storage),
                 load_if_exists=True,
             )
-            for own in self.settings[len(self._study.trials) :]:
+            for tried in self.settings[len(self._study.trials) :]:
                 self._study.add_trial(
-                    optuna.trial.create_trial(state=running, params=dict(own), distributions=_space())
+                    optuna.trial.create_trial(state=running, params=dict(tried), distributions=_limits())
                 )
         except ArgumentError:
             raise
@@ -143,9 +190,25 @@ class Study:
 
 
 def _space() -> dict[str, optuna.distributions.BaseDistribution]:
-    from optuna.distributions import FloatDistribution
+    """What the lab's own settings are drawn from."""
+    from optuna.distributions import FloatDistribution, IntDistribution
 
-    return {"learning rate": FloatDistribution(3e-4, 3e-2, log=True), "dropout": FloatDistribution(0.0, 0.3, step=0.1)}
+    return {
+        "learning rate": FloatDistribution(3e-4, 3e-2, log=True),
+        "dropout": FloatDistribution(0.0, 0.5, step=0.1),
+        "long memory": IntDistribution(0, 1),
+    }
+
+
+def _limits() -> dict[str, optuna.distributions.BaseDistribution]:
+    """What all settings are within, a person's own among them."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    return {
+        "learning rate": FloatDistribution(*LIMITS["learning rate"], log=True),
+        "dropout": FloatDistribution(*LIMITS["dropout"]),
+        "long memory": IntDistribution(0, 1),
+    }
 
 
 def _shown(storage: str | None) -> str:

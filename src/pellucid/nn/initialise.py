@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pellucid.cells import Matrix
+from pellucid.cells import Cell, Matrix
+from pellucid.cells.patterns import keeper, opener
 from pellucid.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -20,13 +21,15 @@ def parameters(layer: Recurrent) -> None:
 
     - ``"uniform"``: U(-1/sqrt(H), 1/sqrt(H)) for all, in torch's order, so the same seed gives the same numbers.
     - ``"orthogonal"``: each square block of recurrent weights orthogonal (Saxe et al. 2014).
-    - ``"chrono"``: forget biases log(U(1, longest_lag - 1)), input biases their negative (Tallec and Ollivier 2018,
-      eq. 16), so memories span up to the longest lag. Needs the parts f and i.
+    - ``"chrono"``: the bias of the gate that keeps a state is log(U(1, longest_lag - 1)), so that memories span up to the
+      longest lag; of a cell with the parts f and i, as the LSTM, those are the gate that keeps and the gate that lets in,
+      whose bias is the negative (Tallec and Ollivier 2018, eq. 15 and 16). Other cells need an equation that adds a sigmoid
+      gate times a state's old value, as z in the GRU.
 
     Gains, shifts and the like start where the cell declares; learned initial states where the state declares.
 
     Raises:
-        ArgumentError: an unknown name, or a cell without the parts that are needed.
+        ArgumentError: an unknown name, or a cell without the gate that is needed.
     """
     if layer.initialisation not in ("uniform", "orthogonal", "chrono"):
         raise ArgumentError(f"initialisation is {layer.initialisation!r}; choose uniform, orthogonal or chrono")
@@ -66,11 +69,27 @@ def _orthogonal(layer: Recurrent, place: str) -> None:
 def _chrono(layer: Recurrent, place: str) -> None:
     if layer.longest_lag is None or layer.longest_lag < 3:
         raise ArgumentError(f"chrono needs longest_lag, 3 steps or more, and it is {layer.longest_lag}")
-    (forget, *rest_f), (put_in, *rest_i) = _biases(layer, place, "f"), _biases(layer, place, "i")
-    forget.copy_(torch.empty_like(forget).uniform_(1, layer.longest_lag - 1).log())
-    put_in.copy_(-forget)
-    for other in (*rest_f, *rest_i):
-        other.zero_()
+    gates = memory_gates(layer.cell)
+    if not gates:
+        raise ArgumentError(
+            f"chrono sets the gate that keeps a state, and {layer.cell.name} has none that is a sigmoid; choose orthogonal"
+        )
+    drawn = None
+    for part, sign in gates.items():
+        bias, *others = _biases(layer, place, part)
+        drawn = torch.empty_like(bias).uniform_(1, layer.longest_lag - 1).log() if drawn is None else drawn
+        bias.copy_(sign * drawn)
+        for other in others:
+            other.zero_()
+
+
+def memory_gates(cell: Cell) -> dict[str, int]:
+    """The parts of the input that decide how long a cell remembers, and the sign of a bias that makes it long."""
+    if {"f", "i"} <= set(cell.input[1].parts):
+        return {"f": 1, "i": -1}
+    graph = cell.graph()
+    keepers = (keeper(graph.after[name], before) for name, before in graph.states.items())
+    return dict(found for gate in keepers if gate is not None and (found := opener(gate)) is not None)
 
 
 def _biases(layer: Recurrent, place: str, part: str) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from pellucid.lab.results import Interval
 
@@ -63,3 +64,11 @@ def milliseconds(number: float) -> str:
 def together(sentence: str) -> str:
     """A sentence that is not broken between a number and its %."""
     return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def settings(tried: Mapping[str, float]) -> str:
+    """What was tried; what is as it always is goes without saying."""
+    words = [f"learning rate {tried['learning rate']:.3g}"]
+    words += [f"dropout {tried['dropout']:g}"] if tried["dropout"] else []
+    words += ["long memory"] if tried.get("long memory") else []  # older results do not have it
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
