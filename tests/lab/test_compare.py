@@ -15,7 +15,7 @@ from tests.lab import tasks
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab import comparison, data
+from pellucid.lab import comparison, data, sealed
 from pellucid.lab import plan as planning
 from pellucid.lab.candidates import Blueprint
 from pellucid.lab.costs import structure
@@ -66,7 +66,7 @@ def test_every_kind_from_data_to_report(kind: str, tmp_path: Path) -> None:
         "models/gru-seed-2.safetensors",
     ):
         assert (folder / file).exists(), file
-    assert found == Comparison.model_validate_json((folder / "result.json").read_text())
+    assert found == sealed.load_record(folder / "result.json", Comparison)
     streamed = {"texts": NETWORKS, "characters": NETWORKS, "sounds": ["rnn", "lstm", "gru"]}.get(kind, [])
     assert {c.name for c in found.candidates if c.cost.step_ms_p50 is not None} == set(streamed)
     assert all(0 < (c.cost.step_ms_p50 or 1) <= (c.cost.step_ms_p99 or 1) for c in found.candidates)

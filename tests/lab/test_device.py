@@ -19,14 +19,14 @@ from torch.nn import functional as F
 
 from pellucid import device, lab
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab import catalogue, comparison, costs, crew, data, resume, team
+from pellucid.lab import catalogue, comparison, costs, crew, data, resume, sealed, team
 from pellucid.lab import plan as planning
 from pellucid.lab.bodies import _dropped
 from pellucid.lab.claims import claims
 from pellucid.lab.claims.runner import _key, measure
 from pellucid.lab.outcome import first
 from pellucid.lab.predict import predict
-from pellucid.lab.results import Comparison
+from pellucid.lab.results import Comparison, Record
 from pellucid.lab.runs import Config, default_folder
 from pellucid.lab.task import Task
 
@@ -165,11 +165,12 @@ def test_a_run_is_found_in_its_own_folder_though_the_device_is_another(
 
 def test_what_is_finished_is_shown_without_its_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = finished.run("images")
-    for name in ("config.json", "result.json"):
-        kept = json.loads((run.folder / name).read_text()) | {"device": "NVIDIA of old"}
-        (tmp_path / name).write_text(json.dumps(kept))
+    kinds: dict[str, type[Record]] = {"config.json": Config, "result.json": Comparison}
+    for name, kind in kinds.items():
+        kept = sealed.load_record(run.folder / name, kind)
+        sealed.save_record(tmp_path / name, kept.model_copy(update={"device": "NVIDIA of old"}))
     gpus(monkeypatch)
-    names = Config.model_validate_json((tmp_path / "config.json").read_text()).candidates
+    names = sealed.load_record(tmp_path / "config.json", Config).candidates
     found = lab.compare(run.source, names, out=tmp_path, trials=1, seeds=2, epochs=2, size=1500, quiet=True)
     assert (found.device, found.created) == ("NVIDIA of old", run.found.created)
     (entry,) = catalogue.entries(tmp_path)
@@ -184,7 +185,8 @@ def test_a_run_on_the_processor_has_the_name_that_it_had(task: Task) -> None:
     assert (old.pop("device"), old.pop("processes")) == ("cpu", 1)
     assert Config.model_validate(old) == config  # a run of before there was a choice
     assert (
-        config.key == hashlib.sha256(config.model_dump_json(exclude={"device", "processes"}).encode()).hexdigest()[:8]
+        config.key
+        == hashlib.sha256(config.model_dump_json(exclude={"device", "processes", "settings"}).encode()).hexdigest()[:8]
     )
     assert config.key != config.model_copy(update={"device": "Large"}).key
     assert config.key != config.model_copy(update={"processes": 2}).key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pellucid.lab import sealed
+from pellucid.lab.results import Record
 
 TENSORS = {
     "a": torch.arange(6.0).reshape(2, 3),
@@ -81,3 +83,48 @@ def test_numbers_that_were_exchanged_are_noticed(tmp_path: Path) -> None:
 def test_files_of_before_there_was_a_seal(tmp_path: Path) -> None:
     save_file({"a": torch.ones(2)}, tmp_path / "old.safetensors")
     assert sealed.load(tmp_path / "old.safetensors")[1] == {}
+
+
+class _Noted(Record):
+    name: str
+    figures: tuple[float, ...]
+
+
+NOTED = _Noted(name="영화", figures=(0.1, float("inf"), 1e-300, 3.0))
+
+
+def test_a_record_is_what_was_written(tmp_path: Path) -> None:
+    """Anything else reads the JSON, too; however it is laid out, and without a seal, as older ones are."""
+    file = tmp_path / "x.json"
+    sealed.save_record(file, NOTED)
+    assert sealed.load_record(file, _Noted) == NOTED
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert list(content) == ["sha256", "name", "figures"]
+    file.write_text(json.dumps(content, indent=7), encoding="utf-8")
+    assert sealed.load_record(file, _Noted) == NOTED
+    del content["sha256"]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    assert sealed.load_record(file, _Noted) == NOTED
+
+
+def test_a_changed_bit_of_a_record_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    sealed.save_record(file, NOTED)
+    content = bytearray(file.read_bytes())
+    noticed = 0
+    for place in range(8 * len(content)):
+        content[place // 8] ^= 1 << place % 8
+        file.write_bytes(content)
+        content[place // 8] ^= 1 << place % 8
+        try:
+            assert sealed.load_record(file, _Noted) == NOTED, place
+        except sealed.DamagedError:
+            noticed += 1
+    assert noticed > 0.9 * 8 * len(content)  # the others turn a space into a tab, or 1e-300 into 1E-300
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"3", b"\xff\xfe", b"[" * 100_000, b'{"sha256": 3}'])
+def test_what_is_no_record_is_damaged(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(sealed.DamagedError):
+        sealed.load_record(tmp_path / "x.json", _Noted)

@@ -26,9 +26,9 @@ from tests.lab import tasks
 from pellucid.errors import DataError
 from pellucid.lab import catalogue, comparison, data, sealed
 from pellucid.lab import plan as planning
+from pellucid.lab.files import write_bytes
 from pellucid.lab.predict import predict
 from pellucid.lab.results import Comparison
-from pellucid.lab.runs import write_bytes
 
 OPTIONS = ["--with", "rnn,cnn", "--seeds", "2", "--epochs", "4", "--params", "1000"]
 
@@ -56,7 +56,7 @@ def command(data: Path, out: Path, trials: int = 1) -> list[str]:
 
 def figures(folder: Path) -> dict[str, object]:
     """All that must be equal in two runs: everything but times and the order of equals."""
-    found = Comparison.model_validate_json((folder / "result.json").read_text())
+    found = sealed.load_record(folder / "result.json", Comparison)
     return {
         c.name: (
             c.score,
@@ -96,7 +96,7 @@ def test_on_a_full_disk_nothing_is_lost(made: planning.Plan, tmp_path: Path) -> 
 
 
 def test_a_spoilt_file_is_named_and_can_be_removed(made: planning.Plan, tmp_path: Path) -> None:
-    """Cut, emptied, replaced by a folder: a sentence that names the file; without it the same figures come again."""
+    """A digit changed, cut, emptied, replaced by a folder: a sentence that names the file; without it the same figures come again."""
     comparison.compare(made, out=tmp_path)
     before = figures(tmp_path)
     for file, words in (
@@ -107,7 +107,8 @@ def test_a_spoilt_file_is_named_and_can_be_removed(made: planning.Plan, tmp_path
         content = path.read_bytes()
         if file.startswith("units"):
             (tmp_path / "result.json").unlink()
-        for spoilt in (content[: len(content) // 2], b"", None):
+        changed = content.replace(b"1", b"2", 1) if file.endswith("json") else content[:-1] + bytes([content[-1] ^ 1])
+        for spoilt in (changed, content[: len(content) // 2], b"", None):
             path.unlink()
             if spoilt is None:
                 path.mkdir()
@@ -165,7 +166,7 @@ def test_a_model_that_was_changed_does_not_answer(made: planning.Plan, tmp_path:
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("spoilt", ["cut", "empty", "gone"])
+@pytest.mark.parametrize("spoilt", ["changed", "cut", "empty", "gone"])
 def test_a_run_without_its_configuration_goes_on(spoilt: str, made: planning.Plan, tmp_path: Path) -> None:
     """Its checkpoints tell which run they are of; nothing is trained again, and another run is not taken for it."""
     run = tmp_path / "run"
@@ -177,7 +178,8 @@ def test_a_run_without_its_configuration_goes_on(spoilt: str, made: planning.Pla
     def spoil() -> None:
         config.unlink()
         if spoilt != "gone":
-            config.write_bytes(content[: len(content) // 2] if spoilt == "cut" else b"")
+            changed = content.replace(b'"seeds": 2', b'"seeds": 3')
+            config.write_bytes({"changed": changed, "cut": content[: len(content) // 2], "empty": b""}[spoilt])
 
     spoil()
     (entry,) = catalogue.entries(tmp_path)

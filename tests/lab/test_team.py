@@ -32,7 +32,7 @@ def test_two_processes_are_as_one(kind: str, tmp_path: Path) -> None:
         done = _compare(data, tmp_path / name, starter, *OPTIONS[kind])
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("is better)") == 1  # the leader speaks, nobody else
-    one, two = (Comparison.model_validate_json((tmp_path / n / "result.json").read_text()) for n in ("one", "two"))
+    one, two = (sealed.load_record(tmp_path / name / "result.json", Comparison) for name in ("one", "two"))
     assert all(c.trials[1].settings["dropout"] > 0 for c in one.candidates)
     assert {c.name: c.trials[0].epochs for c in one.candidates} == {c.name: c.trials[0].epochs for c in two.candidates}
     units = sorted(path.name for path in (tmp_path / "one" / "units").iterdir())

@@ -72,8 +72,8 @@ def predict(
     """
     from rich.console import Console
 
+    from pellucid.lab.files import write
     from pellucid.lab.predict import predict as answer
-    from pellucid.lab.runs import write
 
     answers = answer(
         run, data, network=network, seed=seed, column=text, prompt=prompt, length=length, cell=cell, device=device

@@ -16,13 +16,14 @@ from torch import Tensor
 import pellucid
 from pellucid import device
 from pellucid.errors import DataError
-from pellucid.lab import costs, recipe, report, team, why
+from pellucid.lab import costs, recipe, report, sealed, team, why
 from pellucid.lab.bodies import Network
 from pellucid.lab.crew import Alone, Crew, Job, Watcher, Workshop
+from pellucid.lab.files import writing
 from pellucid.lab.outcome import Trained, Yardstick, candidate, figures, first, forecasts, scores_of, write_tables
 from pellucid.lab.plan import SHARES, Plan
 from pellucid.lab.results import BaselineResult, Comparison, Need, Trial
-from pellucid.lab.runs import Run, default_folder, write, writing
+from pellucid.lab.runs import Run, default_folder
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Task
 from pellucid.lab.train import best_of, evaluate
@@ -69,7 +70,7 @@ def compare(
                 trained = _train(Workshop(made, run), hired, watcher, storage)
             if team.leads():
                 found = _judge(made, run, command, trained)
-                write(run.file("result.json"), found.model_dump_json(indent=1))
+                sealed.save_record(run.file("result.json"), found)
         if team.leads() and found is not None:
             report.write(found, run.file("report.html"))
             watcher.finish(found)

@@ -21,9 +21,10 @@ import pellucid
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import recipe
 from pellucid.lab.bodies import Network
+from pellucid.lab.files import write_bytes
 from pellucid.lab.goals import GOALS
 from pellucid.lab.recipe import Recipe
-from pellucid.lab.runs import Run, write_bytes
+from pellucid.lab.runs import Run
 
 if TYPE_CHECKING:
     import onnx

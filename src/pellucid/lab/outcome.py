@@ -16,10 +16,11 @@ from pellucid import device
 from pellucid.lab import costs, sealed, why
 from pellucid.lab.bodies import Network
 from pellucid.lab.candidates import Blueprint
+from pellucid.lab.files import write
 from pellucid.lab.goals import GOALS
 from pellucid.lab.plan import Plan
 from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, Forecast, Roll, SeedRun, Trial
-from pellucid.lab.runs import Run, safe, write
+from pellucid.lab.runs import Run, safe
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Metric, Split, Task
 from pellucid.lab.train import Unit, evaluate, predict

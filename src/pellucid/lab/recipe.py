@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
@@ -22,7 +21,7 @@ from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.plan import Plan
 from pellucid.lab.reasons import reason
 from pellucid.lab.results import Record
-from pellucid.lab.runs import Run, safe, write
+from pellucid.lab.runs import Run, safe
 from pellucid.lab.settings import Kind
 from pellucid.lab.task import Form, Goal, Split
 
@@ -124,7 +123,7 @@ def keep(made: Plan, run: Run) -> None:
     task = made.task
     path = run.file("task.json")
     if not path.exists():
-        write(path, _recipe(made).model_dump_json(indent=1))
+        sealed.save_record(path, _recipe(made))
     path = run.file("items.safetensors")
     if not path.exists():
         some = _some(task.test)
@@ -143,10 +142,10 @@ def read(run: Run) -> Recipe:
         raise DataError(f"{run.folder}: this is no run; give the folder that pellucid compare wrote, such as runs/NAME")
     path = run.folder / "task.json"
     try:
-        return Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+        return sealed.load_record(path, Recipe)
     except FileNotFoundError:
         raise DataError(f"{path}: the run does not have it yet; the same compare command writes it") from None
-    except (OSError, ValidationError, UnicodeDecodeError) as error:
+    except (OSError, sealed.DamagedError) as error:
         raise DataError(
             f"{path}: cannot be read ({reason(error)}); remove this file, and the same compare command writes it again"
         ) from None

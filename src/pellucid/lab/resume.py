@@ -11,10 +11,9 @@ from dataclasses import replace
 from glob import escape
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from pellucid import device
 from pellucid.errors import DataError
+from pellucid.lab import sealed
 from pellucid.lab.plan import Plan
 from pellucid.lab.runs import Config, Run, default_folder
 
@@ -43,8 +42,8 @@ def place(made: Plan, out: Path | None, *, open_: bool, fresh: bool = False) -> 
 def _begun(folders: list[Path]) -> Iterator[tuple[Path, Config]]:
     for folder in folders:
         try:
-            yield folder, Config.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError):
+            yield folder, sealed.load_record(folder / "config.json", Config)
+        except (OSError, sealed.DamagedError):
             continue  # whoever goes on there says what is wrong
 
 

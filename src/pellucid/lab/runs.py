@@ -14,18 +14,15 @@ tensorboard/           every epoch for TensorBoard, where it was asked for
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from pellucid.errors import DataError
+from pellucid.lab import sealed
 from pellucid.lab.reasons import reason
 from pellucid.lab.results import Comparison, Record
 
@@ -52,7 +49,6 @@ WRITTEN = (
     "units/*.part",
     "config.json",  # the last, so that a removal that was cut short is still a run
 )
-NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Config(Record):
@@ -122,10 +118,10 @@ class Run:
         """
         path = self.folder / "config.json"
         try:
-            return Config.model_validate_json(path.read_text(encoding="utf-8"))
+            return sealed.load_record(path, Config)
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
+        except (OSError, sealed.DamagedError) as error:
             raise DataError(f"{path}: not the configuration of a run ({reason(error)}); choose another --out") from None
 
     def is_run(self) -> bool:
@@ -165,7 +161,7 @@ class Run:
                 raise DataError(
                     f"{self.folder} is no run and is not empty (it holds {strange[0]!r}); choose another --out"
                 )
-            write(path, config.model_dump_json(indent=2))
+            sealed.save_record(path, config)
             return
         for field in Config.model_fields:
             old, new = getattr(before, field), getattr(config, field)
@@ -185,8 +181,8 @@ class Run:
         if not path.exists():
             return None
         try:
-            return Comparison.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            return sealed.load_record(path, Comparison)
+        except (OSError, sealed.DamagedError) as error:
             raise DataError(
                 f"{path}: the result cannot be read ({reason(error)}); remove this file, and the same command "
                 "writes it again"
@@ -227,54 +223,6 @@ class Run:
 def default_folder(source: Path, config: Config) -> Path:
     """``runs/NAME-xxxxxxxx``: the same question finds the same folder."""
     return Path("runs") / f"{source.resolve().stem}-{config.key}"
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Around all that writes to a folder: what the system refuses becomes a sentence.
-
-    Raises:
-        DataError: no space is left, or a file cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        remedy = "make room" if error.errno in NO_SPACE else "mend that"
-        raise DataError(
-            f"{folder}: cannot be written to ({error.strerror}); {remedy} there, and the same command goes on from here"
-        ) from None
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    with instead(path) as temporary, temporary.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        if temporary.is_file():  # a device need not know how to wait
-            os.fsync(handle.fileno())
-
-
-@contextmanager
-def instead(path: Path) -> Iterator[Path]:
-    """A file beside another one, which takes its place once it is written, and goes where it cannot be; a device is itself."""
-    if path.exists() and not path.is_file():
-        yield path
-        return
-    temporary = path.with_name(path.name + ".part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):  # what went wrong is what is told
-            temporary.unlink()
-        raise
 
 
 def _short(value: object) -> str:

@@ -1,7 +1,8 @@
-"""Tensors in a file that tells whether it still is what was written.
+"""Files that tell whether they still are what was written: tensors, and records as JSON.
 
 safetensors sees that a file was cut, and not that a number in it has changed. So a SHA-256 of all that is in the file stands in
-its metadata, beside what is noted of the tensors.
+its metadata, beside what is noted of the tensors; of a record it is the first entry. Files of before there was a seal have none,
+and are read as they are.
 """
 
 from __future__ import annotations
@@ -10,15 +11,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from pellucid.lab.runs import instead
+from pellucid.lab.files import instead, write
+from pellucid.lab.reasons import reason
+from pellucid.lab.results import Record
 
+R = TypeVar("R", bound=Record)
+
+
+SEAL = "sha256"
 ENTRY = "pellucid"  # of the metadata, the only one: safetensors writes several in no fixed order
 
 
@@ -35,13 +42,13 @@ def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) ->
         about: what is noted of them, as JSON has it.
     """
     own = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    noted = {**about, "sha256": _digest(own, about)}
+    noted = {**about, SEAL: _digest(own, about)}
     with instead(path) as temporary:
         temporary.write_bytes(to_bytes(own, {ENTRY: json.dumps(noted, ensure_ascii=False)}))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What was saved. Files of before there was a seal have none, and are read as they are.
+    """What was saved.
 
     Raises:
         OSError: there is no such file, or it cannot be opened.
@@ -55,9 +62,38 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DamagedError(str(error).splitlines()[0]) from None
     if not isinstance(about, dict):
         raise DamagedError("what is noted in it is no object")
-    if "sha256" in about and about.pop("sha256") != _digest(tensors, about):
+    if SEAL in about and about.pop(SEAL) != _digest(tensors, about):
         raise DamagedError("its content is not what was written")
     return tensors, about
+
+
+def save_record(path: Path, record: Record) -> None:
+    """Write a record whole or not at all."""
+    content = json.loads(record.model_dump_json())
+    write(path, json.dumps({SEAL: _of_content(content), **content}, indent=1, ensure_ascii=False))
+
+
+def load_record(path: Path, kind: type[R]) -> R:
+    """What was saved.
+
+    Raises:
+        OSError: there is no such file, or it cannot be opened.
+        DamagedError: it was changed, or is something else.
+    """
+    text = path.read_bytes()
+    try:
+        content = json.loads(text)
+        seal = content.pop(SEAL, None) if isinstance(content, dict) else None
+        record = kind.model_validate_json(json.dumps(content))
+    except (ValueError, RecursionError) as error:  # of JSON, of its encoding, of the record
+        raise DamagedError(reason(error)) from None
+    if seal is not None and seal != _of_content(content):
+        raise DamagedError("its content is not what was written")
+    return record
+
+
+def _of_content(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ from itertools import groupby
 from pellucid.lab.claims import charts
 from pellucid.lab.claims.judgement import shown
 from pellucid.lab.claims.results import Finding, Report
+from pellucid.lab.files import write
 from pellucid.lab.report import words
-from pellucid.lab.runs import Run, write
+from pellucid.lab.runs import Run
 
 
 def write_page(report: Report, place: Run) -> None:

@@ -20,16 +20,17 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 
 import pellucid
 from pellucid import device
 from pellucid.errors import DataError
+from pellucid.lab import sealed
 from pellucid.lab.claims import judgement, page
 from pellucid.lab.claims.claim import Claim, Results, Unit
 from pellucid.lab.claims.results import Finding, Measured, Report
 from pellucid.lab.crew import dismiss, processes
-from pellucid.lab.runs import Run, write, writing
+from pellucid.lab.files import writing
+from pellucid.lab.runs import Run
 
 
 class Watcher:
@@ -96,7 +97,7 @@ def run(
             with closing(_measure(rest, workers, on, watcher)) as results:
                 for key, result in results:
                     with writing(place.folder):  # not around what is measured, which may lack room elsewhere
-                        write(place.file("units", f"{key}.json"), result.model_dump_json())
+                        sealed.save_record(place.file("units", f"{key}.json"), result)
                     measured[key] = result
                     watcher.done(units[key], was_there=False)
         finally:
@@ -114,10 +115,10 @@ def read(file: Path) -> Report:
         DataError: it cannot be read.
     """
     try:
-        return Report.model_validate_json(file.read_text(encoding="utf-8"))
+        return sealed.load_record(file, Report)
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from None
-    except (ValidationError, UnicodeDecodeError):
+    except sealed.DamagedError:
         raise DataError(f"{file} is not what pellucid claims leaves in claims/result.json") from None
 
 
@@ -133,7 +134,7 @@ def _take(known: Report, place: Run, device: str) -> None:
     for unit in known.units:
         file = place.file("units", f"{_key(unit, device)}.json")
         if not file.exists():
-            write(file, unit.model_dump_json())
+            sealed.save_record(file, unit)
 
 
 def _first(claims: Sequence[Claim], measured: Mapping[str, Measured], device: str) -> list[Claim]:
@@ -189,10 +190,10 @@ def _key(unit: Unit | Measured, device: str) -> str:
 def _read(file: Path) -> Measured | None:
     """A unit's result, if there is one that can be read."""
     try:
-        return Measured.model_validate_json(file.read_text(encoding="utf-8"))
+        return sealed.load_record(file, Measured)
     except FileNotFoundError:
         return None
-    except (ValidationError, UnicodeDecodeError, OSError):
+    except (sealed.DamagedError, OSError):
         raise DataError(
             f"{file}: the result cannot be read; remove this file, and the same command measures it again"
         ) from None

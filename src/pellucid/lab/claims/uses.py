@@ -16,7 +16,7 @@ from pellucid.lab.claims import sounds
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
 from pellucid.lab.claims.judgement import at_least, over_seeds
 from pellucid.lab.claims.results import Dots
-from pellucid.lab.runs import writing
+from pellucid.lab.files import writing
 from pellucid.lab.samples import write_sample
 from pellucid.lab.task import Task
 from pellucid.lab.train import Budget, evaluate, train

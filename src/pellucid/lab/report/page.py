@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pellucid.lab.counted import counted
+from pellucid.lab.files import write as write_whole
 from pellucid.lab.report import charts, words
 from pellucid.lab.report.figures import figures, framed
 from pellucid.lab.results import Candidate, Comparison
-from pellucid.lab.runs import write as write_whole
 
 BESIDE = 540  # the width of a figure that stands beside another
 
