@@ -24,6 +24,7 @@ from pellucid.lab.report import words
 from pellucid.lab.report.page import render
 from pellucid.lab.results import Comparison
 from pellucid.lab.task import Split
+from pellucid.lab.tune import Study
 
 NETWORKS = ["cnn", "rnn", "lstm", "gru"]
 KINDS = {
@@ -147,6 +148,20 @@ def test_a_long_memory_reaches_as_far_as_the_items(tmp_path: Path) -> None:
             assert 0.9 * steps < kept.exp().max() <= steps
 
 
+def test_of_one_setting_nothing_is_tuned(tmp_path: Path) -> None:
+    """The first seed is its trial, and the storage has it."""
+    task = data.load(KINDS["series"](tmp_path))
+    journal = str(tmp_path / "tuning.journal")
+    found, folder = comparison.compare(small(task, candidates=["rnn"]), out=tmp_path / "run", storage=journal)
+    (network,) = found.candidates
+    (trial,) = network.trials
+    assert sorted(f.stem for f in (folder / "units").iterdir()) == ["rnn-seed-1", "rnn-seed-2"]
+    assert trial.valid_score == min(e.valid_score for e in network.seeds[0].history)
+    assert (trial.epochs, trial.seconds, network.cost.tuning_seconds) == (2, 0.0, 0.0)
+    assert Study(f"{small(task, candidates=['rnn']).config.key} rnn", 1, False, journal)._open(0) is None
+    assert "With a long memory" not in (folder / "report.html").read_text()
+
+
 def test_a_persons_own_settings_are_tried_first(tmp_path: Path) -> None:
     task = data.load(KINDS["series"](tmp_path))
     plain = small(task, candidates=["lstm"])
@@ -156,7 +171,9 @@ def test_a_persons_own_settings_are_tried_first(tmp_path: Path) -> None:
     found, folder = comparison.compare(made, out=tmp_path / "run")
     (trial,) = found.candidates[0].trials
     assert trial.settings == {"learning rate": 0.02, "dropout": 0.0, "long memory": 1.0}
-    assert "learning rate 0.02 and long memory gave" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "One setting, not tuned: learning rate 0.02 and long memory." in page
+    assert "With a long memory a recurrent network starts so that" in page
     with pytest.raises(DataError, match=r"with settings rate=0.02,dropout=0,memory=1, and none is asked"):
         comparison.compare(plain, out=tmp_path / "run")
     assert found_bias(folder).exp().max() > 0.5 * task.extent[0]  # three epochs later still

@@ -20,7 +20,8 @@ from pellucid.lab.results import Epoch
 
 def made(folder: Path, **options: object) -> planning.Plan:
     task = data.load(tasks.write_images(folder / "images"))
-    return planning.plan(task, ["cnn", "gru"], trials=2, seeds=1, size=2000, **options)  # type: ignore[arg-type]
+    given = {"trials": 2, "seeds": 1, "size": 2000} | options
+    return planning.plan(task, ["cnn", "gru"], **given)  # type: ignore[arg-type]
 
 
 def epoch(number: int, seconds: float = 2.0) -> Epoch:
@@ -39,6 +40,13 @@ def test_time_left_is_all_remaining_epochs_at_the_networks_own_pace(tmp_path: Pa
     assert schedule.left() == 2.0 * 18 + 4.0 * 20
     schedule.note("cnn", "seed 1", epoch(1))  # its trials are through, whatever they took
     assert schedule.done("cnn") == 10
+
+
+def test_of_one_setting_the_seeds_are_all_there_is(tmp_path: Path) -> None:
+    schedule = _Schedule(made(tmp_path, trials=1, epochs=12))
+    schedule.note("cnn", "seed 1", epoch(1))
+    assert schedule.done("cnn") == 1
+    assert schedule.left() == 2.0 * (11 + 12)
 
 
 def test_with_equal_time_the_rest_is_known_in_seconds(tmp_path: Path) -> None:

@@ -218,7 +218,8 @@ def _summary(run: Run, config: Config | None) -> Entry:
     state = "damaged: its config.json is gone or cannot be read; the compare command that made it mends it"
     if config is not None:
         trained = len(list(run.folder.glob("units/*.safetensors")))
-        each = config.trials + config.seeds * (1 + len(SHARES) * config.curve)
+        tuned = config.trials if config.trials > 1 else 0
+        each = tuned + config.seeds * (1 + len(SHARES) * config.curve)
         state = f"{trained} of {len(config.candidates) * each} trainings begun"
         try:
             found = run.result()

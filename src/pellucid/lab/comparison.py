@@ -84,7 +84,10 @@ def compare(
 
 
 def _train(workshop: Workshop, crew: Crew, watcher: Watcher, storage: str | None) -> list[Trained]:
-    """Tune every network on validation, then train its seeds with the best setting, and on smaller parts if asked."""
+    """Tune every network on validation, then train its seeds with the best setting, and on smaller parts if asked.
+
+    Of one setting there is nothing to choose, and the first seed is its trial.
+    """
     made, metric = workshop.made, workshop.made.task.metric
     networks = range(len(made.blueprints))
     kept = storage if team.leads() else None  # a team has one record
@@ -101,14 +104,13 @@ def _train(workshop: Workshop, crew: Crew, watcher: Watcher, storage: str | None
         return best_of(workshop.do(job).history, metric).valid_score
 
     numbers = range(made.config.trials)
-    several = len(numbers) > 1
-    begun = [[trial(n, k, whole=not several) for k in numbers] for n in networks]
-    crew.work(workshop, [job for own in begun for job in own], watcher)
-    on = [list(numbers) for _ in networks]
-    if several:
+    on, chosen = [list(numbers) for _ in networks], [0 for _ in networks]
+    if len(numbers) > 1:
+        begun = [[trial(n, k, whole=False) for k in numbers] for n in networks]
+        crew.work(workshop, [job for own in begun for job in own], watcher)
         on = [studies[n].better_half([score(job) for job in begun[n]], made.first_budget.epochs) for n in networks]
         crew.work(workshop, [trial(n, k, whole=True) for n in networks for k in on[n]], watcher)
-    chosen = [studies[n].best({k: score(trial(n, k, whole=True)) for k in on[n]}) for n in networks]
+        chosen = [studies[n].best({k: score(trial(n, k, whole=True)) for k in on[n]}) for n in networks]
 
     def seeds(network: int, share: float) -> list[Job]:
         part = "" if share == 1 else f"share {share:g} "
@@ -120,12 +122,16 @@ def _train(workshop: Workshop, crew: Crew, watcher: Watcher, storage: str | None
     crew.work(workshop, [job for share in shares for n in networks for job in seeds(n, share)], watcher)
 
     def record(network: int, number: int) -> Trial:
-        history = workshop.do(trial(network, number, whole=number in on[network])).history
+        alone = len(numbers) == 1
+        job = seeds(network, 1.0)[0] if alone else trial(network, number, whole=number in on[network])
+        history = workshop.do(job).history
+        if alone:
+            studies[network].best({0: score(job)})
         return Trial(
             settings=studies[network].settings[number],
             valid_score=best_of(history, metric).valid_score,
             epochs=len(history),
-            seconds=sum(e.seconds for e in history),
+            seconds=0.0 if alone else sum(e.seconds for e in history),
             stopped=number not in on[network],
         )
 

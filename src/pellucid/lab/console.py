@@ -31,10 +31,8 @@ class _Schedule:
         trials, seeds = made.config.trials, range(1, made.config.seeds + 1)
         self.budgets: dict[str, float] = {}
         first, whole = made.first_budget, made.trial_budget
-        for k in range(1, trials + 1):
-            self.budgets[f"trial {k}"] = (whole if trials == 1 else first).seconds or (
-                whole if trials == 1 else first
-            ).epochs
+        if trials > 1:
+            self.budgets = {f"trial {k}": first.seconds or first.epochs for k in range(1, trials + 1)}
         on = (whole.seconds or whole.epochs) - (first.seconds or first.epochs)
         self.second = on * ((trials + 1) // 2) if trials > 1 else 0.0  # of the trials that go on, whichever these are
         for share in (1.0, *(SHARES if made.config.curve else ())):

@@ -91,7 +91,7 @@ class Plan:
         curve = f", and again on {len(SHARES)} smaller parts of the data" if self.config.curve else ""
         on = "" if self.config.device == "cpu" else f", on the {self.config.device}"
         return (
-            f"{names}; {each}; {counted(trials, 'setting')} tried and "
+            f"{names}; {each}; {f'{trials} settings tried' if trials > 1 else 'one setting'} and "
             f"{counted(seeds, 'seed')} trained, at most {most} each{curve}{on}"
         )
 

@@ -57,7 +57,10 @@ class Epoch(Record):
 
 
 class Trial(Record):
-    """One tuning trial: a setting tried with the same budget that every other candidate had."""
+    """One tuning trial: a setting tried with the same budget that every other candidate had.
+
+    Where there is one setting alone nothing is tuned: figures are the first seed's, and the seconds 0.
+    """
 
     settings: dict[str, float]
     valid_score: float

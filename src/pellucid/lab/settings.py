@@ -27,7 +27,7 @@ class Asking(TypedDict, total=False):
         and the seconds of training (time; a clock then ends each training, so figures are not the same twice).
     trials
         Settings (learning rate, dropout, whether memories are long from the start) that each network tries before its seeds;
-        the weaker half stops early (default: 4).
+        the weaker half stops early (default: 4). With 1 nothing is tuned.
     settings
         Settings of your own, which are tried first: rate=0.01,dropout=0.2;memory=1 for two, what is not said being 0.003, 0
         and 0. With memory=1 recurrent networks start with memories of up to as many steps as an item has, as long
