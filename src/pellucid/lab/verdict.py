@@ -101,7 +101,7 @@ def _use(
 
 def _scarcity(independent: float) -> list[str]:
     """What so few test items allow to say."""
-    about = f"The test part holds {_about(independent)} that do not overlap"
+    about = f"The test part holds {_about(independent)}"
     if independent < FEW:
         return [f"{about}, too few to tell networks apart; bring more data."]
     if independent < SCARCE:
@@ -198,7 +198,7 @@ def show(interval: Interval, metric: Metric, *, difference: bool = False) -> str
 
 def _about(independent: float) -> str:
     count = round(independent)
-    return f"about {count} items" if count > 1 else "about one item"
+    return f"about {count} items that do not overlap" if count > 1 else "about one item that overlaps no other"
 
 
 def _and(names: list[str]) -> str:
