@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import ground
-from pellucid.lab.candidates import load_cell
+from pellucid.lab import tune
 
 ROOT = Path(__file__).parents[2]
 ROWS: list[dict[str, Any]] = [
@@ -36,6 +36,8 @@ def test_a_row_is_of_its_command(row: dict[str, Any]) -> None:
     for candidate in found["candidates"]:
         assert len(candidate["seeds"]) == case.options["seeds"]
         assert len(candidate["trials"]) == case.options["trials"]
+        own = tune.given(case.options.get("settings", ""))
+        assert tuple(trial["settings"] for trial in candidate["trials"][: len(own)]) == own
         assert size is None or candidate["cost"]["parameters"] == pytest.approx(size, rel=0.05)
         assert all(len(seed["history"]) <= case.options.get("epochs", 60) for seed in candidate["seeds"])
 
@@ -49,9 +51,3 @@ def test_seeds_stand_in_their_column() -> None:
     for case in ground.CASES:
         expected += [str(case.options["seeds"])] * len(by_name[case.name]["comparison"]["candidates"]) + [""]
     assert told == expected
-
-
-def test_the_cell_on_the_page_can_be_compared(tmp_path: Path) -> None:
-    name, text = ground.PATIENT
-    (tmp_path / name).write_text(text)
-    assert load_cell(f"{tmp_path / name}:PatientLSTM").name == "PatientLSTM"

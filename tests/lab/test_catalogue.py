@@ -80,6 +80,12 @@ def test_two_runs_on_the_same_items_differ_in_pairs(tmp_path: Path) -> None:
         assert pair.difference.low <= pair.difference.value <= pair.difference.high
     (same,) = {p.difference.value for p in catalogue.difference(other, other).networks if p.difference}
     assert same == 0
+    table = other / "predictions" / "rnn.csv"
+    content = table.read_bytes()
+    table.write_bytes(content.replace(b",1,", b",1,9", 1))
+    with pytest.raises(DataError, match=r"rnn\.csv: its content is not what was written; remove result\.json"):
+        catalogue.difference(run.folder, other)
+    table.write_bytes(content)
     (other / "predictions" / "gru.csv").unlink()  # without the items there is no pair, and the figures stay
     lost = {p.network: p.difference for p in catalogue.difference(run.folder, other).networks}
     assert lost["GRU"] is None

@@ -373,9 +373,11 @@ def test_a_damaged_run_is_a_sentence(tmp_path: Path) -> None:
     for seed in (1, 2):
         model = f"models/{run.found.verdict.choice}-seed-{seed}.safetensors"
         assert "the model cannot be read" in said(model, b"broken")
-        assert "there is no such model" in said(model, None)
+        assert "remove result.json from the run, and the same compare command writes it" in said(model, None)
     assert "task.json: cannot be read" in said("task.json", b"{}")
     assert "the same compare command writes it" in said("task.json", None)
+    config = (folder / "config.json").read_bytes().replace(b'"seeds": 2', b'"seeds": 3')
+    assert "the compare command that made it mends it" in said("config.json", config)
     assert "none is named best; name one with --network" in said("result.json", None)
     changed = (folder / "task.json").read_bytes().replace(b'"mean"', b'"average"')
     assert "task.json: cannot be read (its content is not what was written); remove" in said("task.json", changed)

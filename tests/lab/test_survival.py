@@ -184,7 +184,9 @@ def test_a_run_without_its_configuration_goes_on(spoilt: str, made: planning.Pla
     spoil()
     (entry,) = catalogue.entries(tmp_path)
     assert entry.state.startswith("damaged: its config.json is gone")
-    with pytest.raises(DataError, match="this is no run"):
+    with pytest.raises(
+        DataError, match=r"its config\.json is gone or cannot be read; the compare command that made it mends it"
+    ):
         catalogue.summary(run)
     comparison.compare(made, out=run)
     assert figures(run) == before

@@ -34,6 +34,8 @@ def test_a_persons_own_settings_come_first(tmp_path: Path) -> None:
     )
     assert given("memory=1;memory=1") == (long,)
     assert given(" ") == ()
+    with pytest.raises(ArgumentError, match=r"'rate=0.1,rate=0.2' give rate twice; separate two settings by ;"):
+        given("memory=1;rate=0.1,rate=0.2")
 
 
 @pytest.mark.parametrize(

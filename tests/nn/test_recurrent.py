@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from pellucid import cells, nn
 from pellucid.errors import ArgumentError, ArgumentTypeError, DeviceError, SizeError
+from pellucid.nn.initialise import memory_gates
 
 # float64, sums of some dozen terms of size about 1 through a few nonlinear steps: rounding stays below 1e-13.
 CLOSE = {"atol": 1e-11, "rtol": 1e-11}
@@ -191,6 +192,42 @@ def test_starts() -> None:
     assert torch.equal(plain.weight_hh_l0, long.weight_hh_l0)
     kept = torch.arange(24) // 8 != 1
     assert torch.equal(plain.bias_ih_l0[kept], long.bias_ih_l0[kept])
+
+
+class Swapped(cells.Cell):
+    """f renews and i is what is taken in: not what an LSTM calls so."""
+
+    def __init__(self) -> None:
+        self.x, self.U, self.b, self.h = cells.Input("f i"), cells.Matrix("f i"), cells.Bias("f i"), cells.State()
+
+    def step(self, x: Any, h: Any) -> Any:
+        f = cells.sigmoid(x.f + self.U.f @ h + self.b.f)
+        return (1 - f) * h + f * cells.tanh(x.i + self.U.i @ h + self.b.i)
+
+
+class Exploding(Swapped):
+    """What keeps is no sigmoid: a bias for long memories would be one of explosions."""
+
+    def step(self, x: Any, h: Any) -> Any:
+        f = cells.exp(x.f + self.U.f @ h + self.b.f)
+        return f * h + cells.tanh(x.i + self.U.i @ h + self.b.i)
+
+
+@pytest.mark.parametrize(
+    ("cell", "gates"),
+    [
+        (cells.LSTM(), {"f": 1, "i": -1}),
+        (cells.LSTM(layer_norm=True, peepholes=True), {"f": 1, "i": -1}),
+        (cells.LSTM(coupled=True), {"f": 1}),
+        (cells.SLSTM(), {"f": 1, "i": -1}),
+        (cells.GRU(layer_norm=True), {"z": 1}),
+        (cells.RNN(), {}),
+        (Swapped(), {"f": -1}),
+        (Exploding(), {}),
+    ],
+)
+def test_gates_of_memory_follow_from_equations_and_not_from_names(cell: cells.Cell, gates: dict[str, int]) -> None:
+    assert memory_gates(cell) == gates
 
 
 def test_a_gate_that_renews_starts_shut() -> None:

@@ -42,16 +42,25 @@ def keeper(after: Node, before: Node) -> Node | None:
 
 
 def opener(gate: Node) -> tuple[str, int] | None:
-    """(p, 1) where the gate is a sigmoid of what the input part p adds to, and (p, -1) where it is 1 minus that: f in (1 - f) h + f n."""
+    """The part p of the input that opens a gate, and 1; -1 where it shuts it, as f does in (1 - f) h + f n.
+
+    A gate is a sigmoid of a sum with p in it, normalised or not, 1 minus that, or an exponential with the logarithm of that in it.
+    """
     if gate.op == "sub" and gate.args[0].op == "number" and gate.args[0].key == 1.0:
         found = opener(gate.args[1])
         return found and (found[0], -found[1])
-    if gate.op != "sigmoid":
-        return None
-    parts = [term.key for term in _terms(gate.args[0]) if term.op == "projection"]
+    inner = gate.args if gate.op == "sigmoid" else ()
+    if gate.op == "exp":
+        inner = tuple(v for term in _terms(gate.args[0]) if (v := log_sigmoid(term)) is not None)
+    parts = [term.key for node in inner for term in _terms(node) if term.op == "projection"]
     return (parts[0], 1) if len(parts) == 1 else None
 
 
 def _terms(node: Node) -> list[Node]:
-    """What is added up."""
+    """What is added up, also before it is normalised."""
+    normalised = layer_norm(node)
+    if normalised is not None:
+        return _terms(normalised[0])
+    if node.op == "sub":
+        return _terms(node.args[0])
     return [term for arg in node.args for term in _terms(arg)] if node.op == "add" else [node]

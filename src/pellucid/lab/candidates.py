@@ -92,7 +92,8 @@ class Blueprint:
                 return Network(task, sounds, embedding, False, dropout)
             convolutions = SequenceConvolutions(channels, task.extent, width, every_step, depth=self.depth)
             return Network(task, convolutions, embedding, False, dropout)
-        layer = partial(self.layer, **self._start(task.extent[0])) if long_memory else self.layer
+        steps = task.extent[0] // 2 if self.convolutions and task.form == "image" else task.extent[0]  # pooled before
+        layer = partial(self.layer, **self._start(steps)) if long_memory else self.layer
 
         def recurrence(inputs: int) -> Recurrence:
             return Recurrence(layer, inputs, width, every_step, self.depth or 1, self.bidirectional)
@@ -110,7 +111,7 @@ class Blueprint:
         assert self.cell is not None
         if memory_gates(self.cell):
             return {"initialisation": "chrono", "longest_lag": max(3, steps)}
-        return {"initialisation": "orthogonal"}
+        return {"initialisation": "orthogonal"}  # which is of matrices, where the cell has any
 
     def check(self, task: Described) -> None:
         """Raise :class:`~pellucid.errors.ArgumentError` where the task does not allow this network."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from pellucid.errors import DataError
+from pellucid.lab import sealed
 from pellucid.lab.plan import SHARES
 from pellucid.lab.recipe import Recipe
 from pellucid.lab.recipe import read as read_recipe
 from pellucid.lab.results import Candidate, Comparison, Interval, Record
-from pellucid.lab.runs import FOLDERS, Config, Run, safe
+from pellucid.lab.runs import FOLDERS, Config, Run, answers_of
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import ANY, SHARE
 
@@ -71,6 +74,9 @@ class Difference(Record):
     sentence: str  # what may be compared
 
 
+DAMAGED = "damaged: its config.json is gone or cannot be read; the compare command that made it mends it"
+
+
 def entries(folder: Path) -> list[Entry]:
     """All runs in a folder and below it, the newest first; one that is damaged is listed with what is wrong with it.
 
@@ -120,7 +126,7 @@ def difference(first: Path, second: Path) -> Difference:
                 network=c.label,
                 first=c.score,
                 second=by_name[1][c.name].score,
-                difference=_paired(runs, c, SHARE if one.unit == "%" else ANY) if same_items else None,
+                difference=_paired(results, c, SHARE if one.unit == "%" else ANY) if same_items else None,
             )
             for c in both
         ],
@@ -203,7 +209,7 @@ def _known(run: Run) -> Config | None:
 def _config(run: Run) -> Config:
     found = _known(run)
     if found is None:
-        raise _no_run(run.folder)
+        raise DataError(f"{run.folder}: {DAMAGED}") if run.is_nothing_else() else _no_run(run.folder)
     return found
 
 
@@ -215,7 +221,7 @@ def _summary(run: Run, config: Config | None) -> Entry:
     files = [f for f in run.folder.rglob("*") if f.is_file()]
     kept: Recipe | None = None
     found: Comparison | None = None
-    state = "damaged: its config.json is gone or cannot be read; the compare command that made it mends it"
+    state = DAMAGED
     if config is not None:
         trained = len(list(run.folder.glob("units/*.safetensors")))
         tuned = config.trials if config.trials > 1 else 0
@@ -251,27 +257,38 @@ def _last_change(files: list[Path]) -> str:
     return datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds")
 
 
-def _paired(runs: tuple[Run, Run], candidate: Candidate, bounds: tuple[float, float]) -> Interval | None:
+def _paired(results: Sequence[Comparison], candidate: Candidate, bounds: tuple[float, float]) -> Interval | None:
     """Second minus first; None where the tables of predictions are gone or of other items."""
-    (items, first), (others, second) = (_scores(run, candidate.name) for run in runs)
-    if not items or items != others:
+    (items, first), (others, second) = (_scores(found, candidate.name) for found in results)
+    folder = results[0].folder
+    if not items or items != others or folder is None:
         return None
-    return Bootstrap(len(items), read_recipe(runs[0]).block).difference(second, first, bounds)
+    return Bootstrap(len(items), read_recipe(Run(folder)).block).difference(second, first, bounds)
 
 
-def _scores(run: Run, name: str) -> tuple[list[str], Scores]:
-    """The test items, and the score of each seed on them."""
-    path = run.folder / "predictions" / f"{safe(name)}.csv"
+def _scores(found: Comparison, name: str) -> tuple[list[str], Scores]:
+    """The test items, and the score of each seed on them; nothing where the table is gone."""
+    table = answers_of(name)
+    assert found.folder is not None
+    path = found.folder / table
     by_seed: dict[str, list[float]] = {}
     items: list[str] = []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                by_seed.setdefault(row["seed"], []).append(float(row["score"]))
-                if len(by_seed) == 1:
-                    items.append(row["item"])
+        content = path.read_bytes()
+    except OSError:
+        return [], np.empty((0, 0))
+    if found.tables.get(table, seal := sealed.digest(content)) != seal:
+        raise DataError(
+            f"{path}: its content is not what was written; remove result.json from the run, and the same compare command writes "
+            "both again"
+        )
+    try:
+        for row in csv.DictReader(io.StringIO(content.decode(), newline="")):
+            by_seed.setdefault(row["seed"], []).append(float(row["score"]))
+            if len(by_seed) == 1:
+                items.append(row["item"])
         return items, np.array(list(by_seed.values()), dtype=np.float64)
-    except (OSError, KeyError, ValueError):
+    except (KeyError, ValueError):
         return [], np.empty((0, 0))
 
 

@@ -185,7 +185,9 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
         )
         for t, speed in zip(whole, speeds, strict=True)
     ]
-    write_tables(run, [t.trained for t in whole], [t.predictions for t in whole], [t.scores for t in whole], task)
+    tables = write_tables(
+        run, [t.trained for t in whole], [t.predictions for t in whole], [t.scores for t in whole], task
+    )
     baseline = BaselineResult(
         name=task.baseline.name,
         sentence=task.baseline.sentence,
@@ -217,6 +219,7 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
         baseline=baseline,
         candidates=candidates,
         need=need,
+        tables=tables,
         verdict=verdict(candidates, baseline, task.metric, bootstrap.independent, need),
     )
 

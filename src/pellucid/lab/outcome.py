@@ -20,7 +20,7 @@ from pellucid.lab.files import write
 from pellucid.lab.goals import GOALS
 from pellucid.lab.plan import Plan
 from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, Forecast, Roll, SeedRun, Trial
-from pellucid.lab.runs import Run, safe
+from pellucid.lab.runs import Run, answers_of, safe
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Metric, Split, Task
 from pellucid.lab.train import Unit, evaluate, predict
@@ -248,15 +248,15 @@ def _sample(task: Task, model: nn.Module, length: int = 200) -> str:
 
 def write_tables(
     run: Run, trained: list[Trained], predictions: list[list[Tensor]], scores: list[Scores], task: Task
-) -> None:
-    """metrics.csv and a file of test predictions for each network."""
+) -> dict[str, str]:
+    """metrics.csv and a file of test predictions for each network; of each its SHA-256."""
     metrics = io.StringIO()
     writer = csv.writer(metrics)
     writer.writerow(["network", "seed", *Epoch.model_fields])
     for t in trained:
         for k, u in enumerate(t.units):
             writer.writerows([t.blueprint.name, k + 1, *e.model_dump().values()] for e in u.history)
-    write(run.file("metrics.csv"), metrics.getvalue())
+    tables = {"metrics.csv": metrics.getvalue()}
     for t, own, score in zip(trained, predictions, scores, strict=True):
         table = io.StringIO()
         writer = csv.writer(table)
@@ -264,4 +264,7 @@ def write_tables(
         for k, prediction in enumerate(own):
             answers = GOALS[task.goal].said(task, prediction)
             writer.writerows(zip(task.test.items, [k + 1] * len(answers), score[k].tolist(), answers, strict=True))
-        write(run.file("predictions", f"{safe(t.blueprint.name)}.csv"), table.getvalue())
+        tables[answers_of(t.blueprint.name)] = table.getvalue()
+    for name, text in tables.items():
+        write(run.file(name), text)
+    return {name: sealed.digest(text.encode()) for name, text in tables.items()}

@@ -183,6 +183,7 @@ def plan(
         cells=digest(*(cell.file.read_bytes() for name in candidates if (cell := recurrent(name)) and cell.own)),
         device=device.name(on),
         processes=team.place()[1],
+        space=1 if trials <= tune.SAME else tune.SPACE,
         settings=";".join(tune.written(tried) for tried in own),
     )
     return Plan(task, plans, widths, found, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions, on)

@@ -106,10 +106,13 @@ class Recipe(Record):
         try:
             model.load_state_dict(sealed.load(path)[0])
         except FileNotFoundError:
-            raise DataError(
-                f"{path}: there is no such model; the network diverged, or the comparison was stopped, and then the same "
-                "compare command goes on"
-            ) from None
+            finished = (run.folder / "result.json").is_file()
+            remedy = (
+                "remove result.json from the run, and the same compare command writes"
+                if finished
+                else "the same compare command goes on, and writes"
+            )
+            raise DataError(f"{path}: there is no such model; unless the network diverged, {remedy} it") from None
         except (OSError, sealed.DamagedError, RuntimeError) as error:
             raise DataError(
                 f"{path}: the model cannot be read ({reason(error)}); remove result.json from the run, and "
@@ -140,6 +143,7 @@ def read(run: Run) -> Recipe:
     """
     if not (run.folder / "config.json").is_file():
         raise DataError(f"{run.folder}: this is no run; give the folder that pellucid compare wrote, such as runs/NAME")
+    run.config()
     path = run.folder / "task.json"
     try:
         return sealed.load_record(path, Recipe)

@@ -231,6 +231,7 @@ class Comparison(Record):
     candidates: list[Candidate]  # best first
     need: Need | None  # where the data has steps
     verdict: Verdict
+    tables: dict[str, str] = {}  # SHA-256 of those that lie beside it, by name; older results have none
 
     _folder: Path | None = PrivateAttr(None)
 

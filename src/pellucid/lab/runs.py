@@ -71,6 +71,7 @@ class Config(Record):
     device: str = "cpu"  # or what the GPU is called
     processes: int = 1  # that train each network together
     settings: str = ""  # a person's own, which are tried first
+    space: int = 1  # which one the other settings are of, where more than the first three of the known ones are tried
 
     @property
     def key(self) -> str:
@@ -122,7 +123,8 @@ class Run:
         except FileNotFoundError:
             return None
         except (OSError, sealed.DamagedError) as error:
-            raise DataError(f"{path}: not the configuration of a run ({reason(error)}); choose another --out") from None
+            remedy = "the compare command that made it mends it" if self.is_nothing_else() else "choose another --out"
+            raise DataError(f"{path}: not the configuration of a run ({reason(error)}); {remedy}") from None
 
     def is_run(self) -> bool:
         """Whether the folder is a run's, also one that has lost its config.json."""
@@ -228,6 +230,11 @@ def default_folder(source: Path, config: Config) -> Path:
 def _short(value: object) -> str:
     text = ", ".join(value) if isinstance(value, list) else "none" if value in (None, "") else str(value)
     return text if len(text) <= 40 else text[:12] + "..."
+
+
+def answers_of(network: str) -> str:
+    """Where in a run a network's answers to test items lie."""
+    return f"predictions/{safe(network)}.csv"
 
 
 def safe(name: str) -> str:

@@ -38,6 +38,12 @@ KNOWN: tuple[Settings, ...] = (
 
 MOST_TRIALS = 200
 
+SPACE = 2
+"""Changes with what is tried, so that trials of one space are not taken for another's."""
+
+SAME = 3
+"""Trials that are the same in every space there was."""
+
 GIVEN = {"rate": "learning rate", "dropout": "dropout", "memory": "long memory"}
 """What a person calls a setting."""
 
@@ -53,7 +59,7 @@ def given(text: str) -> tuple[Settings, ...]:
     """
     found: list[Settings] = []
     for one in filter(None, (part.strip() for part in text.split(";"))):
-        own = dict(KNOWN[0])
+        own, said = dict(KNOWN[0]), set[str]()
         for item in one.split(","):
             key, _, value = (part.strip() for part in item.partition("="))
             name = GIVEN.get(key)
@@ -62,6 +68,9 @@ def given(text: str) -> tuple[Settings, ...]:
             except ValueError:
                 number = math.nan
             least, most = LIMITS.get(name or "", (math.nan, math.nan))
+            if key in said:
+                raise ArgumentError(f"settings {one!r} give {key} twice; separate two settings by ;")
+            said.add(key)
             if name is None or not least <= number <= most or (name == "long memory" and number not in (0, 1)):
                 raise ArgumentError(
                     f"settings {item.strip()!r} cannot be; give rate=0.000001 to 1, dropout=0 to 0.9 and "

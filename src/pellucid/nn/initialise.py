@@ -22,8 +22,7 @@ def parameters(layer: Recurrent) -> None:
     - ``"uniform"``: U(-1/sqrt(H), 1/sqrt(H)) for all, in torch's order, so the same seed gives the same numbers.
     - ``"orthogonal"``: each square block of recurrent weights orthogonal (Saxe et al. 2014).
     - ``"chrono"``: the bias of the gate that keeps a state is log(U(1, longest_lag - 1)), so that memories span up to the
-      longest lag; of a cell with the parts f and i, as the LSTM, those are the gate that keeps and the gate that lets in,
-      whose bias is the negative (Tallec and Ollivier 2018, eq. 15 and 16). Other cells need an equation that adds a sigmoid
+      longest lag; where that is f, and i lets in, as in the LSTM, the bias of i is the negative (Tallec and Ollivier 2018, eq. 15 and 16). The cell's equations have to add a
       gate times a state's old value, as z in the GRU.
 
     Gains, shifts and the like start where the cell declares; learned initial states where the state declares.
@@ -85,11 +84,13 @@ def _chrono(layer: Recurrent, place: str) -> None:
 
 def memory_gates(cell: Cell) -> dict[str, int]:
     """The parts of the input that decide how long a cell remembers, and the sign of a bias that makes it long."""
-    if {"f", "i"} <= set(cell.input[1].parts):
-        return {"f": 1, "i": -1}
     graph = cell.graph()
     keepers = (keeper(graph.after[name], before) for name, before in graph.states.items())
-    return dict(found for gate in keepers if gate is not None and (found := opener(gate)) is not None)
+    gates = dict(found for gate in keepers if gate is not None and (found := opener(gate)) is not None)
+    let_in = graph.named.get("i")
+    if gates == {"f": 1} and let_in is not None and let_in.op in ("sigmoid", "exp") and "i" in cell.input[1].parts:
+        gates["i"] = -1
+    return gates
 
 
 def _biases(layer: Recurrent, place: str, part: str) -> list[Tensor]:
