@@ -44,7 +44,35 @@ def test_the_gradient_at_a_distance_is_autograds(name: str, lengths: bool) -> No
     expected = [sum(own) / len(own) for own in norms]
     expected = [v / expected[0] for v in expected]
     assert [share for _, share in found.gradient] == pytest.approx(expected, rel=1e-4)
-    assert found.fades == next((d for d, share in enumerate(expected) if share < 0.01), None)
+    faded = [d for d in range(len(expected)) if max(expected[d:]) < 0.01]
+    assert found.fades == (faded[0] if faded else None)
+
+
+@pytest.mark.parametrize("forget", [-2.0, 9.0])
+def test_an_lstm_carries_in_its_cell_state(forget: float) -> None:
+    """Forget gates that do not depend on anything multiply what reaches c, step by step."""
+    task = sequences()
+    torch.manual_seed(0)
+    model = blueprint("lstm").build(task, 6)
+    with torch.no_grad():
+        layer = model.body.layer  # type: ignore[union-attr]
+        layer.weight_hh_l0.zero_()
+        layer.weight_ih_l0[6:12] = 0
+        layer.bias_ih_l0[6:12], layer.bias_hh_l0[6:12] = forget, 0
+    f = 1 / (1 + math.exp(-forget))
+    found = why.explain(model, task.test, task.lesson)
+    assert [share for _, share in found.gradient] == pytest.approx([f**d for d in range(task.extent[0])], rel=1e-4)
+    assert found.fades == (3 if f < 0.5 else None)
+
+
+def test_a_gradient_that_comes_back_has_not_faded(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = sequences()
+    reach = torch.full((task.extent[0],), 0.5)
+    reach[2], reach[-2:] = 0.001, 0.001
+    monkeypatch.setattr(why.inside, "gradient_reach", lambda _state, _lengths: reach)
+    assert why.explain(blueprint("gru").build(task, 4), task.test, task.lesson).fades == task.extent[0] - 2
+    reach[-1] = float("nan")
+    assert why.explain(blueprint("gru").build(task, 4), task.test, task.lesson).fades is None
 
 
 def test_gates_and_filters_that_are_stuck() -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pellucid.cells.graph import Node
+
+if TYPE_CHECKING:
+    from pellucid.cells.tracing import Graph
 
 
 def mean(node: Node) -> Node | None:
@@ -39,6 +44,12 @@ def keeper(after: Node, before: Node) -> Node | None:
         gate = after.args[after.args[0] is before]
         return gate if gate.varies else None
     return None
+
+
+def memory(graph: Graph) -> str:
+    """The state that carries: the first whose equation keeps a part of it, c in the LSTM, else the first."""
+    kept = (name for name, before in graph.states.items() if keeper(graph.after[name], before) is not None)
+    return next(kept, next(iter(graph.states)))
 
 
 def opener(gate: Node) -> tuple[str, int] | None:

@@ -89,10 +89,9 @@ class CurvePoint(Record):
 class Why(Record):
     """What in a network explains its figure."""
 
-    gradient: list[
-        tuple[int, float]
-    ]  # steps back, and the norm of dL/dh there, the last step's being 1; empty: no recurrence
-    fades: int | None  # steps back at which it is below 1 %; None: nowhere
+    # Steps back, and the norm of dL/dh there (dL/dc in the LSTM), the last step's being 1; empty: no recurrence.
+    gradient: list[tuple[int, float]]
+    fades: int | None  # steps back from which on it is below 1 %; None: not as far as items go
     gates: dict[str, tuple[float, float]]  # by name in the equations: share of values below 0.05, and above 0.95
     sees: int | None  # steps, or rows of an image, that a filter of the last map sees; None: a recurrence carries on
     extent: int | None = None  # steps, or rows, that the longest item has

@@ -1,7 +1,8 @@
 """Why a network does as it does: how far back its gradient reaches, what in it is stuck, and how far back the data looks.
 
 The gradient's reach is the norm of dL/dh_t against the distance of t from the last step, as a mean over test items (Bengio,
-Simard and Frasconi 1994; Pascanu, Mikolov and Bengio 2013); the loss is that of the last answer. How far back the data looks
+Simard and Frasconi 1994; Pascanu, Mikolov and Bengio 2013), where h is the state that carries, c in the LSTM; the loss is that of
+the last answer. How far back the data looks
 is measured on the best network, which is shown the last steps of each test item alone.
 """
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid import device, inside
+from pellucid.cells.patterns import memory
 from pellucid.lab.bodies import ConvolutionsFirst, Network, Recurrence
 from pellucid.lab.goals import GOALS, last_step
 from pellucid.lab.results import Need, Why
@@ -54,9 +56,12 @@ def explain(model: Network, split: Split, lesson: Lesson) -> Why:
     last = f"{path}.l{recurrence.layer.num_layers - 1}."
     of_layer = {name.removeprefix(last): value for name, value in seen.items() if name.startswith(last)}
     cell = recurrence.layer.cell
-    reach = inside.gradient_reach(of_layer[next(iter(cell.states))], split.lengths)
+    reach = inside.gradient_reach(of_layer[memory(cell.graph())], split.lengths)
     gradient = list(enumerate(reach.tolist()))
-    fades = next((d for d, share in gradient if share < FADED), None)
+    reached = [
+        d for d, share in gradient if not share < FADED
+    ]  # a network that diverged has shares that are no numbers
+    fades = reached[-1] + 1 if reached and reached[-1] < gradient[-1][0] else None
     gates = {
         name: _stuck(value, split.lengths)
         for name, value in of_layer.items()

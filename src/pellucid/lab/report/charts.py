@@ -250,7 +250,7 @@ def reach(comparison: Comparison, width: int = BROAD) -> Markup | None:
         points = " ".join(f"{x(d):.1f},{y(math.log10(max(v, 1e-30))):.1f}" for d, v in candidate.why.gradient)
         body.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
     body.append(_text((width + 40) / 2, 222, "steps back from the last", anchor="middle", kind="small"))
-    return svg(width, 228, "Norm of the gradient that reaches the hidden state, by distance from the last step", body)
+    return svg(width, 228, "Norm of the gradient that reaches the state, by distance from the last step", body)
 
 
 def need(comparison: Comparison) -> Markup | None:
