@@ -186,7 +186,9 @@ def test_a_run_on_the_processor_has_the_name_that_it_had(task: Task) -> None:
     assert Config.model_validate(old) == config  # a run of before there was a choice
     assert (
         config.key
-        == hashlib.sha256(config.model_dump_json(exclude={"device", "processes", "settings"}).encode()).hexdigest()[:8]
+        == hashlib.sha256(
+            config.model_dump_json(exclude={"device", "processes", "settings", "space"}).encode()
+        ).hexdigest()[:8]
     )
     assert config.key != config.model_copy(update={"device": "Large"}).key
     assert config.key != config.model_copy(update={"processes": 2}).key
