@@ -56,9 +56,8 @@ def test_every_run_is_listed_as_it_stands(tmp_path: Path) -> None:
     assert (whole.choice, whole.score) == (best.label, best.score)
     assert whole.simplest == ("" if best.beats_baseline else found.baseline.name)
     assert whole.bytes == sum(f.stat().st_size for f in (tmp_path / "whole").rglob("*") if f.is_file())
-    assert (
-        by_name["stopped"].state == "9 of 10 trainings begun"
-    )  # two seeds of five networks; of one setting there are no trials
+    # Two seeds of five networks; of one setting there are no trials.
+    assert by_name["stopped"].state == "9 of 10 trainings begun"
     assert by_name["stopped"].title == finished.run("series").found.title
     assert by_name["bare"].networks[:4] == ["cnn", "rnn", "lstm", "gru"]
     assert by_name["damaged"].state.startswith("damaged: ")

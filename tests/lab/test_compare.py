@@ -24,7 +24,7 @@ from pellucid.lab.report import words
 from pellucid.lab.report.page import render
 from pellucid.lab.results import Comparison
 from pellucid.lab.task import Split
-from pellucid.lab.tune import Study
+from pellucid.lab.tune import SPACE, Study
 
 NETWORKS = ["cnn", "rnn", "lstm", "gru"]
 KINDS = {
@@ -148,6 +148,20 @@ def test_a_long_memory_reaches_as_far_as_the_items(tmp_path: Path) -> None:
             assert 0.9 * steps < kept.exp().max() <= steps
 
 
+def test_a_long_memory_of_pooled_rows_is_half_as_long(tmp_path: Path) -> None:
+    task = data.load(KINDS["images"](tmp_path))
+    (blueprint,) = small(task, candidates=["cnn+gru"]).blueprints
+    weights = blueprint.build(task, 400, long_memory=True).body.back.layer.state_dict()  # type: ignore[operator, union-attr]
+    kept = (weights["bias_ih_l0"] + weights["bias_hh_l0"]).chunk(3)[1]
+    assert 0.9 * (task.extent[0] // 2 - 1) < kept.exp().max() <= task.extent[0] // 2 - 1
+
+
+def test_trials_of_another_space_are_not_gone_on_with(tmp_path: Path) -> None:
+    """The first three are what they always were."""
+    task = data.load(KINDS["series"](tmp_path))
+    assert [small(task, trials=trials).config.space for trials in (1, 3, 4)] == [1, 1, SPACE]
+
+
 def test_of_one_setting_nothing_is_tuned(tmp_path: Path) -> None:
     """The first seed is its trial, and the storage has it."""
     task = data.load(KINDS["series"](tmp_path))
@@ -176,7 +190,7 @@ def test_a_persons_own_settings_are_tried_first(tmp_path: Path) -> None:
     assert "With a long memory a recurrent network starts so that" in page
     with pytest.raises(DataError, match=r"with settings rate=0.02,dropout=0,memory=1, and none is asked"):
         comparison.compare(plain, out=tmp_path / "run")
-    assert found_bias(folder).exp().max() > 0.5 * task.extent[0]  # three epochs later still
+    assert found_bias(folder).exp().max() > 0.5 * task.extent[0]  # still, after two epochs
 
 
 def found_bias(folder: Path) -> Tensor:

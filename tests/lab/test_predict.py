@@ -374,6 +374,13 @@ def test_a_damaged_run_is_a_sentence(tmp_path: Path) -> None:
         model = f"models/{run.found.verdict.choice}-seed-{seed}.safetensors"
         assert "the model cannot be read" in said(model, b"broken")
         assert "remove result.json from the run, and the same compare command writes it" in said(model, None)
+    result = (folder / "result.json").read_bytes()
+    (folder / "result.json").unlink()
+    (folder / model).unlink()
+    with pytest.raises(DataError, match="unless the network diverged, the same compare command writes it"):
+        predict(folder, run.source, network=run.found.verdict.choice, seed=2)
+    shutil.copy(run.folder / model, folder / model)
+    (folder / "result.json").write_bytes(result)
     assert "task.json: cannot be read" in said("task.json", b"{}")
     assert "the same compare command writes it" in said("task.json", None)
     config = (folder / "config.json").read_bytes().replace(b'"seeds": 2', b'"seeds": 3')

@@ -28,12 +28,13 @@ def test_a_persons_own_settings_come_first(tmp_path: Path) -> None:
     assert long == {"learning rate": 0.003, "dropout": 0.0, "long memory": 1}
     assert plain == KNOWN[0]
     study = Study("a", 6, True, str(tmp_path / "own.journal"), own)
-    assert study.settings == (rate, long, *KNOWN[:1], *KNOWN[1:])
+    assert study.settings == (rate, long, *KNOWN)
     assert ";".join(map(written, given(own))) == (
         "rate=0.2,dropout=0.7,memory=0;rate=0.003,dropout=0,memory=1;rate=0.003,dropout=0,memory=0"
     )
     assert given("memory=1;memory=1") == (long,)
     assert given(" ") == ()
+    assert given(written(given("rate=0.0123456789,dropout=0.25")[0])) == given("rate=0.0123456789,dropout=0.25")
     with pytest.raises(ArgumentError, match=r"'rate=0.1,rate=0.2' give rate twice; separate two settings by ;"):
         given("memory=1;rate=0.1,rate=0.2")
 

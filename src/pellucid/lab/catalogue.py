@@ -22,6 +22,7 @@ from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import ANY, SHARE
 
 DEPTH = 2  # folders below the one that is searched
+DAMAGED = "damaged: its config.json is gone or cannot be read; the compare command that made it mends it"
 
 
 class Entry(Record):
@@ -72,9 +73,6 @@ class Difference(Record):
     unit: str
     higher_is_better: bool
     sentence: str  # what may be compared
-
-
-DAMAGED = "damaged: its config.json is gone or cannot be read; the compare command that made it mends it"
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -277,7 +275,7 @@ def _scores(found: Comparison, name: str) -> tuple[list[str], Scores]:
         content = path.read_bytes()
     except OSError:
         return [], np.empty((0, 0))
-    if found.tables.get(table, seal := sealed.digest(content)) != seal:
+    if table in found.tables and found.tables[table] != sealed.digest(content):
         raise DataError(
             f"{path}: its content is not what was written; remove result.json from the run, and the same compare command writes "
             "both again"

@@ -104,8 +104,9 @@ def _train(workshop: Workshop, crew: Crew, watcher: Watcher, storage: str | None
         return best_of(workshop.do(job).history, metric).valid_score
 
     numbers = range(made.config.trials)
+    several = len(numbers) > 1
     on, chosen = [list(numbers) for _ in networks], [0 for _ in networks]
-    if len(numbers) > 1:
+    if several:
         begun = [[trial(n, k, whole=False) for k in numbers] for n in networks]
         crew.work(workshop, [job for own in begun for job in own], watcher)
         on = [studies[n].better_half([score(job) for job in begun[n]], made.first_budget.epochs) for n in networks]
@@ -120,18 +121,18 @@ def _train(workshop: Workshop, crew: Crew, watcher: Watcher, storage: str | None
 
     shares = [1.0, *(SHARES if made.config.curve else ())]
     crew.work(workshop, [job for share in shares for n in networks for job in seeds(n, share)], watcher)
+    if not several:
+        for n in networks:
+            studies[n].best({0: score(seeds(n, 1.0)[0])})
 
     def record(network: int, number: int) -> Trial:
-        alone = len(numbers) == 1
-        job = seeds(network, 1.0)[0] if alone else trial(network, number, whole=number in on[network])
-        history = workshop.do(job).history
-        if alone:
-            studies[network].best({0: score(job)})
+        tuned = trial(network, number, whole=number in on[network])
+        history = workshop.do(tuned if several else seeds(network, 1.0)[0]).history
         return Trial(
             settings=studies[network].settings[number],
             valid_score=best_of(history, metric).valid_score,
             epochs=len(history),
-            seconds=0.0 if alone else sum(e.seconds for e in history),
+            seconds=sum(e.seconds for e in history) if several else 0.0,
             stopped=number not in on[network],
         )
 

@@ -106,13 +106,10 @@ class Recipe(Record):
         try:
             model.load_state_dict(sealed.load(path)[0])
         except FileNotFoundError:
-            finished = (run.folder / "result.json").is_file()
-            remedy = (
-                "remove result.json from the run, and the same compare command writes"
-                if finished
-                else "the same compare command goes on, and writes"
-            )
-            raise DataError(f"{path}: there is no such model; unless the network diverged, {remedy} it") from None
+            first = "remove result.json from the run, and " if (run.folder / "result.json").is_file() else ""
+            raise DataError(
+                f"{path}: there is no such model; unless the network diverged, {first}the same compare command writes it"
+            ) from None
         except (OSError, sealed.DamagedError, RuntimeError) as error:
             raise DataError(
                 f"{path}: the model cannot be read ({reason(error)}); remove result.json from the run, and "
@@ -141,9 +138,8 @@ def read(run: Run) -> Recipe:
     Raises:
         DataError: the folder is no run, or the file is missing or damaged.
     """
-    if not (run.folder / "config.json").is_file():
+    if run.config() is None:
         raise DataError(f"{run.folder}: this is no run; give the folder that pellucid compare wrote, such as runs/NAME")
-    run.config()
     path = run.folder / "task.json"
     try:
         return sealed.load_record(path, Recipe)

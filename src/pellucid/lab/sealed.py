@@ -24,7 +24,6 @@ from pellucid.lab.results import Record
 
 R = TypeVar("R", bound=Record)
 
-
 SEAL = "sha256"
 ENTRY = "pellucid"  # of the metadata, the only one: safetensors writes several in no fixed order
 

@@ -84,7 +84,7 @@ def given(text: str) -> tuple[Settings, ...]:
 
 def written(own: Settings) -> str:
     """As :func:`given` reads it."""
-    return ",".join(f"{key}={own[name]:g}" for key, name in GIVEN.items())
+    return ",".join(f"{key}={str(own[name]).removesuffix('.0')}" for key, name in GIVEN.items())
 
 
 @lru_cache(maxsize=8)

@@ -22,8 +22,8 @@ def parameters(layer: Recurrent) -> None:
     - ``"uniform"``: U(-1/sqrt(H), 1/sqrt(H)) for all, in torch's order, so the same seed gives the same numbers.
     - ``"orthogonal"``: each square block of recurrent weights orthogonal (Saxe et al. 2014).
     - ``"chrono"``: the bias of the gate that keeps a state is log(U(1, longest_lag - 1)), so that memories span up to the
-      longest lag; where that is f, and i lets in, as in the LSTM, the bias of i is the negative (Tallec and Ollivier 2018, eq. 15 and 16). The cell's equations have to add a
-      gate times a state's old value, as z in the GRU.
+      longest lag; where that is f, and i lets in, as in the LSTM, the bias of i is the negative (Tallec and Ollivier 2018,
+      eq. 16). The cell's equations have to add a gate times a state's old value, as z in the GRU.
 
     Gains, shifts and the like start where the cell declares; learned initial states where the state declares.
 
