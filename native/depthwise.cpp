@@ -17,7 +17,16 @@ using pellucid::WovenPlaneCall;
 
 // The vector that begins at a lane of the first one and goes on in the second.
 template <class T, int Lane, int... I>
-inline Vec<T> from_lane(Vec<T> a, Vec<T> b, Indices<I...>) { return __builtin_shufflevector(a, b, (I + Lane)...); }
+inline Vec<T> from_lane(Vec<T> a, Vec<T> b, Indices<I...>) {
+#if defined(__AVX512F__)
+    // GCC would take a permutation, which needs its indices in a register and writes over one of the two.
+    if constexpr (Lane == 0) return a;
+    else if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_alignr_epi32((__m512i)b, (__m512i)a, Lane);
+    else return (Vec<T>)_mm512_alignr_epi64((__m512i)b, (__m512i)a, Lane);
+#else
+    return __builtin_shufflevector(a, b, (I + Lane)...);
+#endif
+}
 
 constexpr int vectors_at_once = 2, lines_at_once = 2;      // lines: of windows
 
@@ -41,10 +50,14 @@ public:
             PELLUCID_UNROLL
             for (int j = 0; j < Vectors; ++j) sums[r][j] = bias_;
         }
+        const T* rows[phases];
+        PELLUCID_UNROLL
+        for (int p = 0; p < phases; ++p) rows[p] = pixels + rows_[p];
         PELLUCID_UNROLL
         for (int n = 0; n < Stride * (Rows - 1) + Down; ++n) {      // rows of the input
             if (n % Stride >= Down) continue;                       // which no tap meets
-            const T* row = pixels + (n / Stride) * row_ + rows_[n % Stride];
+            const T* row = rows[n % Stride];
+            rows[n % Stride] = found_anew(row + row_);
             Vec<T> seen[phases][Vectors + beyond];
             PELLUCID_UNROLL
             for (int p = 0; p < phases; ++p) {
@@ -278,10 +291,14 @@ template <class T, int Size, int Stride, int Rows>
 inline void correlate_rows(const PlaneCorrelateCall<T>& c, const T* map, const T* pixels, Mask<T> valid, Vec<T> (&sums)[Size * Size]) {
     Vec<T> y[Rows];
     PELLUCID_UNROLL
-    for (int r = 0; r < Rows; ++r) y[r] = valid ? load(map + r * c.row) : Vec<T>{};
+    for (int r = 0; r < Rows; ++r, map = found_anew(map + c.row)) y[r] = valid ? load(map) : Vec<T>{};
+    const T* rows[Stride];
+    PELLUCID_UNROLL
+    for (int p = 0; p < Stride; ++p) rows[p] = pixels + c.taps[p * Size];
     PELLUCID_UNROLL
     for (int n = 0; n < Stride * (Rows - 1) + Size; ++n) {
-        const T* row = pixels + (n / Stride) * c.row + c.taps[n % Stride * Size];
+        const T* row = rows[n % Stride];
+        rows[n % Stride] = found_anew(row + c.row);
         PELLUCID_UNROLL
         for (int k = 0; k < Size; ++k) {
             const Vec<T> x = valid ? load(row + c.taps[k % Stride] + k / Stride) : Vec<T>{};

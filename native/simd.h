@@ -82,6 +82,14 @@ inline void store(T* to, Vec<T> v) {
     __builtin_memcpy(to, &v, sizeof v);
 }
 
+// The same place, of which the compiler knows nothing. Places that follow from each other in a loop that is written out it would find
+// all beforehand, and keep those that it has no register for in memory.
+template <class T>
+inline const T* found_anew(const T* place) {
+    asm("" : "+r"(place));
+    return place;
+}
+
 // The first `count` lanes, 0 < count < lanes; the others are 0, and nothing past them is read or written.
 template <class T>
 inline Vec<T> load(const T* from, int count) {
