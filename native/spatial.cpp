@@ -385,9 +385,22 @@ template <class T>
 void deal(const DealCall<T>& c) {
     constexpr auto all = FirstIndices<lanes<T>>{};
     const long first = c.width[0], second = c.width[1], seen = std::max(2 * first - 1, 2 * second);
+    const long last = first - lanes<T>;         // the row's last vectors, which may have some numbers once more
+    const bool whole = first == second && last >= 0;
     for (long row = 0; row < c.rows; ++row) {
         const T* from = c.from + row * c.from_step;
         T *even = c.to[0] + row * c.to_step, *odd = c.to[1] + row * c.to_step;
+        if (whole) {
+            for (long x = 0;; x = x + lanes<T> < last ? x + lanes<T> : last) {
+                ask(from + c.ahead + 2 * x);
+                ask(from + c.ahead + 2 * x + lanes<T>);
+                const Vec<T> a = load(from + 2 * x), b = load(from + 2 * x + lanes<T>);
+                store(even + x, evens(a, b, all));
+                store(odd + x, odds(a, b, all));
+                if (x == last) break;
+            }
+            continue;
+        }
         for (long x = 0; 2 * x < seen; x += lanes<T>) {
             ask(from + c.ahead + 2 * x);
             ask(from + c.ahead + 2 * x + lanes<T>);
