@@ -230,7 +230,7 @@ WHY = """## What stands in the way of the goals
 - **Depthwise.** Each number of the map is nine or 25 multiply-adds, and with gradients five numbers come from memory or go there for
   each: what memory gives is the limit. Many small maps without pooling cost the engine more calls than oneDNN, which has the
   channels in its lanes where they lie last; there torch's kernel is called.
-- **Pooling with gradients.** Half of a step is PyTorch's own: memory for the results, and adding the gradient to what there is.
+- **Pooling with gradients.** Half of a step is PyTorch's own: its graph, and memory for the results.
 - **Gradients of maps whose row is not a multiple of the vector.** Lanes beyond the row's end are computed and dropped.
 """
 
@@ -246,7 +246,8 @@ def page(results: Results) -> str:
 
 How many times as long the others take as Pellucid; float32, freed memory {ALLOCATORS[results.allocator]}.
 {m["processor"]}, {m["cores"]} cores, {m["system"]}; Pellucid's code for {m["instruction_set"]}; Python {m["python"]}, torch
-{m["torch"]}. Multiply-add peak, measured in the same run: {peak} threads.
+{m["torch"]}. Multiply-add peak, measured in the same run: {peak} threads. Before each call with gradients the last
+call's are set to None, as an optimiser's zero_grad does.
 
 ## Goals, and what was measured
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.limits import limits, machine
 from benchmarks.measure import alternate
@@ -40,8 +40,13 @@ def both(layers: dict[str, Callable[[Tensor], Any]], x: Tensor, mode: str) -> Ru
 
     def forward_backward(layer: Callable[[Tensor], Any]) -> Callable[[], object]:
         leaf = x.clone().requires_grad_()
+        parameters = list(layer.parameters()) if isinstance(layer, nn.Module) else []
 
         def run() -> object:
+            # As an optimiser's zero_grad before each step: gradients come fresh and are not added to the last call's.
+            leaf.grad = None
+            for parameter in parameters:
+                parameter.grad = None
             output = layer(leaf)
             output = output[0] if isinstance(output, tuple) else output
             return output.backward(gradient_of(output))
