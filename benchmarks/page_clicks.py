@@ -30,6 +30,7 @@ from pellucid.web.see import serve
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 REST = 2600  # milliseconds from one click to the next, in which what may come later has come
 POINTED = 900  # milliseconds that a pointer rests before it clicks
+GLANCED = 300  # and on what it has come to in an open list
 ITEMS = 31  # inputs; every fifth is taken, so none is near the last ones
 STRIDE = 5
 
@@ -104,6 +105,14 @@ def _pointed(page: Page, number: int) -> None:
     page.get_by_role("button", name="Next input").click()
 
 
+def _in_the_list(page: Page, number: int) -> None:
+    page.locator(".items select").first.click()
+    option = page.locator(".items select option").nth((STRIDE * (number + 1)) % ITEMS)
+    option.hover()
+    page.wait_for_timeout(GLANCED)
+    option.click()
+
+
 def _on_a_map(page: Page, number: int) -> None:
     page.locator(".maps .map").nth(1).click(position={"x": 40 + 17 * number, "y": 20 + 7 * number})
 
@@ -156,6 +165,12 @@ RECURRENCE = (
         "view=recurrence",
         ("answer", "values", "maps", "lines"),
         _pointed,
+    ),
+    Click(
+        "an input of the open list",
+        "view=recurrence",
+        ("answer", "values", "maps", "lines"),
+        _in_the_list,
     ),
     Click(
         "a step and a unit on a map", "view=recurrence&step=1000", ("values", "lines", "unit", "gradient"), _on_a_map

@@ -228,8 +228,12 @@ void Steps<T>::run_product(const Product& product, const Packed<T>& packed, int 
         const RegisterSpot<T> a = at(product.sources[segment], row, head * packed.depth);
         left_of_.emplace_back(a.at, a.row, 1, rows, packed.depth, left_ + segment * Left<T>::size(rows, packed.depth, k_), k_);
     }
-    for (size_t g = first; g < packed.groups.size() && packed.groups[g].lane[0].unit < within + width; ++g) {
-        const PackedGroup& group = packed.groups[g];
+    size_t last = first;
+    while (last < packed.groups.size() && packed.groups[last].lane[0].unit < within + width) ++last;
+    for (size_t i = first; i < last; ++i) {
+        // Weights beyond the size of a cache that are read from the first to the last have left it once they are read again. There and
+        // back, what was read last is still there.
+        const PackedGroup& group = packed.groups[step_ % 2 == 0 ? i : first + last - 1 - i];
         ProductCall<T> call{};
         call.depth = packed.words;
         call.a_step = 1;
@@ -241,9 +245,9 @@ void Steps<T>::run_product(const Product& product, const Packed<T>& packed, int 
             call.out_row[j] = out.row;
             call.valid[j] = (int)std::min<long>(k_.lanes, width - apart);
             const std::vector<int>& starts = product.starts[lane.part];
-            for (size_t i = 0; i < starts.size(); ++i) {
-                const RegisterSpot<T> start = at(starts[i], row, unit + apart);
-                call.start[i][j] = start.at, call.start_row[i][j] = start.row;
+            for (size_t k = 0; k < starts.size(); ++k) {
+                const RegisterSpot<T> start = at(starts[k], row, unit + apart);
+                call.start[k][j] = start.at, call.start_row[k][j] = start.row;
             }
         }
         for (int segment = 0; segment < packed.segments; ++segment) {

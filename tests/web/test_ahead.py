@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 from tests.web.conftest import Open, questions
 
@@ -59,6 +60,22 @@ def test_the_next_one_by_its_button(visit: Open, four: Opened) -> None:
     page.get_by_role("button", name="Next input").click()  # where the pointer stays on it, the one after that is next
     wait(page, lambda: ("rnn", 2) in passes(four))
     assert "item=1" in page.url
+
+
+def test_an_option_of_the_open_list(visit: Open, four: Opened) -> None:
+    """In a browser that lets the page draw its list."""
+    page, _ = open_at_rest(visit, four)
+    if not page.evaluate("CSS.supports('appearance', 'base-select')"):
+        pytest.skip("this browser draws open lists itself and tells nobody what is pointed at")
+    page.get_by_role("combobox", name="Input").first.click()
+    page.get_by_role("option", name="item 2").first.hover()
+    wait(page, lambda: ("rnn", 2) in passes(four))
+    assert "item=2" not in page.url
+    there = four._passes["rnn", 2]
+    page.get_by_role("option", name="item 2").first.click()
+    wait(page, lambda: "item=2" in page.url)
+    wait(page, lambda: any(key[:2] == ("rnn", 2) for key in four._gradients))
+    assert four._passes["rnn", 2] is there
 
 
 def test_by_keys_those_beside_it(visit: Open, four: Opened) -> None:
