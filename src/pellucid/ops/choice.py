@@ -96,7 +96,7 @@ def choose(
         what = f"{channels} channels" if channels >= 8 else "no pooling"
         return chosen(False, f"bfloat16 with {what}: torch's kernel multiplies it, the engine widens it to float32")
     if groups > 1 and channels == 1 and len(map_sizes) > 1:
-        return chosen(*_depthwise_rule(pixels, work, pooled))
+        return chosen(*_depthwise_rule(pixels, work, pooled, training))
     if groups > 1 and pixels >= 64:
         return chosen(True, f"{groups} groups, which torch's kernel computes slowly")
     if len(map_sizes) == 1 and pixels >= 64:
@@ -142,15 +142,16 @@ def _least_pooled(training: bool) -> int:
     return 49 if training else 16
 
 
-def _depthwise_rule(pixels: int, work: int, pooled: bool) -> tuple[bool, str]:
+def _depthwise_rule(pixels: int, work: int, pooled: bool, training: bool) -> tuple[bool, str]:
     """For a filter a channel: each of the maps costs the engine some time of its own, however small it is."""
     maps = work // pixels  # times the taps of one
     if maps <= 5000:
         return True, "few maps of a channel each: the engine is done before torch's kernel has begun"
-    least = 96 if pooled else 192
+    mode = "with gradients" if training else "without gradients"
+    least = 96 if pooled else 192 if training else 256
     if pixels >= least:
-        return True, f"a filter for each channel and {{map}}: from {least:,} numbers on the engine's rows pay"
-    return False, f"a filter for each channel and many maps, each {{map}}: below {least:,} numbers"
+        return True, f"a filter for each channel and {{map}}, {mode}: from {least:,} numbers on the engine's rows pay"
+    return False, f"a filter for each channel and many maps, each {{map}}, {mode}: below {least:,} numbers"
 
 
 def _small(channels: int, pooled: bool, training: bool) -> int:
