@@ -43,7 +43,7 @@ def claims(
     names
         Claims; all if none is named.
     quick
-        Fewer seeds, shorter sequences and shorter training: on two cores some ten minutes with
+        Fewer seeds, shorter sequences and shorter training: on two cores five to ten minutes with
         AVX-512, a quarter of an hour without. The full set takes hours.
     out
         Folder for the page, the figures and the units (default: runs/claims). The page shows each claim that is measured there,
