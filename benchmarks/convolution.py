@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import pellucid.nn
 from benchmarks import peers
-from benchmarks.run import MODES, Measure, agree, both, main, times
+from benchmarks.run import MODES, Around, Measure, agree, both, main, times
 from pellucid.ops import choice
 
 
@@ -191,20 +191,6 @@ DEPTHWISE = [
 ]
 
 
-class Path(nn.Module):
-    """A block that takes one of its two paths."""
-
-    def __init__(self, block: nn.Module, *, native: bool) -> None:
-        super().__init__()
-        self.block = block
-        self.chosen = mock.Mock(return_value=choice.Choice(native, ""))
-
-    def forward(self, x: Tensor) -> Any:
-        """What the block gives."""
-        with mock.patch.object(choice, "choose", self.chosen):
-            return self.block(x)
-
-
 def rule(case: Block, dtype: torch.dtype, mode: str, threads: int) -> dict[str, Any]:
     """The layer's two paths beside each other, whatever :mod:`pellucid.ops.choice` says: what its rule is made from.
 
@@ -212,8 +198,16 @@ def rule(case: Block, dtype: torch.dtype, mode: str, threads: int) -> dict[str, 
     """
     block, x = case.ours(case.theirs()).to(dtype), case.input().to(dtype)
 
-    # Each a block of its own, since a block asks only once.
-    layers = {"pellucid": Path(copy.deepcopy(block), native=True), "torch": Path(copy.deepcopy(block), native=False)}
+    def path(native: bool) -> nn.Module:
+        chosen, mine = mock.Mock(return_value=choice.Choice(native, "")), copy.deepcopy(block)  # a block asks only once
+
+        def run(x: Tensor) -> Any:
+            with mock.patch.object(choice, "choose", chosen):
+                return mine(x)
+
+        return Around(mine, run)
+
+    layers = {"pellucid": path(True), "torch": path(False)}
     if dtype == torch.float32:
         agree(layers, x)  # of bfloat16 each rounds where it does; tests compare with float64
     return times(both(layers, x, mode), seconds=0.1) | {"flops": case.flops() * (1 if mode == "forward" else 3)}

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from benchmarks import peers
 from benchmarks.measure import alternate, many
 from benchmarks.rows import FORWARD
-from benchmarks.run import MODES, Measure, agree, both, main, times
+from benchmarks.run import MODES, Around, Measure, agree, both, main, times
 from pellucid import Cell, cells, nn
 from pellucid.cells import Bias, Input, Matrix, State, sigmoid, tanh
 
@@ -128,11 +128,11 @@ def ragged(cell: str, size: tuple[int, ...], mode: str, threads: int) -> dict[st
     lengths = torch.randint(1, steps + 1, (batch,))
     lengths[0] = steps
 
-    def packed(layer: Any) -> Callable[[Tensor], Tensor]:
-        return lambda x: pad_packed_sequence(layer(pack_padded_sequence(x, lengths, enforce_sorted=False))[0])[0]
+    def packed(x: Tensor) -> Tensor:
+        return pad_packed_sequence(theirs(pack_padded_sequence(x, lengths, enforce_sorted=False))[0])[0]
 
     x = torch.randn(steps, batch, inputs)
-    layers = {"pellucid": lambda x: ours(x, lengths=lengths), "torch": packed(theirs)}
+    layers = {"pellucid": Around(ours, lambda x: ours(x, lengths=lengths)), "torch": Around(theirs, packed)}
     agree(layers, x)
     found = times(both({**layers, "padded": ours}, x, mode))
     return found | {"share": float(lengths.sum()) / (steps * batch)}
@@ -158,7 +158,7 @@ def with_resets(cell: str, size: tuple[int, ...], mode: str, threads: int) -> di
         return torch.cat(outputs)
 
     x = torch.randn(steps, batch, inputs)
-    layers = {"pellucid": lambda x: ours(x, resets=resets), "loop": loop}
+    layers = {"pellucid": Around(ours, lambda x: ours(x, resets=resets)), "loop": Around(theirs, loop)}
     agree(layers, x)
     return times(both({**layers, "no resets": ours}, x, mode))
 

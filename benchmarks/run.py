@@ -28,6 +28,18 @@ Plan = Callable[[bool], Iterable[tuple[str, Measure, str, Any, str]]]
 """Everything that is measured, or a little of it: the table, how, the layer's name, its size and the mode."""
 
 
+class Around(nn.Module):
+    """A layer that is called in another way; its parameters are this one's."""
+
+    def __init__(self, layer: nn.Module, call: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.layer, self.call = layer, call
+
+    def forward(self, x: Tensor) -> Any:
+        """What the call gives."""
+        return self.call(x)
+
+
 def both(layers: dict[str, Callable[[Tensor], Any]], x: Tensor, mode: str) -> Runs:
     """Calls of layers on x, forward or forward and backward."""
 

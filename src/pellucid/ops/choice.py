@@ -89,7 +89,7 @@ def choose(
         return Choice(native, reason, map_sizes)
 
     pixels = math.prod(map_sizes)
-    mode = "with gradients" if training else "without gradients"
+    mode = _mode(training)
     if channels_last and not pooled and not minimal:
         return chosen(False, "channels last without pooling: the engine would turn the maps around at both ends")
     if half and (not pooled or channels >= 8):
@@ -142,12 +142,16 @@ def _least_pooled(training: bool) -> int:
     return 49 if training else 16
 
 
+def _mode(training: bool) -> str:
+    return "with gradients" if training else "without gradients"
+
+
 def _depthwise_rule(pixels: int, work: int, pooled: bool, training: bool) -> tuple[bool, str]:
     """For a filter a channel: each of the maps costs the engine some time of its own, however small it is."""
     maps = work // pixels  # times the taps of one
     if maps <= 5000:
         return True, "few maps of a channel each: the engine is done before torch's kernel has begun"
-    mode = "with gradients" if training else "without gradients"
+    mode = _mode(training)
     least = 96 if pooled else 192 if training else 256
     if pixels >= least:
         return True, f"a filter for each channel and {{map}}, {mode}: from {least:,} numbers on the engine's rows pay"
