@@ -23,6 +23,7 @@ from pellucid.lab.outcome import first
 from pellucid.lab.report import words
 from pellucid.lab.report.page import render
 from pellucid.lab.results import Comparison
+from pellucid.lab.runs import Run, default_folder
 from pellucid.lab.task import Split
 from pellucid.lab.tune import SPACE, Study
 
@@ -160,6 +161,20 @@ def test_trials_of_another_space_are_not_gone_on_with(tmp_path: Path) -> None:
     """The first three are what they always were."""
     task = data.load(KINDS["series"](tmp_path))
     assert [small(task, trials=trials).config.space for trials in (1, 3, 4)] == [1, 1, SPACE]
+
+
+def test_a_run_whose_trainings_kept_their_rate_is_another_one(tmp_path: Path) -> None:
+    """It has a folder of its own, and in a folder that a person names it is not gone on with."""
+    task = data.load(KINDS["series"](tmp_path))
+    made = small(task, candidates=["rnn"])
+    before = made.config.model_copy(update={"lowers": False})
+    assert default_folder(task.source, before) != default_folder(task.source, made.config)
+    Run(tmp_path / "run").begin(before)
+    with pytest.raises(
+        DataError, match="holds a run that another version began, which trains otherwise; choose another"
+    ):
+        comparison.compare(made, out=tmp_path / "run")
+    assert Run(tmp_path / "run").config() == before
 
 
 def test_of_one_setting_nothing_is_tuned(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_tensorboard_holds_every_epoch_once(tmp_path: Path) -> None:
             ("loss/train", [e.train_loss for e in history]),
             ("loss/validation", [e.valid_loss for e in history]),
             ("score/validation", [e.valid_score for e in history]),
+            ("learning_rate", [e.learning_rate for e in history]),
         ):
             told = scalars(tmp_path / "run", f"{c.name}-seed-1", tag)
             assert [step for step, _ in told] == [1, 2, 3]

@@ -36,7 +36,8 @@ import torch
 from pellucid.lab import data, plan as planning
 from pellucid.lab.data import ngrams, table, text_answers
 from pellucid.lab.statistics import Bootstrap
-from pellucid.lab.train import Budget, evaluate, train
+from pellucid.lab.pace import Budget
+from pellucid.lab.train import evaluate, train
 
 def score(source, held, out):
     options = {

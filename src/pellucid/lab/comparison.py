@@ -21,12 +21,13 @@ from pellucid.lab.bodies import Network
 from pellucid.lab.crew import Alone, Crew, Job, Watcher, Workshop
 from pellucid.lab.files import writing
 from pellucid.lab.outcome import Trained, Yardstick, candidate, figures, first, forecasts, scores_of, write_tables
+from pellucid.lab.pace import best_of
 from pellucid.lab.plan import SHARES, Plan
 from pellucid.lab.results import BaselineResult, Comparison, Need, Trial
 from pellucid.lab.runs import Run, default_folder
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Task
-from pellucid.lab.train import best_of, evaluate
+from pellucid.lab.train import evaluate
 from pellucid.lab.tune import Study
 from pellucid.lab.verdict import verdict
 

@@ -26,11 +26,12 @@ from torch import nn
 from pellucid import device
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import sealed, team
+from pellucid.lab.pace import Budget
 from pellucid.lab.plan import Plan, plan
 from pellucid.lab.results import Comparison, Epoch
 from pellucid.lab.runs import Config, Run, safe
 from pellucid.lab.task import Origin
-from pellucid.lab.train import Budget, Unit, history_of, train
+from pellucid.lab.train import Unit, history_of, train
 from pellucid.lab.tune import Settings
 
 TRIES = 3  # of a job whose worker is lost

@@ -105,12 +105,13 @@ class TensorBoard(Log):
         self._writers[training] = self._open(f"{safe(network)}-{what.replace(' ', '-')}")
 
     def figures(self, training: Training, epoch: Epoch) -> None:
-        """Losses and the validation score, by epoch."""
+        """Losses, the validation score and the learning rate, by epoch."""
         writer = self._writers[training]
         for tag, value in (
             ("loss/train", epoch.train_loss),
             ("loss/validation", epoch.valid_loss),
             ("score/validation", epoch.valid_score),
+            ("learning_rate", epoch.learning_rate),
         ):
             writer.add_scalar(tag, value, epoch.epoch)
         writer.flush()
@@ -163,11 +164,12 @@ class Mlflow(Log):
         self._attempt(self._begin, training)
 
     def figures(self, training: Training, epoch: Epoch) -> None:
-        """Losses and the validation score, by epoch."""
+        """Losses, the validation score and the learning rate, by epoch."""
         figures = {
             "train_loss": epoch.train_loss,
             "validation_loss": epoch.valid_loss,
             "validation_score": epoch.valid_score,
+            "learning_rate": epoch.learning_rate,
         }
         self._attempt(self._write, self._runs[training], figures, epoch.epoch)
 

@@ -25,10 +25,10 @@ from pellucid.lab.candidates import (
 )
 from pellucid.lab.counted import counted
 from pellucid.lab.data.split import digest
+from pellucid.lab.pace import Budget
 from pellucid.lab.runs import Config
 from pellucid.lab.settings import Equal
 from pellucid.lab.task import Task
-from pellucid.lab.train import Budget
 
 SHARES = (0.125, 0.25, 0.5)  # of the training part, for a learning curve
 
@@ -185,6 +185,7 @@ def plan(
         processes=team.place()[1],
         space=1 if trials <= tune.SAME else tune.SPACE,
         settings=";".join(tune.written(tried) for tried in own),
+        lowers=True,
     )
     return Plan(task, plans, widths, found, config, Budget(epochs, max(3, epochs // 4), batch, seconds), cautions, on)
 

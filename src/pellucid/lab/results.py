@@ -54,6 +54,7 @@ class Epoch(Record):
     valid_loss: float
     valid_score: float
     seconds: float
+    learning_rate: float | None = None  # older runs did not note it, and it was the setting's
 
 
 class Trial(Record):

@@ -71,6 +71,7 @@ class Config(Record):
     device: str = "cpu"  # or what the GPU is called
     processes: int = 1  # that train each network together
     settings: str = ""  # a person's own, which are tried first
+    lowers: bool = False  # the rate, where validation is no longer better: older runs did not
     space: int = 1  # which one the other settings are of, where more than the first three of the known ones are tried
 
     @property
@@ -92,6 +93,10 @@ class Config(Record):
             "rope": self.rope,
             "settings": self.settings or None,
         }
+
+
+OURS = ("lowers", "space")
+"""Of a configuration, what follows from pellucid itself and not from what a person asked."""
 
 
 class Run:
@@ -167,6 +172,11 @@ class Run:
             return
         for field in Config.model_fields:
             old, new = getattr(before, field), getattr(config, field)
+            if old != new and field in OURS:
+                raise DataError(
+                    f"{self.folder} holds a run that another version began, which trains otherwise; choose another --out, or "
+                    "start anew with --fresh"
+                )
             if old != new:
                 raise DataError(
                     f"{self.folder} holds a run with {field} {_short(old)}, and {_short(new)} is asked for now; choose "

@@ -35,7 +35,8 @@ class Asking(TypedDict, total=False):
     seeds
         Trainings of each network with its best setting; more seeds, surer figures (default: 3).
     epochs
-        Passes over the training part at most; training stops earlier when validation no longer improves.
+        Passes over the training part at most; training ends earlier when validation no longer improves, at a
+        lower learning rate neither.
     seconds
         Training time of each seed with --equal time.
     curve

@@ -7,7 +7,6 @@ unit's name and the epoch's number alone, so a unit that was interrupted goes on
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,29 +21,13 @@ from pellucid import device
 from pellucid.errors import DataError
 from pellucid.lab import sealed, team
 from pellucid.lab.goals import GOALS, last_step
+from pellucid.lab.pace import LOWER, Budget, best_of, pace
 from pellucid.lab.reasons import reason
 from pellucid.lab.results import Epoch
 from pellucid.lab.task import Goal, Lesson, Metric, Split
 
 SHORTEST = 16  # steps that are always computed: pooling of sounds needs some
 CLIP = 1.0  # norm that a gradient is clipped to
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a unit may train.
-
-    Attributes:
-        epochs: at most.
-        patience: epochs without a better validation score after which it stops.
-        batch: items in a step.
-        seconds: of training, or None.
-    """
-
-    epochs: int
-    patience: int
-    batch: int
-    seconds: float | None = None
 
 
 @dataclass
@@ -72,12 +55,6 @@ class Unit:
         return best_of(self.history, metric)
 
 
-def best_of(history: list[Epoch], metric: Metric) -> Epoch:
-    """The epoch with the best validation score; the first of equals, and never one that is not a number."""
-    sign = -1 if metric.higher_is_better else 1
-    return min(history, key=lambda e: (not math.isfinite(e.valid_score), sign * e.valid_score, e.epoch))
-
-
 def train(
     name: str,
     file: Path,
@@ -91,12 +68,13 @@ def train(
     """Train a unit until its budget ends, from its checkpoint on where there is one.
 
     The loss is the goal's (:mod:`pellucid.lab.goals`).
-    Adam (Kingma and Ba 2015), gradients clipped to norm 1 (Pascanu et al. 2013); the best validation epoch is kept.
+    Adam (Kingma and Ba 2015), gradients clipped to norm 1 (Pascanu et al. 2013); the best validation epoch is kept, and
+    gone back to with a lower rate (:mod:`pellucid.lab.pace`).
 
     Args:
         name, file: of the unit.
         build: makes the model, on the device where it is to be trained; called under the unit's own seed.
-        learning_rate: of Adam.
+        learning_rate: of Adam, at first.
         lesson: all that the unit sees.
         budget: when to stop.
         tell: called after each epoch, old ones included.
@@ -111,10 +89,15 @@ def train(
     optimiser = torch.optim.Adam(unit.model.parameters(), lr=learning_rate)
     if file.exists():
         _restore(unit, optimiser)
-        unit.history = unit.history[: _stop(unit.history, lesson.metric, budget)]
+        unit.history = unit.history[: pace(unit.history, lesson.metric, budget).ends]
         for epoch in unit.history:
             tell(epoch)
-    while _stop(unit.history, lesson.metric, budget) is None:
+    while (now := pace(unit.history, lesson.metric, budget)).ends is None:
+        if now.back:
+            unit.model.load_state_dict(unit.best)
+            optimiser.state.clear()  # Adam's moments are of where training was
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * LOWER**now.lowered
         epoch = _epoch(unit, optimiser, lesson, budget.batch)
         unit.history.append(epoch)
         if unit.best_epoch(lesson.metric) is epoch:
@@ -123,25 +106,6 @@ def train(
         tell(epoch)
     unit.model.load_state_dict(unit.best)
     return unit
-
-
-def _stop(history: list[Epoch], metric: Metric, budget: Budget) -> int | None:
-    """After how many epochs the budget ends training; None where it does not yet.
-
-    A unit that went on with a larger budget has epochs beyond it.
-    """
-    spent, best = 0.0, history[0] if history else None
-    for count, epoch in enumerate(history, 1):
-        spent += epoch.seconds
-        best = best_of([best or epoch, epoch], metric)
-        if (
-            epoch.epoch >= budget.epochs
-            or epoch.epoch - best.epoch >= budget.patience
-            or not math.isfinite(epoch.train_loss)
-            or (budget.seconds is not None and spent >= budget.seconds)
-        ):
-            return count
-    return None
 
 
 def evaluate(model: nn.Module, split: Split, goal: Goal) -> Tensor:
@@ -221,7 +185,14 @@ def _epoch(unit: Unit, optimiser: torch.optim.Optimizer, lesson: Lesson, batch: 
     valid_loss = (goal.kept_loss or goal.loss)(kept, lesson.valid.y, lesson).item()
     valid_score = lesson.metric.per_item(kept, lesson.valid.y).mean().item()
     figures = team.agree([total.item() / len(used), valid_loss, valid_score, seconds])
-    return Epoch(epoch=number, train_loss=figures[0], valid_loss=figures[1], valid_score=figures[2], seconds=figures[3])
+    return Epoch(
+        epoch=number,
+        train_loss=figures[0],
+        valid_loss=figures[1],
+        valid_score=figures[2],
+        seconds=figures[3],
+        learning_rate=optimiser.param_groups[0]["lr"],
+    )
 
 
 def _step(model: nn.Module, optimiser: torch.optim.Optimizer, lesson: Lesson, rows: Tensor) -> Tensor:

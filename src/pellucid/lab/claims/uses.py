@@ -17,9 +17,10 @@ from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
 from pellucid.lab.claims.judgement import at_least, over_seeds
 from pellucid.lab.claims.results import Dots
 from pellucid.lab.files import writing
+from pellucid.lab.pace import Budget
 from pellucid.lab.samples import write_sample
 from pellucid.lab.task import Task
-from pellucid.lab.train import Budget, evaluate, train
+from pellucid.lab.train import evaluate, train
 
 FAMILY = "Uses"
 PARAMETERS = 10_000
