@@ -11,6 +11,7 @@ FEW = 10  # independent test items below which networks are not ranked
 SCARCE = 30  # below which the reader is told
 SURE = 0.95  # probability from which networks are called practically the same
 MANY_DEAD = 0.1  # share of filters from which their being idle is worth a word
+ALIKE = 1.1  # times as long: two measurements of the same network differ by as much
 STUCK = 0.9  # share of a gate's values near one end from which it hardly learns
 
 
@@ -61,10 +62,7 @@ def verdict(
         if c.behind is not None and c not in equal:
             reasons.append(f"The {c.label} is behind the {best.label} by {show(c.behind, metric, difference=True)}.")
     reasons += [_undecided(c, best, metric) for c in equal if c.odds is not None and c not in same and not few]
-    slowest = max(candidates, key=lambda c: c.cost.latency_ms_p50)
-    if slowest is not cheapest and len(candidates) > 1:
-        ratio = slowest.cost.latency_ms_p50 / cheapest.cost.latency_ms_p50
-        reasons.append(f"For one item the {slowest.label} takes {ratio:.1f} times as long as the {cheapest.label}.")
+    reasons += _time(candidates, cheapest)
     for c in equal:
         if c not in useful and useful:
             reasons.append(f"The {c.label} is not surely better than the {baseline.name}.")
@@ -166,6 +164,18 @@ def _inside(candidate: Candidate, need: Need | None, behind: bool) -> list[str]:
         share = f"{100 * why.dead:.0f} %"
         found.append(f"{share} of the {candidate.label}'s filters answer to no test item; fewer would do.")
     return found
+
+
+def _time(candidates: list[Candidate], cheapest: Candidate) -> list[str]:
+    """How much longer the slowest takes for one item, where that is more than two measurements of the same thing differ by."""
+    times = {c.label: c.cost.latency_ms_p50 for c in candidates}
+    slowest = max(times, key=lambda label: times[label])
+    if len(times) > 1 and times[slowest] < ALIKE * min(times.values()):
+        return ["One item takes about as long in all of them."]
+    ratio = times[slowest] / times[cheapest.label]
+    if ratio < ALIKE:
+        return []
+    return [f"For one item the {slowest} takes {ratio:.1f} times as long as the {cheapest.label}."]
 
 
 def _more_data(candidates: list[Candidate], metric: Metric) -> list[str]:
