@@ -86,10 +86,10 @@ BUDGET = Budget(30, 3, 16)
 RATE = 0.05  # coarse, so that validation soon is no better
 
 
-def training(task: Task, file: Path, tell: Callable[[Epoch], None] = lambda _: None) -> Unit:
+def training(task: Task, file: Path, tell: Callable[[Epoch], None] = lambda _: None, budget: Budget = BUDGET) -> Unit:
     made = planning.plan(task, ["gru"], size=400)
     return train(
-        "gru seed 1", file, lambda: made.blueprints[0].build(task, made.widths[0]), RATE, task.lesson, BUDGET, tell
+        "gru seed 1", file, lambda: made.blueprints[0].build(task, made.widths[0]), RATE, task.lesson, budget, tell
     )
 
 
@@ -108,7 +108,10 @@ def test_lowering_the_rate_only_adds_to_a_training(task: Task, tmp_path: Path) -
     first = rates.count(RATE)
     assert 0 < first < len(rates)
     assert sorted(set(rates), reverse=True) == pytest.approx([RATE * LOWER**k for k in range(len(set(rates)))])
-    # The first rate's epochs are those that there were if it stayed; what comes after them is better here.
+    kept = training(task, tmp_path / "kept.safetensors", budget=Budget(first, first, BUDGET.batch))
+    assert figures(unit.history[:first]) == figures(
+        kept.history
+    )  # as if the rate stayed; what comes after is better here
     assert best_of(unit.history, metric).epoch > first
     assert best_of(unit.history, metric).valid_score < best_of(unit.history[:first], metric).valid_score
 

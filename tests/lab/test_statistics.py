@@ -229,17 +229,17 @@ def odds(worse: float) -> Odds:
 @pytest.mark.parametrize(
     ("times", "said"),
     [
-        ((1.0, 1.02, 1.09), "One item takes about as long in all of them."),
-        ((1.0, 1.02, 1.11), "For one item the RNN takes 1.1 times as long as the CNN."),
-        ((3.0, 2.0, 1.0), "For one item the CNN takes 3.0 times as long as the RNN."),
-        ((1.05, 0.5, 1.1), "For one item"),  # the one to use is no quicker than the slowest
+        ((1.0, 1.02, 1.09), ["One item takes about as long in all of them."]),
+        ((1.0, 1.02, 1.11), ["For one item the RNN takes 1.1 times as long as the CNN."]),
+        ((3.0, 2.0, 1.0), ["For one item the CNN takes 3.0 times as long as the RNN."]),
+        ((1.05, 0.5, 1.1), []),  # the one to use is no quicker than the slowest
     ],
 )
-def test_times_are_told_apart_where_they_differ(times: tuple[float, float, float], said: str) -> None:
+def test_times_are_told_apart_where_they_differ(times: tuple[float, float, float], said: list[str]) -> None:
     names, behind = ("cnn", "gru", "rnn"), (None, (1, 2), (-1, 1))
     made = [candidate(n, 90, b, t) for n, b, t in zip(names, behind, times, strict=True)]
-    found = " ".join(verdict(made, BASELINE, accuracy(), 1000.0, None).reasons)
-    assert (said in found) is (times[1] > 0.5)
+    found = verdict(made, BASELINE, accuracy(), 1000.0, None)
+    assert [r for r in found.reasons if "one item" in r.lower()] == said
 
 
 def test_reasons_are_read_off_the_networks() -> None:

@@ -35,7 +35,7 @@ class Budget:
     seconds: float | None = None
 
     @property
-    def again(self) -> int:
+    def patience_lowered(self) -> int:
         """The patience with a lower rate, which shows sooner whether it helps."""
         return max(2, math.ceil(self.patience / 3))
 
@@ -63,7 +63,7 @@ def pace(history: list[Epoch], metric: Metric, budget: Budget) -> Pace:
         spent += epoch.seconds
         if best_of([best or epoch, epoch], metric) is epoch:
             best, since, gained = epoch, count, True
-        waited = count - since >= (budget.again if lowered else budget.patience)
+        waited = count - since >= (budget.patience_lowered if lowered else budget.patience)
         if (
             count >= budget.epochs
             or (waited and not gained)
