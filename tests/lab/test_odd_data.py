@@ -64,6 +64,24 @@ def test_dates_of_every_kind_say_when(tmp_path: Path, name: str) -> None:
         data.load(write_rows(tmp_path / "b.csv", "when,y", rows))
 
 
+@pytest.mark.parametrize(
+    ("header", "times", "said"),
+    [
+        ("t,y", [k % 20 for k in range(200)], True),
+        ("t,y", list(range(200)), False),
+        ("t,y", [k * k % 101 for k in range(200)], False),  # a temperature, perhaps
+        ("hour,y", [k % 24 for k in range(200)], False),
+    ],
+)
+def test_a_time_that_starts_anew_is_told(tmp_path: Path, header: str, times: list[int], said: bool) -> None:
+    rows = [f"{t},{v}" for t, v in zip(times, sine(), strict=True)]
+    source = write_rows(tmp_path / "a.csv", header, rows)
+    assert ("'t' starts anew" in data.load(source).hint) is said
+    parts = write_rows(tmp_path / "b.csv", f"{header},part", [f"{row},{k // 20}" for k, row in enumerate(rows)])
+    if said:
+        assert not data.load(parts, id="part", target="y", horizon=1, window=2).hint
+
+
 def test_a_year_beside_a_month_is_no_time(tmp_path: Path) -> None:
     rows = [f"{2000 + k // 12},{k % 12 + 1},{v}" for k, v in enumerate(sine())]
     assert data.load(write_rows(tmp_path / "a.csv", "year,month,y", rows)).channels == 3

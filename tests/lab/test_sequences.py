@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -158,6 +159,41 @@ def test_series_to_forecast_are_no_sequences_to_classify(tmp_path: Path) -> None
     varying.write_csv(tmp_path / "c.csv")  # what changes along a series is a value, not its class
     assert data.recognise(tmp_path / "c.csv").kind == "series"
     assert data.recognise(tasks.write_series(tmp_path / "d.csv")).kind == "series"
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "said"),
+    [
+        ({}, "series", "a series to forecast"),
+        ({"id": "engine"}, "series", "several series by column 'engine'"),
+        ({"id": "engine", "horizon": 2}, "series", "several series by column 'engine'"),
+        (
+            {"id": "engine", "label": "made"},
+            "sequences",
+            "'made' is the same along each 'engine': sequences to classify",
+        ),
+        ({"id": "engine", "label": "life"}, "sequences", "'life' is the same along each 'engine': say the number"),
+        ({"label": "life"}, "sequences", "labels are asked for"),
+        ({"regress": True}, "sequences", "say the number"),
+        ({"text": "made"}, "text", "'made'"),
+        ({"kind": "text", "label": "life"}, "text", "is read as text"),
+        ({"label": "life", "horizon": 2}, "series", ""),  # nothing has both
+    ],
+)
+def test_what_is_asked_of_a_table_says_what_it_is(tmp_path: Path, asked: dict[str, Any], kind: str, said: str) -> None:
+    """With columns that no name tells: an engine's cycles, what it holds out, and who made it."""
+    table = pl.read_csv(write_long(tmp_path / "a.csv")).rename({"id": "engine", "label": "made"})
+    life = table.group_by("engine", maintain_order=True).len().with_columns(life=pl.int_range(pl.len()) * 7)
+    table.join(life.drop("len"), on="engine", maintain_order="left").write_csv(tmp_path / "b.csv")
+    found = data.recognise(tmp_path / "b.csv", **asked)
+    assert found.kind == kind
+    assert said in found.sentence
+    if kind == "sequences" and "id" in asked:
+        task = data.load(tmp_path / "b.csv", **asked)
+        assert task.goal == ("number" if asked["label"] == "life" else "class")
+    elif asked == {"label": "life"}:
+        with pytest.raises(DataError, match=r"no column says which sequence a row is of \(--id\)"):
+            data.load(tmp_path / "b.csv", **asked)
 
 
 def test_the_nearest_training_sequence_says_the_class() -> None:

@@ -367,7 +367,7 @@ def test_a_large_table_is_read_as_a_small_one(suffix: str, tmp_path: Path, monke
     assert small.fingerprint == large.fingerprint
     assert small.facts == large.facts[:-1]
     assert torch.equal(small.test.x, large.test.x)
-    assert data.recognise(source, 0.0).kind == "text"
+    assert data.recognise(source, memory=0.0).kind == "text"
     for bad, said in ((None, "column 'text' is empty there"), ("a\0b", "column 'text' holds NUL there")):
         texts[123] = bad  # type: ignore[call-overload]
         frame = frame.with_columns(text=pl.Series(texts))

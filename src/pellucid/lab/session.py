@@ -57,12 +57,7 @@ def run(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        kind = reading.get("kind")
-        screen.print(
-            reading_.recognise(data, reading.get("memory")).sentence
-            if kind is None
-            else f"{data.name} is read as {kind}"
-        )
+        screen.print(reading_.recognise(data, **reading).sentence)
         with screen.status("Reading the data") as status:
             task = reading_.load(
                 data, progress=lambda i, n, what: status.update(f"Reading {what}: {i:,} of {n:,}"), **reading

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -54,12 +54,12 @@ class Recognition:
     sentence: str
 
 
-def recognise(path: Path, memory: float | None = None) -> Recognition:
+def recognise(path: Path, **options: Unpack[Reading]) -> Recognition:
     """Tell what the data is.
 
     Args:
         path: a file or a folder.
-        memory: GB that may be held of it, as for :func:`load`.
+        options: as for :func:`load`; a table that may be several things is one that has all that is asked for.
 
     Raises:
         DataError: nothing is there, or it is none of the known kinds.
@@ -75,6 +75,9 @@ def recognise(path: Path, memory: float | None = None) -> Recognition:
         )
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
         raise DataError(f"{path}: there is no such file or folder{hint}")
+    given = _given(options)
+    if "kind" in given:
+        return Recognition(given["kind"], f"{path.name} is read as {given['kind']}")
     if path.is_dir():
         return _recognise_folder(path)
     suffix = path.suffix.lower()
@@ -83,25 +86,7 @@ def recognise(path: Path, memory: float | None = None) -> Recognition:
     if suffix in table.PARQUET and (column := picture_files.image_column(path)):
         return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
     if suffix in (".csv", ".tsv", *table.PARQUET):
-        frame = table.glance(path, allowed(HELD if memory is None else memory))
-        long = sequence_tables.long_columns(frame)
-        if long:
-            return Recognition(
-                "sequences",
-                f"{path.name} is a long table whose column {long.label!r} is the same along each {long.id!r}: "
-                f"{_TO_DO[long.answer]}",
-            )
-        words = [n for n in frame.columns if table.is_words(frame[n])]
-        numeric = any(c.dtype.is_numeric() for c in frame.iter_columns())
-        if frame.width > 1 and words and (not numeric or any(_are_texts(frame[n]) for n in words)):
-            return Recognition("text", f"{path.name} has a column of texts, {words[0]!r}: texts to classify")
-        several = series.id_column(frame)
-        if several:
-            return Recognition(
-                "series",
-                f"{path.name} is a table of numbers with several series by column {several!r}: series to forecast",
-            )
-        return Recognition("series", f"{path.name} is a table of numbers: a series to forecast")
+        return _recognise_table(path, given)
     if suffix == ".ts" or (suffix == ".npz" and sequence_files.holds_sequences(path)):
         answer = sequence_files.answer_of(path)
         return Recognition("sequences", f"{path.name} holds sequences with {_EACH[answer]} each: {_TO_DO[answer]}")
@@ -146,24 +131,22 @@ def load(
         ArgumentError: an option that this kind of data does not have.
     """
     path = Path(path)
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    given |= {} if seed is None else {"seed": seed}
-    recognised = given.pop("kind", None) or recognise(path, options.get("memory")).kind
+    given = _given(options) | ({} if seed is None else {"seed": seed})
+    recognised = recognise(path, **options).kind
+    given.pop("kind", None)
     if recognised not in _LOADERS:
         raise ArgumentError(f"kind is {recognised!r}, and it must be one of {', '.join(get_args(Kind))}")
-    if not path.exists():
-        recognise(path)
     packed = recognised == "images" and path.suffix.lower() in (".npz", *table.PARQUET)
     wants_folder = recognised in ("images", "sound") and not packed
-    if recognised not in ("sequences", "events") and path.exists() and path.is_dir() != wants_folder:
+    if recognised not in ("sequences", "events") and path.is_dir() != wants_folder:
         needed = "a folder with a folder for each class" if wants_folder else "a file"
         needed += ", an NPZ archive or a Parquet table" * (recognised == "images")
         raise DataError(f"{path}: {recognised} needs {needed}, and this is a {'file' if wants_folder else 'folder'}")
     for name in ("horizon", "window", "longest"):
         if given.get(name, 1) < 1:
             raise ArgumentError(f"{name} is {given[name]}; give 1 or more")
-    known = {name for name in signature(_LOADERS[recognised]).parameters if name not in ("source", "progress")}
-    strange = sorted(set(given) - known)
+    known = _options(recognised)
+    strange = sorted(given.keys() - known)
     if strange:
         raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {', '.join(sorted(known))}")
     origin = Origin(path.resolve(), recognised, tuple(sorted(given.items())))
@@ -182,6 +165,15 @@ def load(
         raise DataError(f"{path}: the data does not fit into memory; {remedy}") from None
 
 
+def _given(options: Reading) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _options(kind: Kind) -> set[str]:
+    """What can be asked of a kind."""
+    return {name for name in signature(_LOADERS[kind]).parameters if name not in ("source", "progress")}
+
+
 def _rows(split: str) -> list[int]:
     try:
         return [int(part) for part in str(split).split(",")]
@@ -189,6 +181,32 @@ def _rows(split: str) -> list[int]:
         raise ArgumentError(
             f"split is {str(split)!r}; give whole numbers with commas between, such as 8640,2880,2880"
         ) from None
+
+
+def _recognise_table(path: Path, given: Mapping[str, Any]) -> Recognition:
+    frame = table.glance(path, allowed(given.get("memory", HELD)))
+    label = given.get("label")
+    words = [name for name in frame.columns if name != label and table.is_words(frame[name])]
+    numeric = any(c.dtype.is_numeric() for c in frame.iter_columns())
+    texts = frame.width > 1 and words and (not numeric or any(_are_texts(frame[name]) for name in words))
+    kinds: tuple[Kind, ...] = ("sequences", "text") if texts and not numeric else ("sequences", "text", "series")
+    could = [kind for kind in kinds if given.keys() <= _options(kind)] or kinds
+    long = sequence_tables.long_columns(frame, given.get("id"), label)
+    if long and "sequences" in could:
+        return Recognition(
+            "sequences",
+            f"{path.name} is a long table whose column {long.label!r} is the same along each {long.id!r}: "
+            f"{_TO_DO[long.answer]}",
+        )
+    if "text" in could and (texts or could == ["text"]):
+        column = given.get("text") or (words or frame.columns)[0]
+        return Recognition("text", f"{path.name} has a column of texts, {column!r}: texts to classify")
+    if "series" in could:
+        several = given.get("id") or series.id_column(frame)
+        by = f" with several series by column {several!r}: series" if several else ": a series"
+        return Recognition("series", f"{path.name} is a table of numbers{by} to forecast")
+    what = "say the number" if given.get("regress") else "sequences to classify"
+    return Recognition("sequences", f"{path.name} is a table, and labels are asked for: {what}")
 
 
 def _recognise_folder(path: Path) -> Recognition:

@@ -146,7 +146,7 @@ def _long(source: Path, label: str | None, id: str | None, held: float) -> Seque
     for name in (label, id):
         if name is not None and name not in frame.columns:
             raise ArgumentError(f"{source} has no column {name!r}; its columns are {', '.join(frame.columns)}")
-    by_name = long_columns(frame)
+    by_name = long_columns(frame, id, label)
     id = id or (by_name.id if by_name else next((n for n in frame.columns if n.lower() in IDS), None))
     label = label or (by_name.label if by_name else next((n for n in frame.columns if n.lower() in LABELS), None))
     if id is None or label is None:

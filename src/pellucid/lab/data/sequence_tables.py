@@ -62,19 +62,23 @@ class Long:
     values: list[Array]
 
 
-def long_columns(frame: pl.DataFrame) -> LongColumns | None:
-    """The columns of a long table of sequences with classes, by their names; None where it is none.
+def long_columns(frame: pl.DataFrame, id: str | None = None, label: str | None = None) -> LongColumns | None:
+    """The columns of a long table of sequences with classes or numbers; None where it is none.
 
     A label counts only if it is the same along each sequence, if there are several, and, where it is no number, fewer than
     sequences.
+
+    Args:
+        frame: the table, or its first rows.
+        id, label: the columns that a person named; told by their names where None.
     """
-    for id in frame.columns:
-        if id.lower() not in IDS or frame[id].null_count() or not 2 <= frame[id].n_unique() <= frame.height / 2:
+    for which in (name for name in frame.columns if (name.lower() in IDS if id is None else name == id)):
+        if frame[which].null_count() or not 2 <= frame[which].n_unique() <= frame.height / 2:
             continue
-        for label in frame.columns:
-            if label.lower() in LABELS and label != id and _constant(frame, id, label):
-                labels = frame.group_by(id).agg(pl.col(label).first())[label].drop_nulls().cast(pl.String).to_list()
-                return LongColumns(id, label, "number" if numbers.reason(labels) else "class")
+        for said in (name for name in frame.columns if (name.lower() in LABELS if label is None else name == label)):
+            if said != which and _constant(frame, which, said):
+                labels = frame.group_by(which).agg(pl.col(said).first())[said].drop_nulls().cast(pl.String).to_list()
+                return LongColumns(which, said, "number" if numbers.reason(labels) else "class")
     return None
 
 
@@ -144,7 +148,7 @@ def read(
                     name = list(groups.number)[which]
                     raise DataError(
                         f"{source}, {table.row(source, row)}: the label of {id} {name!r} changes from {labels[which]!r} to "
-                        f"{own!r}; a sequence has one label"
+                        f"{own!r}; a sequence has one label, whose column --label names"
                     )
         before += piece.height
     values = room((before, len(channels)), held, np.float64)

@@ -200,7 +200,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _hint(found: Table, cycles: Sequence[str], steps: int) -> str:
-    """What a person who has a calendar may not know of."""
+    """What a person who has several series in one table, or a calendar, may not know of."""
+    if found.anew is not None:
+        return (
+            f"Column {found.anew!r} starts anew among the rows: if they are several series, name the column that tells them "
+            "apart with --id; to say what each is, the one that says so with --label."
+        )
     unseen = [] if cycles else calendar.sensible(found.step, steps)
     if not unseen:
         return ""

@@ -66,6 +66,7 @@ class Table:
         step: of the axis, or None where rows are counted.
         time, id: the columns that say when and of which series, or None.
         targets: names of columns that each were made a series of their own; empty elsewhere.
+        anew: a column of numbers that is called a time, and starts anew among the rows; None where there is none.
     """
 
     source: Path
@@ -76,6 +77,7 @@ class Table:
     time: str | None
     id: str | None
     targets: list[str]
+    anew: str | None
 
 
 @dataclass(frozen=True)
@@ -133,16 +135,17 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
     when = clock.column if clock else None
     names = _number_columns(source, rest.drop(when) if when else rest)
     chosen = _targets(source, target, names)
+    anew = None if clock or id else _starts_anew(frame)
     series = _rows(source, clock, names, id, space)
     _check_order(source, series, when, id)
     step = axis.find_step([one.times for one in series if one.times is not None], space) if clock else None
     if step is not None:
         series = _even(source, series, step, str(when), space)
     if len(chosen) == 1:
-        return Table(source, names, names.index(chosen[0]), series, step, when, id, [])
+        return Table(source, names, names.index(chosen[0]), series, step, when, id, [], anew)
     others = [k for k, name in enumerate(names) if name not in chosen]
     apart = picked(series, [(name, [*others, names.index(name)]) for name in chosen], space)
-    return Table(source, [*(names[k] for k in others), "value"], len(others), apart, step, when, id, chosen)
+    return Table(source, [*(names[k] for k in others), "value"], len(others), apart, step, when, id, chosen, anew)
 
 
 def picked(series: Sequence[Series], choices: Sequence[tuple[str, list[int]]], space: Space) -> list[Series]:
@@ -208,6 +211,17 @@ def _clock(frame: pl.DataFrame, groups: list[NDArray[np.int64]]) -> _Clock | Non
 
 def _ascends(column: pl.Series, groups: list[NDArray[np.int64]]) -> bool:
     return column.null_count() == 0 and all((np.diff(column.to_numpy()[rows]) > 0).all() for rows in groups)
+
+
+def _starts_anew(frame: pl.DataFrame) -> str | None:
+    """A column of numbers that is called a time, mostly moves on by the same step, and sometimes back."""
+    for name, dtype in frame.schema.items():
+        if name.lower() in NUMBERED_TIMES and dtype.is_numeric() and not frame[name].null_count():
+            moves = np.diff(frame[name].cast(pl.Float64).to_numpy())
+            step = np.median(moves) if len(moves) else 0
+            if step > 0 and (moves == step).mean() > 0.5 and (moves < 0).any():
+                return name
+    return None
 
 
 def _number_columns(source: Path, frame: pl.DataFrame) -> list[str]:
