@@ -293,7 +293,8 @@ def test_options_that_do_not_fit_are_sentences(tmp_path: Path) -> None:
     file = tasks.write_series(tmp_path / "a.csv")
     for options, words in (
         ({"target": "lod"}, "its columns are load, other"),
-        ({"label": "x"}, "its options are"),
+        ({"augment": "flip"}, "its options are"),
+        ({"label": "x"}, "no column 'x'; its columns are time, load, other"),
         ({"split": "1,2"}, "three numbers"),
     ):
         with pytest.raises(PellucidError, match=words):

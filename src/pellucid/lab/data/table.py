@@ -37,8 +37,35 @@ def read(source: Path, nulls: tuple[str, ...] = NULLS, *, header: bool = True, t
         if source.suffix.lower() in PARQUET:
             table = pl.read_parquet(source)
         else:
+            if header:
+                _check_names(source)
             table = pl.read_csv(source, **_form(source, nulls), has_header=header, infer_schema=typed)
     return _not_empty(source, table)
+
+
+def _check_names(source: Path) -> None:
+    """Check that a CSV file's first line names columns, each once; whole numbers that ascend, and 0 alone, may be names."""
+    names = _first_row(source)
+    twice = next((name for k, name in enumerate(names) if name and name in names[:k]), None)
+    values = [name for name in names if _is_number(name) or time_form(pl.Series([name])) is not None]
+    counted = [int(name) for name in names if name.isdecimal()]
+    ascend = len(names) > 1 and counted == sorted(set(counted))
+    if names and names == values and not (len(counted) == len(names) and (ascend or counted == [0])):
+        raise DataError(
+            f"{source}: the first line ({', '.join(names)}) looks like values and not like names of columns; put a line with "
+            "names above it"
+        )
+    if twice is not None:
+        raise DataError(f"{source}: two columns are called {twice!r}; rename one of them")
+
+
+def _first_row(source: Path) -> list[str]:
+    with source.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
+        return [name.strip() for name in next(csv.reader(handle, delimiter=_dialect(source)[0]), [])]
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?", text.strip(), re.IGNORECASE) is not None
 
 
 def _not_empty(source: Path, table: pl.DataFrame) -> pl.DataFrame:
@@ -102,6 +129,7 @@ def glance(source: Path, held: float, nulls: tuple[str, ...] = NULLS) -> pl.Data
     with _said_of(source):
         if source.suffix.lower() in PARQUET:
             return next(_rows_of_parquet(source, None))
+        _check_names(source)
         first = pl.read_csv(_first_lines(source), **_form(source, nulls))
     return _with_late_columns(source, _not_empty(source, first), nulls)
 
@@ -212,7 +240,7 @@ def begins_with_numbers(source: Path) -> bool:
     """Whether a CSV file's first line holds numbers alone, and so no names."""
     with source.open(encoding="utf-8-sig", errors="replace") as handle:
         cells = handle.readline().replace(";", ",").replace("\t", ",").split(",")
-    return all(re.fullmatch(r"[-+]?\d+(\.\d*)?", cell.strip()) for cell in cells)
+    return all(_is_number(cell) for cell in cells)
 
 
 def is_words(column: pl.Series) -> bool:
@@ -223,7 +251,17 @@ def is_words(column: pl.Series) -> bool:
         return False
     sample = column.drop_nulls().head(1000)
     numbers = sample.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    return time_form(sample) is None and numbers.null_count() > len(sample) / 2
+    return time_form(sample) is None and numbers.null_count() > len(sample) / 2 and _marked(sample) is None
+
+
+MARKED = r"^[-+]?[$€£¥₩]?\s?[-+]?\d{1,3}([., '’\u00a0\u202f]?\d{3})*([.,]\d+)?\s?(%|[$€£¥₩])?$"
+
+
+def _marked(column: pl.Series) -> str | None:
+    """One of the column's texts, where they mostly are numbers between other marks: 1,234.50 or 12 % or $3."""
+    told = column.drop_nulls().str.strip_chars()
+    marked = told.filter(told.str.contains(MARKED) & told.cast(pl.Float64, strict=False).is_null())
+    return marked[0] if len(marked) > len(told) / 2 else None
 
 
 def could_be_classes(column: pl.Series) -> bool:
@@ -321,6 +359,11 @@ def numbers(source: Path, column: pl.Series, before: int = 0) -> pl.Series | Non
         wrong = (cast.is_null() & column.is_not_null()).to_numpy()
         given = len(column) - column.null_count()
         if not given or wrong.sum() > given / 2:
+            if (marked := _marked(column)) is not None:
+                raise DataError(
+                    f"{source}: column {column.name!r} has numbers with marks, such as {marked!r}; write them with digits and a "
+                    "decimal point alone, or remove the column"
+                )
             return None
         if wrong.any():
             at = int(wrong.argmax())

@@ -200,16 +200,22 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _hint(found: Table, cycles: Sequence[str], steps: int) -> str:
-    """What a person who has several series in one table, or a calendar, may not know of."""
+    """What a person who has several series in one table, words in it, or a calendar, may not know of."""
+    hints = []
+    if found.words:
+        columns = _listed([repr(name) for name in found.words])
+        hints.append(f"Networks see numbers alone, and not the words in {columns}.")
     if found.anew is not None:
-        return (
+        hints.append(
             f"Column {found.anew!r} starts anew among the rows: if they are several series, name the column that tells them "
             "apart with --id; to say what each is, the one that says so with --label."
         )
     unseen = [] if cycles else calendar.sensible(found.step, steps)
-    if not unseen:
-        return ""
-    return f"Networks see no calendar; --calendar shows them {_listed(unseen)}, which helps some series and not others."
+    if unseen:
+        hints.append(
+            f"Networks see no calendar; --calendar shows them {_listed(unseen)}, which helps some series and not others."
+        )
+    return " ".join(hints)
 
 
 def _facts(found: Table, known: str | None, window: int, horizon: int) -> list[tuple[str, str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -246,8 +247,7 @@ def fit_ets(train: Array, season: int, multiplied: bool = True) -> Ets | None:
 
 def filter_ets(values: Array, ets: Ets) -> States:
     """The states along a whole series, the parameters as they were fitted."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         result = _model(values, ets.trend, ets.seasonal, ets.season, ets.start).smooth(ets.parameters)
     nothing = np.zeros(len(values))
     return States(
@@ -265,8 +265,7 @@ def _fit(train: Array, trend: str | None, seasonal: str | None, season: int) -> 
     2.6.1). The criterion counts them in either case, and there have to be more steps than it counts.
     """
     start: dict[str, Any] = {"initialization_method": "heuristic" if seasonal else "estimated"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of steps of the search that lead nowhere
+    with _quiet():  # of steps of the search that lead nowhere
         try:
             model = _model(train, trend, seasonal, season, start)
             result = model.fit(disp=False)
@@ -286,6 +285,16 @@ def _fit(train: Array, trend: str | None, seasonal: str | None, season: int) -> 
     if not np.isfinite([criterion, *smoothing]).all():
         return None
     return Ets(trend, seasonal, season, np.array(smoothing), start, criterion)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without statsmodels' warnings, which its import turns on: so that comes first."""
+    import statsmodels.tools.sm_exceptions  # noqa: F401
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _model(values: Array, trend: str | None, seasonal: str | None, season: int, start: dict[str, Any]) -> Any:

@@ -67,6 +67,7 @@ class Table:
         time, id: the columns that say when and of which series, or None.
         targets: names of columns that each were made a series of their own; empty elsewhere.
         anew: a column of numbers that is called a time, and starts anew among the rows; None where there is none.
+        words: columns that hold words, which are not seen.
     """
 
     source: Path
@@ -78,6 +79,7 @@ class Table:
     id: str | None
     targets: list[str]
     anew: str | None
+    words: list[str]
 
 
 @dataclass(frozen=True)
@@ -136,16 +138,19 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
     names = _number_columns(source, rest.drop(when) if when else rest)
     chosen = _targets(source, target, names)
     anew = None if clock or id else _starts_anew(frame)
+    words = [name for name in rest.columns if table.is_words(rest[name])]
     series = _rows(source, clock, names, id, space)
     _check_order(source, series, when, id)
     step = axis.find_step([one.times for one in series if one.times is not None], space) if clock else None
     if step is not None:
         series = _even(source, series, step, str(when), space)
     if len(chosen) == 1:
-        return Table(source, names, names.index(chosen[0]), series, step, when, id, [], anew)
+        return Table(source, names, names.index(chosen[0]), series, step, when, id, [], anew, words)
     others = [k for k, name in enumerate(names) if name not in chosen]
     apart = picked(series, [(name, [*others, names.index(name)]) for name in chosen], space)
-    return Table(source, [*(names[k] for k in others), "value"], len(others), apart, step, when, id, chosen, anew)
+    return Table(
+        source, [*(names[k] for k in others), "value"], len(others), apart, step, when, id, chosen, anew, words
+    )
 
 
 def picked(series: Sequence[Series], choices: Sequence[tuple[str, list[int]]], space: Space) -> list[Series]:
@@ -228,6 +233,12 @@ def _number_columns(source: Path, frame: pl.DataFrame) -> list[str]:
     names = [name for name in frame.columns if table.numbers(source, frame[name]) is not None]
     if not names:
         raise DataError(f"{source}: no column holds numbers ({', '.join(frame.columns)}); a series needs at least one")
+    across = [name for name in names if table.time_form(pl.Series([name])) is not None]
+    if len(across) > max(1, len(names) / 2):
+        raise DataError(
+            f"{source}: columns are called by times ({across[0]}, {across[1]}, ...), and here each row is to be a time; turn the "
+            "table, so that times stand below each other"
+        )
     return names
 
 
