@@ -213,17 +213,23 @@ CASES = [
         "Nottingham",
         "Nottingham.mat",
         ("rnn", "lstm", "gru"),
-        {"trials": 2, "seeds": 1, "epochs": 80},
+        {
+            "settings": "rate=0.01,dropout=0.5;rate=0.003,dropout=0.5",
+            "trials": 2,
+            "seeds": 1,
+            "epochs": 60,
+            "size": 1_000_000,
+        },
         {"rnn": "4.05", "lstm": "3.29", "gru": "3.46"},
         BAI + ", 1 million parameters",
-        "40,000 parameters, 80 epochs, trained on pieces of 256 steps",
+        "trained on pieces of 256 steps",
     ),
     Case(
-        "Nottingham, 1 million parameters",
+        "Nottingham, lower rate",
         "Nottingham.mat",
-        ("lstm", "gru"),
-        {"settings": "rate=0.003,dropout=0.3", "trials": 1, "seeds": 1, "epochs": 60, "size": 1_000_000},
-        {"lstm": "3.29", "gru": "3.46"},
+        ("rnn",),
+        {"settings": "rate=0.001,dropout=0.5", "trials": 1, "seeds": 1, "epochs": 60, "size": 1_000_000},
+        {"rnn": "4.05"},
         BAI + ", 1 million parameters",
         "trained on pieces of 256 steps",
     ),
@@ -295,10 +301,10 @@ CASES = [
 TEXT = f"""\
 All of them: `python -m benchmarks.ground --data FOLDER`. Seeds are fixed, so that the same machine gives the same figures. A time
 "of a core" is what one core computed. The others are what the clock said, of one or two trainings at a time and of a machine that
-at times had other work: they do not compare. Tiny Shakespeare, the reviews, ETTh1, the digits of 784 steps and Nottingham (40,000) were run
-before a training went back to its best epoch with a lower rate. Only the RNN's on 784 steps and on Nottingham ended early, so that the
-other figures are what they would be now, but for Nottingham, which was run when dropout was drawn otherwise; and where a command has
-one setting and no long memory, a trial of half the epochs was trained besides, which is no longer done.
+at times had other work: they do not compare. Tiny Shakespeare, the reviews, ETTh1 and the digits of 784 steps were run before a
+training went back to its best epoch with a lower rate. Only the RNN's on 784 steps ended early, so that the other figures are
+what they would be now; and where a command has one setting and no long memory, a trial of half the epochs was trained besides,
+which is no longer done.
 
 Music is scored as published: the negative log-likelihood in nats of all 88 notes of a step, given the steps before it, as a mean
 over all steps of the test part but each piece's first. Chung et al. have 8.54 for a GRU of 20,000 parameters on the chorales
@@ -306,9 +312,10 @@ over all steps of the test part but each piece's first. Chung et al. have 8.54 f
 matter: the networks here take them as independent. On the chorales, at the published size, the LSTM, the GRU and the RNN are ahead
 of the published ones, with two layers, as the published LSTM has, too; the GRU by less than its interval is wide. The four settings
 that are tried first were found by trying others; which is taken is chosen on validation, for each network. The CNN is far behind the
-published TCN, which has residual blocks and half of its units dropped in training. On Nottingham at the published size, with one
-setting that was not tuned, the GRU is ahead of the published one and the LSTM behind by 0.02, where the interval is 0.13 to each side;
-the RNN was run with 40,000 parameters alone, and is ahead of the published one.
+published TCN, which has residual blocks and half of its units dropped in training. On Nottingham the LSTM and the GRU are ahead of
+the published ones. The RNN is so with a learning rate of 0.001; both rates that all three tried are too high for a plain one of
+915 units, with 0.01 of which nothing is learnt. These settings, too, were found by trying others on validation: with a rate of
+0.003 and dropout of 0.3 the test figures were 3.31 for the LSTM and 3.24 for the GRU.
 
 ETTh1's published errors are divided by the oil temperature's deviation in the training part, {ETT_DEVIATION} degrees; here they
 are degrees. LSTMa, an LSTM with attention, has 0.272, which is {0.272 * ETT_DEVIATION:.2f}, and the Informer, the best of that
