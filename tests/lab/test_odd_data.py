@@ -17,7 +17,6 @@ from tests.lab import tasks
 from pellucid.errors import DataError, PellucidError
 from pellucid.lab import comparison, data
 from pellucid.lab import plan as planning
-from pellucid.lab.data import table
 from pellucid.lab.data.metrics import accuracy, balanced_accuracy, macro_f1, mean_absolute_error
 from pellucid.lab.report import words
 from pellucid.lab.results import Interval
@@ -63,85 +62,6 @@ def test_dates_of_every_kind_say_when(tmp_path: Path, name: str) -> None:
     rows.reverse()
     with pytest.raises(DataError, match="does not come after"):
         data.load(write_rows(tmp_path / "b.csv", "when,y", rows))
-
-
-@pytest.mark.parametrize(
-    ("header", "times", "said"),
-    [
-        ("t,y", [k % 20 for k in range(200)], True),
-        ("t,y", list(range(200)), False),
-        ("t,y", [k * k % 101 for k in range(200)], False),  # a temperature, perhaps
-        ("hour,y", [k % 24 for k in range(200)], False),
-    ],
-)
-def test_a_time_that_starts_anew_is_told(tmp_path: Path, header: str, times: list[int], said: bool) -> None:
-    rows = [f"{t},{v}" for t, v in zip(times, sine(), strict=True)]
-    source = write_rows(tmp_path / "a.csv", header, rows)
-    assert ("'t' starts anew" in data.load(source).hint) is said
-    parts = write_rows(tmp_path / "b.csv", f"{header},part", [f"{row},{k // 20}" for k, row in enumerate(rows)])
-    if said:
-        assert not data.load(parts, id="part", target="y", horizon=1, window=2).hint
-
-
-@pytest.mark.parametrize(
-    ("header", "refused"),
-    [
-        ("2024-01-01,10.84", r"the first line \(2024-01-01, 10.84\) looks like values"),
-        ("112,118", None),  # whole numbers that ascend may be years
-        ("0,1", None),  # as arrays are written
-        ("118,112", r"the first line \(118, 112\) looks like values"),
-        ("1,5e-3", "looks like values"),
-        ("y,y", "two columns are called 'y'"),
-        ("day,10.84", None),
-        (",y", None),  # an index without a name
-    ],
-)
-def test_a_first_line_that_names_no_columns_is_a_sentence(tmp_path: Path, header: str, refused: str | None) -> None:
-    source = write_rows(tmp_path / "a.csv", header, [f"{k},{v}" for k, v in enumerate(sine())])
-    if refused is None:
-        assert data.load(source).kind == "series"
-        return
-    for memory in (8.0, 0.0):
-        with pytest.raises(DataError, match=refused):
-            data.load(source, memory=memory)
-
-
-def test_a_first_line_of_a_large_table_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "BLOCK", 500)
-    source = write_rows(tmp_path / "a.csv", "2024-01-01,10.84", [f"{k},{v}" for k, v in enumerate(sine())])
-    with pytest.raises(DataError, match="looks like values"):
-        data.load(source, memory=0.0)
-
-
-@pytest.mark.parametrize("mark", ["1,{:03.0f}.5", "{:.1f}%", "$ {:.2f}", "{:.2f} €", "{:.0f}'000", "1.{:03.0f},5"])
-def test_numbers_with_marks_are_a_sentence_and_no_texts(tmp_path: Path, mark: str) -> None:
-    rows = [f'{np.datetime64("2024-01-01") + k},"{mark.format(100 + v)}"' for k, v in enumerate(sine())]
-    source = write_rows(tmp_path / "a.csv", "day,y", rows)
-    assert data.recognise(source).kind == "series"
-    with pytest.raises(DataError, match="column 'y' has numbers with marks, such as"):
-        data.load(source)
-
-
-def test_names_and_few_marked_numbers_are_words(tmp_path: Path) -> None:
-    rows = [f"{k},{v},{['red', 'blue', '5%'][k % 3]},{k % 2}-{k % 7}" for k, v in enumerate(sine())]
-    task = data.load(write_rows(tmp_path / "a.csv", "t,y,colour,code", rows), target="y")
-    assert task.hint == "Networks see numbers alone, and not the words in 'colour' and 'code'."
-    assert task.channels == 1
-
-
-def test_times_across_are_a_sentence(tmp_path: Path) -> None:
-    header = ",".join(["shop", *(f"2024-{m:02d}" for m in range(1, 13))])
-    source = write_rows(tmp_path / "a.csv", header, [",".join([f"s{k}", *map(str, range(12))]) for k in range(40)])
-    with pytest.raises(DataError, match=r"called by times \(2024-01, 2024-02, ...\).* turn the table"):
-        data.load(source)
-
-
-def test_a_search_that_leads_nowhere_says_nothing(tmp_path: Path) -> None:
-    """Whatever is imported first: in a process of its own."""
-    source = write_rows(tmp_path / "a.csv", "y", ["3"] * 100)
-    command = [sys.executable, "-c", f"from pellucid.lab import data; data.load({str(source)!r})"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_year_beside_a_month_is_no_time(tmp_path: Path) -> None:

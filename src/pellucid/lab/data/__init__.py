@@ -199,7 +199,7 @@ def _recognise_table(path: Path, given: Mapping[str, Any]) -> Recognition:
             f"{_TO_DO[long.answer]}",
         )
     if "text" in could and (texts or could == ["text"]):
-        column = given.get("text") or (words or frame.columns)[0]
+        column = given.get("text") or text.text_column(frame, label) or frame.columns[0]
         return Recognition("text", f"{path.name} has a column of texts, {column!r}: texts to classify")
     if "series" in could:
         several = given.get("id") or series.id_column(frame)
@@ -245,7 +245,9 @@ def _recognise_folder(path: Path) -> Recognition:
 
 
 def _are_texts(column: pl.Series) -> bool:
-    """Whether a column's words are long, or several that mostly differ from row to row, and so no names of kinds."""
+    """Whether a column's words are long, or several, and mostly differ from row to row, and so are no names of kinds."""
     words = column.cast(pl.String).drop_nulls().str.strip_chars()
-    several = words.str.contains(r"\s").sum() > len(words) / 2 and words.n_unique() > len(words) / 2
-    return len(words) > 0 and (float(words.str.len_chars().to_numpy().mean()) > 20 or bool(several))
+    different = words.n_unique() / max(len(words), 1)
+    several = words.str.contains(r"\s").sum() > len(words) / 2 and different > 0.5
+    long = different > 0.1 and float(words.str.len_chars().mean() or 0) > 20  # type: ignore[arg-type]
+    return bool(several or long)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import archives, numbers, sequence_tables, table, ts_files
 from pellucid.lab.data.folders import Progress, class_folders
-from pellucid.lab.data.sequence_tables import IDS, LABELS, TABLES, channels_of, long_columns
+from pellucid.lab.data.sequence_tables import IDS, LABELS, TABLES, channels_of, check_order, long_columns
 from pellucid.lab.data.split import shown
 from pellucid.lab.data.stacks import Array, Stack, without_padding
 
@@ -152,6 +152,7 @@ def _long(source: Path, label: str | None, id: str | None, held: float) -> Seque
     if id is None or label is None:
         lacking = "which sequence a row is of (--id)" if id is None else "the class or the number (--label)"
         raise DataError(f"{source}: no column says {lacking}; its columns are {', '.join(frame.columns)}")
+    check_order(source, frame, id)
     channels = channels_of(source, frame.drop(id, label)).columns
     found = sequence_tables.read(source, id, label, channels, held, numeric=frame[label].dtype.is_numeric())
     return Sequences(

@@ -90,13 +90,12 @@ def _constant(frame: pl.DataFrame, id: str, label: str) -> bool:
     return bool((each["different"] == 1).all()) and 2 <= frame[label].n_unique() < len(each) + number
 
 
-def channels_of(source: Path, frame: pl.DataFrame, before: int = 0) -> pl.DataFrame:
-    """The numeric columns that are no times.
+def channels_of(source: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """The numeric columns that are no times and do not count rows.
 
     Args:
         source: of the table.
-        frame: some of its rows.
-        before: rows of it that come before them.
+        frame: the table, or its first rows.
 
     Raises:
         DataError: there are none, or a word stands among numbers.
@@ -104,16 +103,48 @@ def channels_of(source: Path, frame: pl.DataFrame, before: int = 0) -> pl.DataFr
     kept = {}
     for name in frame.columns:
         column = frame[name]
-        if name.lower() in TIMES or column.dtype.is_temporal():
+        if name.lower() in TIMES or column.dtype.is_temporal() or table.counts_rows(column):
             continue
-        found = table.numbers(source, column, before)
+        found = table.numbers(source, column)
         if found is not None:
             kept[name] = found
+        elif (number := table.marked(column)) is not None:
+            raise table.marks(source, name, number)
     if not kept:
         raise DataError(
             f"{source}: no column holds numbers ({', '.join(frame.columns)}); a sequence needs one channel at least"
         )
     return pl.DataFrame(kept)
+
+
+def check_order(source: Path, frame: pl.DataFrame, id: str) -> None:
+    """Check that each sequence's rows are in the order of their times, where a column says times: no two are the same then.
+
+    Args:
+        source: of the table.
+        frame: the table, or its first rows.
+        id: the column that tells sequences apart.
+
+    Raises:
+        DataError: a time comes before one of an earlier row.
+    """
+    for name in frame.columns:
+        if name == id or name.lower() not in TIMES:
+            continue
+        form = table.time_form(frame[name]) if frame[name].dtype == pl.String else None
+        when = table.times(frame[name], form) if form else frame[name]
+        if when.dtype == pl.String or when.null_count():
+            continue
+        rows = pl.DataFrame({"id": frame[id], "at": range(frame.height), "when": when.to_physical()})
+        if rows.select(pl.struct("id", "when").is_duplicated().any()).item():
+            continue
+        back = rows.with_columns(move=pl.col("when").cast(pl.Float64).diff().over("id")).filter(pl.col("move") < 0)
+        if back.height:
+            at = back["at"][0]
+            raise DataError(
+                f"{source}, {table.row(source, at)}: the {name} of {id} {frame[id][at]!r} goes back to {frame[name][at]}; sort "
+                f"the rows of each {id} by {name!r}, or remove that column"
+            )
 
 
 def read(

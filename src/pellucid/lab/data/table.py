@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,10 @@ from pellucid.errors import DataError
 PARQUET = (".parquet", ".pq")
 NULLS = ("", "NA", "NaN", "nan")
 WHOLE = 2.0  # bytes that reading a CSV file at once takes, for each of its own
+csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that Python allows of itself
 ROWS = 10_000  # of a large table that are read together
+SHORT = 6  # characters of a number that is a column's name
+LINES = 1000  # of a CSV file that tell how it is written
 BLOCK = 4 * 2**20  # bytes of a large CSV file that are read together; a row has room in it
 
 
@@ -40,23 +45,48 @@ def read(source: Path, nulls: tuple[str, ...] = NULLS, *, header: bool = True, t
             if header:
                 _check_names(source)
             table = pl.read_csv(source, **_form(source, nulls), has_header=header, infer_schema=typed)
-    return _not_empty(source, table)
+    return _not_empty(source, _without_empty_end(table))
+
+
+def _without_empty_end(table: pl.DataFrame) -> pl.DataFrame:
+    """Without rows in which nothing stands, where none comes after them: empty lines at the end of a file."""
+    last = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    return table.head(int(last[-1]) + 1 if len(last) else 0)
 
 
 def _check_names(source: Path) -> None:
-    """Check that a CSV file's first line names columns, each once; whole numbers that ascend, and 0 alone, may be names."""
+    """Check that a CSV file's first line names columns, each once; numbers may be names: of years, sensors, wavelengths."""
     names = _first_row(source)
-    twice = next((name for k, name in enumerate(names) if name and name in names[:k]), None)
-    values = [name for name in names if _is_number(name) or time_form(pl.Series([name])) is not None]
-    counted = [int(name) for name in names if name.isdecimal()]
-    ascend = len(names) > 1 and counted == sorted(set(counted))
-    if names and names == values and not (len(counted) == len(names) and (ascend or counted == [0])):
+    if names and re.fullmatch("sep=.?", names[0]):
+        raise DataError(f"{source}: the first line is {names[0]!r}, which only Excel reads; remove it")
+    if names and all(_is_number(name) or names_a_time(name) for name in names) and not _could_be_names(names):
         raise DataError(
             f"{source}: the first line ({', '.join(names)}) looks like values and not like names of columns; put a line with "
             "names above it"
         )
+    twice = next((name for k, name in enumerate(names) if name and name in names[:k]), None)
     if twice is not None:
         raise DataError(f"{source}: two columns are called {twice!r}; rename one of them")
+
+
+def _could_be_names(values: Sequence[str]) -> bool:
+    """Whether numbers or times may be names: different whole ones or times, or three and more short ones in order."""
+    if list(values) in (["0"], ["1"]):  # of an array with one column
+        return True
+    if len(values) < 2 or len(set(values)) < len(values):
+        return False
+    if all(value.isdecimal() for value in values) or all(names_a_time(value) for value in values):
+        return True
+    if len(values) < 3 or not all(_is_number(value) and len(value) <= SHORT for value in values):
+        return False
+    numbers = [float(value.replace(",", ".")) for value in values]
+    return numbers in (sorted(numbers), sorted(numbers, reverse=True))
+
+
+def names_a_time(name: str) -> bool:
+    """Whether the name of a column is a time, with its year: 2024-01-31, 1/22/20."""
+    dated = r"(^|.*\D)(1[89]|20)\d\d(\D.*|$)|(19|20)\d{6}|\d{1,2}/\d{1,2}/\d\d"
+    return re.fullmatch(dated, name) is not None and time_form(pl.Series([name])) is not None
 
 
 def _first_row(source: Path) -> list[str]:
@@ -100,7 +130,7 @@ def _said_of(source: Path) -> Iterator[None]:
         yield
     except pl.exceptions.NoDataError:
         raise DataError(f"{source}: the file is empty; give a table with a header line") from None
-    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError, csv.Error) as error:
         reason = str(error).splitlines()[0]
         if "straddl" in reason:
             needed = 5 * WHOLE * source.stat().st_size / 1e9  # of the memory texts have a quarter, and it is rounded
@@ -130,7 +160,7 @@ def glance(source: Path, held: float, nulls: tuple[str, ...] = NULLS) -> pl.Data
         if source.suffix.lower() in PARQUET:
             return next(_rows_of_parquet(source, None))
         _check_names(source)
-        first = pl.read_csv(_first_lines(source), **_form(source, nulls))
+        first = pl.read_csv(_first_lines(source, ROWS), **_form(source, nulls))
     return _with_late_columns(source, _not_empty(source, first), nulls)
 
 
@@ -186,15 +216,15 @@ def _points(source: Path, numbers: Sequence[str]) -> list[pl.Expr]:
     return [pl.col(*numbers).str.replace(",", ".", literal=True)] if numbers and decimal_comma else []
 
 
-def _first_lines(source: Path) -> bytes:
-    """The beginning of a CSV file, up to the end of a row."""
+def _first_lines(source: Path, count: int) -> bytes:
+    """The beginning of a CSV file: some lines more than ``count`` of them, up to the end of a row."""
     found: list[bytes] = []
     quotes = 0
     with source.open("rb") as lines:
         for line in lines:
             found.append(line)
             quotes += line.count(b'"')
-            if len(found) > ROWS and quotes % 2 == 0:
+            if len(found) > count and quotes % 2 == 0:
                 break
     return b"".join(found)
 
@@ -212,7 +242,9 @@ def _rows_of_csv(
     form, points = _form(source, nulls), _points(source, numbers)
     reader = arrow.open_csv(
         source,
-        read_options=arrow.ReadOptions(use_threads=False, block_size=BLOCK),
+        read_options=arrow.ReadOptions(
+            use_threads=False, block_size=BLOCK, column_names=_names(source, form), skip_rows_after_names=1
+        ),
         parse_options=arrow.ParseOptions(
             delimiter=form["separator"],
             newlines_in_values=True,
@@ -227,7 +259,14 @@ def _rows_of_csv(
     )
     with reader:
         for batch in reader:
-            yield pl.DataFrame(pl.from_arrow(batch)).with_columns(points)
+            piece = pl.DataFrame(pl.from_arrow(batch))
+            piece.columns = list(columns)  # polars calls what has no name otherwise here
+            yield piece.with_columns(points)
+
+
+def _names(source: Path, form: dict[str, Any]) -> list[str]:
+    """The columns' names as polars gives them, also to those that have none."""
+    return pl.read_csv(_first_lines(source, 1), **form, n_rows=0).columns
 
 
 def _one_column(source: Path) -> bool:
@@ -251,17 +290,30 @@ def is_words(column: pl.Series) -> bool:
         return False
     sample = column.drop_nulls().head(1000)
     numbers = sample.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    return time_form(sample) is None and numbers.null_count() > len(sample) / 2 and _marked(sample) is None
+    few = numbers.null_count() <= len(sample) / 2
+    return not (few or marked(sample) is not None or unread_times(sample) or time_form(sample) is not None)
 
 
+def unread_times(column: pl.Series) -> bool:
+    """Whether a column of texts is called as times are, and holds digits as these do, in whichever form."""
+    if column.name.strip().lower() not in CALLED_TIMES or column.dtype != pl.String:
+        return False
+    told = column.drop_nulls()
+    return len(told) > 0 and told.str.count_matches(r"\d").ge(2).sum() > len(told) / 2
+
+
+CALLED_TIMES = ("date", "time", "timestamp", "datetime", "ds")
+GROUPED = r"^[-+]?\d{1,3}(\.\d{3})+(,\d+)?$"  # thousands where the comma is the decimal point
 MARKED = r"^[-+]?[$€£¥₩]?\s?[-+]?\d{1,3}([., '’\u00a0\u202f]?\d{3})*([.,]\d+)?\s?(%|[$€£¥₩])?$"
 
 
-def _marked(column: pl.Series) -> str | None:
+def marked(column: pl.Series) -> str | None:
     """One of the column's texts, where they mostly are numbers between other marks: 1,234.50 or 12 % or $3."""
+    if column.dtype != pl.String:
+        return None
     told = column.drop_nulls().str.strip_chars()
-    marked = told.filter(told.str.contains(MARKED) & told.cast(pl.Float64, strict=False).is_null())
-    return marked[0] if len(marked) > len(told) / 2 else None
+    found = told.filter(told.str.contains(MARKED) & told.cast(pl.Float64, strict=False).is_null())
+    return found[0] if len(found) > len(told) / 2 else None
 
 
 def could_be_classes(column: pl.Series) -> bool:
@@ -273,39 +325,55 @@ def could_be_classes(column: pl.Series) -> bool:
 
 FORMATS = (
     "%Y-%m", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d",
+    "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %I:%M:%S %p",
+    "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d",
     "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y",
-    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y",
+    "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %I:%M %p", "%d/%m/%y", "%m/%d/%y",
+    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y", "%m-%d-%Y",
+    "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%b %Y", "%b-%y",
 )  # fmt: skip
+MONTHS = {"%Y-%m": "%d %Y-%m", "%b %Y": "%d %b %Y", "%b-%y": "%d %b-%y"}  # forms that have no day, which is the first
+MISREAD = 0.1  # of a column's times that may be written otherwise than the rest, and are then named
 
 
 def time_form(column: pl.Series, groups: Sequence[NDArray[np.int64]] | None = None) -> str | None:
     """How a column of texts writes times, or None where it holds none.
 
-    Where day and month could be either way round, the reading is taken in which the times of each group of rows ascend, and
-    of two such the one in which they are more evenly apart.
+    A form in which all can be read is taken, or else one in which nearly all can. Where day and month could be either way
+    round, the reading is taken in which the times of each group of rows ascend, and of two such the one in which they are
+    more evenly apart.
     """
-    readings: list[tuple[bool, float, str]] = []
+    readings: list[tuple[bool, bool, float, str]] = []
     first = column.head(1000)
     for form in FORMATS:
-        if times(first, form).null_count() > first.null_count():
-            continue  # nor can it be read in all rows
+        if _misread(first, times(first, form)) is None:
+            continue
         read = times(column, form)
-        if read.null_count() > column.null_count() or read.null_count() == len(read):
+        wrong = _misread(column, read)
+        if wrong is None:
             continue
         whole = read.to_physical()
         each = [whole] if groups is None else [whole.gather(rows) for rows in groups]
-        apart = np.concatenate([part.diff().drop_nulls().to_numpy().astype(float) for part in each])
+        apart = np.concatenate([part.drop_nulls().diff().drop_nulls().to_numpy().astype(float) for part in each])
         uneven = float(apart.std() / abs(apart.mean())) if len(apart) and apart.mean() else 0.0
-        readings.append((bool((apart <= 0).any()), uneven, form))
-    return min(readings, key=lambda r: r[:2])[2] if readings else None
+        readings.append((wrong > 0, bool((apart <= 0).any()), uneven, form))
+    return min(readings, key=lambda r: r[:3])[3] if readings else None
+
+
+def _misread(column: pl.Series, read: pl.Series) -> int | None:
+    """How many of a column's times were not read; None where they are more than a few, or years that are none."""
+    given = len(column) - column.null_count()
+    wrong = read.null_count() - column.null_count()
+    if not given or wrong > MISREAD * given or read.dt.year().min() < 1000:  # type: ignore[operator]
+        return None
+    return wrong
 
 
 def times(column: pl.Series, form: str) -> pl.Series:
     """A column of texts as times (of no zone); null where a text is not of the form."""
     text = column.str.strip_chars()
-    if form == "%Y-%m":
-        text, form = text + "-01", "%Y-%m-%d"
+    if form in MONTHS:
+        text, form = "1 " + text, MONTHS[form]
     try:
         read = text.str.to_datetime(form, strict=False)
     except pl.exceptions.PolarsError:
@@ -330,58 +398,59 @@ def row(source: Path, index: int) -> str:
 
 
 def _dialect(source: Path) -> tuple[str, bool]:
-    """The separator, by the header line, and whether numbers have a decimal comma."""
-    with source.open(encoding="utf-8", errors="replace") as handle:
-        lines = [line for _, line in zip(range(20), handle, strict=False)]
-    header = lines[0] if lines else ""
-    separator = max(",;\t", key=header.count) if any(c in header for c in ",;\t") else ","
-    decimal_comma = separator == ";" and any(re.search(r"(^|;)\s*[-+]?\d+,\d", line) for line in lines[1:])
-    return separator, decimal_comma
+    """The separator, by the header, and whether numbers have a decimal comma."""
+    about = source.stat()
+    return _found_dialect(source, about.st_size, about.st_mtime_ns)
 
 
-def numbers(source: Path, column: pl.Series, before: int = 0) -> pl.Series | None:
-    """A column as numbers, with nulls where there is nothing; None where it holds no numbers, or mostly other things.
+@lru_cache(maxsize=64)
+def _found_dialect(source: Path, size: int, changed: int) -> tuple[str, bool]:
+    """Of a file of that size and time, which is read once."""
+    with source.open(encoding="utf-8-sig", errors="replace") as handle:
+        lines = list(itertools.islice(handle, LINES))
+    header, rest = "", iter(lines)
+    for line in rest:
+        header += line
+        if header.count('"') % 2 == 0:
+            break
+    plain = re.sub(r'"[^"]*"', "", header)  # what stands in quotes separates nothing
+    separator = max(",;\t", key=plain.count) if any(c in plain for c in ",;\t") else ","
+    if source.suffix.lower() == ".tsv" and "\t" in plain:
+        separator = "\t"
+    cells = [[cell.strip(' \r\n"') for cell in line.split(separator)] for line in rest]
+    columns = itertools.zip_longest(*cells, fillvalue="")
+    return separator, separator != "," and any(_have_decimal_commas(column) for column in columns)
 
-    Args:
-        source: of the table.
-        column: some rows of it.
-        before: rows that come before them.
+
+def _have_decimal_commas(cells: Sequence[str]) -> bool:
+    """Whether a comma in numbers of a column is the decimal point, and not a mark of thousands: 900 and then 1,000."""
+    commas = [cell for cell in cells if re.fullmatch(r"[-+]?\d+,\d+", cell)]
+    if any(not re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", cell) for cell in commas):
+        return True
+    return bool(commas) and not any(re.fullmatch(r"[-+]?\d{3}", cell) for cell in cells)
+
+
+def numbers(source: Path, column: pl.Series) -> pl.Series | None:
+    """A column of the table, or of its first rows, as numbers, with nulls where there is nothing; None where it mostly holds others.
 
     Raises:
-        DataError: some of its values are no numbers.
+        DataError: some of its values are no numbers, or may be thousands or fractions.
     """
-    if column.dtype == pl.String:
-        if column.is_in(["true", "false"]).all() and column.null_count() < len(
-            column
-        ):  # so in the text of a large file
-            return (column == "true").cast(pl.Float64)
-        cast = column.str.strip_chars().cast(pl.Float64, strict=False)
-        wrong = (cast.is_null() & column.is_not_null()).to_numpy()
-        given = len(column) - column.null_count()
-        if not given or wrong.sum() > given / 2:
-            if (marked := _marked(column)) is not None:
-                raise DataError(
-                    f"{source}: column {column.name!r} has numbers with marks, such as {marked!r}; write them with digits and a "
-                    "decimal point alone, or remove the column"
-                )
-            return None
-        if wrong.any():
-            at = int(wrong.argmax())
-            raise DataError(
-                f"{source}, {row(source, before + at)}: column {column.name!r} has {column[at]!r} where a number is needed; correct it, "
-                "or remove the column"
-            )
-        return cast
-    return column.cast(pl.Float64) if column.dtype.is_numeric() or column.dtype == pl.Boolean else None
+    if column.dtype == pl.String and source.suffix.lower() not in PARQUET and _dialect(source)[1]:
+        grouped = column.filter(column.str.strip_chars().str.contains(GROUPED))
+        if len(grouped):
+            raise marks(source, column.name, grouped[0])
+        column = column.str.replace(",", ".", literal=True)
+    return _as_numbers(source, column, 0)
 
 
 def further_numbers(source: Path, column: pl.Series, before: int) -> pl.Series:
-    """The same of a column that holds numbers in the rows that were looked at first.
+    """Some rows, which ``before`` others come before, of a column that holds numbers in the rows that were looked at first.
 
     Raises:
         DataError: it does not here.
     """
-    found = numbers(source, column, before)
+    found = _as_numbers(source, column, before)
     if found is None and column.null_count() == len(column):
         return column.cast(pl.Float64)
     if found is None:
@@ -390,6 +459,40 @@ def further_numbers(source: Path, column: pl.Series, before: int) -> pl.Series:
             "there on; correct it, or remove the column"
         )
     return found
+
+
+def _as_numbers(source: Path, column: pl.Series, before: int) -> pl.Series | None:
+    if column.dtype != pl.String:
+        return column.cast(pl.Float64) if column.dtype.is_numeric() or column.dtype == pl.Boolean else None
+    words = column.str.strip_chars().str.to_lowercase()
+    if words.is_in(["true", "false"]).all() and column.null_count() < len(column):  # so in the text of a file
+        return (words == "true").cast(pl.Float64)
+    cast = column.str.strip_chars().cast(pl.Float64, strict=False)
+    wrong = (cast.is_null() & column.is_not_null()).to_numpy()
+    given = len(column) - column.null_count()
+    if not given or wrong.sum() > given / 2:
+        return None
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise DataError(
+            f"{source}, {row(source, before + at)}: column {column.name!r} has {column[at]!r} where a number is needed; correct it, "
+            "or remove the column"
+        )
+    return cast
+
+
+def marks(source: Path, name: str, marked: str) -> DataError:
+    """That a column's numbers are written with marks."""
+    return DataError(
+        f"{source}: column {name!r} has numbers with marks, such as {marked!r}; write them with digits and a decimal point "
+        "alone, or remove the column"
+    )
+
+
+def counts_rows(column: pl.Series) -> bool:
+    """Whether a column is the index that pandas writes beside its columns."""
+    unnamed = column.name in ("", "Unnamed: 0", "__index_level_0__")
+    return unnamed and column.dtype.is_integer() and bool((column.diff().drop_nulls() == 1).all())
 
 
 def complete(source: Path, column: pl.Series, before: int) -> None:

@@ -25,6 +25,9 @@ from pellucid.lab.task import Split, Task
 
 LONGEST = {"characters": 160, "subwords": 480, "words": 800}  # characters that are read of each text by default at most
 
+TEXTS = ("text", "message", "content", "review", "sentence", "comment")
+LABELS = ("label", "labels", "class", "category", "target", "sentiment", "stars", "rating")
+
 AT_ONCE = 1000  # texts that are cut into tokens together
 
 
@@ -43,8 +46,8 @@ def load(
     Args:
         source: CSV or Parquet.
         seed: of the split.
-        text: column of texts; the one with the longest where None.
-        label: column of labels; the one with the fewest different values where None.
+        text: column of texts; where None the one that is called so, or else the one with the longest.
+        label: column of labels; where None the one that is called so, or else the one with the fewest different values.
         longest: characters that are read of each text.
         tokens: characters, subwords or words; by the amount of text where None.
         memory: GB of texts and tokens to hold in memory; more lies in files that the operating system pages.
@@ -199,17 +202,30 @@ def columns(source: Path, frame: pl.DataFrame, text: str | None, label: str | No
     for name in (text, label):
         if name is not None and name not in frame.columns:
             raise ArgumentError(f"{source} has no column {name!r}; its columns are {', '.join(frame.columns)}")
-    words = [n for n in frame.columns if table.is_words(frame[n]) and n != label]
+    text = text or text_column(frame, label)
     if text is None:
-        if not words:
-            raise DataError(f"{source}: no column holds text ({', '.join(frame.columns)})")
-        text = max(words, key=lambda n: float(frame[n].cast(pl.String).str.len_chars().mean() or 0))  # type: ignore[arg-type]
+        raise DataError(f"{source}: no column holds text ({', '.join(frame.columns)})")
     if label is None:
-        others = [n for n in frame.columns if n != text and table.could_be_classes(frame[n])]
+        others = [n for n in frame.columns if n != text and _could_be_labels(frame[n])]
         if not others:
             raise DataError(
                 f"{source}: there is a text column, {text!r}, and no other column that could hold labels; add one, or "
                 "name it with --label"
             )
-        label = min(others, key=lambda n: frame[n].n_unique())
+        called = [n for n in others if n.lower() in LABELS]
+        several = [n for n in called or others if frame[n].n_unique() > 1]
+        label = min(several or called or others, key=lambda n: frame[n].n_unique())
     return text, label
+
+
+def text_column(frame: pl.DataFrame, label: str | None) -> str | None:
+    """The column of texts: the one that is called so, or else the one with the longest; None where there is none."""
+    words = [n for n in frame.columns if table.is_words(frame[n]) and n != label]
+    called = [n for n in words if n.lower() in TEXTS]
+    long = {n: float(frame[n].cast(pl.String).str.len_chars().mean() or 0) for n in called or words}  # type: ignore[arg-type]
+    return max(long, key=lambda n: long[n], default=None)
+
+
+def _could_be_labels(column: pl.Series) -> bool:
+    whole = column.dtype.is_float() and bool((column.drop_nulls() % 1 == 0).all())
+    return table.could_be_classes(column) or (whole and column.null_count() < len(column))

@@ -202,9 +202,9 @@ def _listed(names: Sequence[str]) -> str:
 def _hint(found: Table, cycles: Sequence[str], steps: int) -> str:
     """What a person who has several series in one table, words in it, or a calendar, may not know of."""
     hints = []
-    if found.words:
-        columns = _listed([repr(name) for name in found.words])
-        hints.append(f"Networks see numbers alone, and not the words in {columns}.")
+    if found.unseen:
+        columns = _listed([repr(name) for name in found.unseen])
+        hints.append(f"Networks see numbers alone, and not what is in {columns}.")
     if found.anew is not None:
         hints.append(
             f"Column {found.anew!r} starts anew among the rows: if they are several series, name the column that tells them "

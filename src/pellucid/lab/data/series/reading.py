@@ -67,7 +67,7 @@ class Table:
         time, id: the columns that say when and of which series, or None.
         targets: names of columns that each were made a series of their own; empty elsewhere.
         anew: a column of numbers that is called a time, and starts anew among the rows; None where there is none.
-        words: columns that hold words, which are not seen.
+        unseen: columns that hold words, which networks do not see.
     """
 
     source: Path
@@ -79,7 +79,7 @@ class Table:
     id: str | None
     targets: list[str]
     anew: str | None
-    words: list[str]
+    unseen: list[str]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class _Clock:
             )
         if self.kind == "f8":
             return table.further_numbers(source, column, before).cast(pl.Float64).to_numpy()
-        found = column if self.form is None else table.times(column, self.form)
+        found = column if self.form is None else table.times(column.cast(pl.String), self.form)
         if found.null_count():
             at = int(found.is_null().arg_max() or 0)
             raise DataError(
@@ -133,23 +133,24 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
         raise ArgumentError(f"{source} has no column {id!r}; its columns are {', '.join(frame.columns)}")
     id = id or id_column(frame)
     rest = frame.drop(id) if id else frame
-    clock = _clock(rest, _rows_of_series(source, frame, id))
+    clock = _clock(source, rest, _rows_of_series(source, frame, id))
     when = clock.column if clock else None
-    names = _number_columns(source, rest.drop(when) if when else rest)
+    names = _number_columns(source, rest.drop(when) if when else rest, target)
     chosen = _targets(source, target, names)
     anew = None if clock or id else _starts_anew(frame)
-    words = [name for name in rest.columns if table.is_words(rest[name])]
+    others = [rest[name] for name in rest.columns if name not in (*names, when)]
+    unseen = [column.name for column in others if column.dtype == pl.String and column.null_count() < len(column)]
     series = _rows(source, clock, names, id, space)
     _check_order(source, series, when, id)
     step = axis.find_step([one.times for one in series if one.times is not None], space) if clock else None
     if step is not None:
         series = _even(source, series, step, str(when), space)
     if len(chosen) == 1:
-        return Table(source, names, names.index(chosen[0]), series, step, when, id, [], anew, words)
-    others = [k for k, name in enumerate(names) if name not in chosen]
-    apart = picked(series, [(name, [*others, names.index(name)]) for name in chosen], space)
+        return Table(source, names, names.index(chosen[0]), series, step, when, id, [], anew, unseen)
+    beside = [k for k, name in enumerate(names) if name not in chosen]
+    apart = picked(series, [(name, [*beside, names.index(name)]) for name in chosen], space)
     return Table(
-        source, [*(names[k] for k in others), "value"], len(others), apart, step, when, id, chosen, anew, words
+        source, [*(names[k] for k in beside), "value"], len(beside), apart, step, when, id, chosen, anew, unseen
     )
 
 
@@ -196,7 +197,7 @@ def _rows_of_series(source: Path, frame: pl.DataFrame, id: str | None) -> list[N
     return np.split(which.argsort(kind="stable"), groups.ends[1:-1])
 
 
-def _clock(frame: pl.DataFrame, groups: list[NDArray[np.int64]]) -> _Clock | None:
+def _clock(source: Path, frame: pl.DataFrame, groups: list[NDArray[np.int64]]) -> _Clock | None:
     """The column that says when.
 
     A column of numbers counts only if it is called so and ascends: a year beside a month does not say when.
@@ -209,9 +210,23 @@ def _clock(frame: pl.DataFrame, groups: list[NDArray[np.int64]]) -> _Clock | Non
                 return _Clock(name, form, "M8[us]")
         elif dtype in (pl.Date, pl.Datetime):
             return _Clock(name, None, "M8[us]")
+        elif name.lower() in table.CALLED_TIMES and dtype.is_integer() and _are_days(column):
+            return _Clock(name, "%Y%m%d", "M8[us]")
         elif name.lower() in NUMBERED_TIMES and dtype.is_numeric() and _ascends(column, groups):
             return _Clock(name, None, "f8")
+    unread = next((name for name in frame.columns if table.unread_times(frame[name])), None)
+    if unread is not None:
+        raise DataError(
+            f"{source}: the times in column {unread!r}, such as {frame[unread].drop_nulls()[0]!r}, cannot be read; write them as "
+            "2024-01-31 12:00:00"
+        )
     return None
+
+
+def _are_days(column: pl.Series) -> bool:
+    """Whether whole numbers are days, as 20240131."""
+    days = table.times(column.drop_nulls().cast(pl.String), "%Y%m%d")
+    return len(days) > 1 and not days.null_count() and bool(days.dt.year().is_between(1800, 2200).all())
 
 
 def _ascends(column: pl.Series, groups: list[NDArray[np.int64]]) -> bool:
@@ -229,11 +244,21 @@ def _starts_anew(frame: pl.DataFrame) -> str | None:
     return None
 
 
-def _number_columns(source: Path, frame: pl.DataFrame) -> list[str]:
-    names = [name for name in frame.columns if table.numbers(source, frame[name]) is not None]
+def _number_columns(source: Path, frame: pl.DataFrame, target: str | None) -> list[str]:
+    """The columns of numbers; those with marks are left out, but for what is to be forecast."""
+    names = []
+    for name in frame.columns:
+        column = frame[name]
+        asked = name == frame.columns[-1] if target is None else name in target.split(",")
+        if table.counts_rows(column):
+            continue
+        if table.numbers(source, column) is not None:
+            names.append(name)
+        elif asked and (number := table.marked(column)) is not None:
+            raise table.marks(source, name, number)
     if not names:
         raise DataError(f"{source}: no column holds numbers ({', '.join(frame.columns)}); a series needs at least one")
-    across = [name for name in names if table.time_form(pl.Series([name])) is not None]
+    across = [name for name in names if table.names_a_time(name)]
     if len(across) > max(1, len(names) / 2):
         raise DataError(
             f"{source}: columns are called by times ({across[0]}, {across[1]}, ...), and here each row is to be a time; turn the "
