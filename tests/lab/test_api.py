@@ -104,6 +104,13 @@ def test_what_cannot_be_is_said(tmp_path: Path) -> None:
         ArgumentError, match="'horizons' says nothing for characters; its options are memory, tokens, window"
     ):
         compare(text, ["gru"], quiet=True, horizons=3)  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match=r"params is called size here.* give size=400"):
+        compare(text, "gru", quiet=True, params=400)  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match="'q'"):
+        compare(text, "gru, q", quiet=True)
+    with pytest.raises(ArgumentError) as said:
+        compare(text, "gru", quiet=True, horizon=3)
+    assert "seed" not in str(said.value)  # which is no option of anybody's
     with pytest.raises(ArgumentError, match="split is '1;2'; give whole numbers with commas between"):
         compare(tasks.write_series(tmp_path / "s.csv"), ["gru"], quiet=True, split="1;2")
     with pytest.raises(ArgumentError, match="rope is -1"):

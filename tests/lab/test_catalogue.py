@@ -46,7 +46,7 @@ def test_every_run_is_listed_as_it_stands(tmp_path: Path) -> None:
     (damaged / "result.json").write_text("{")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "config.json").write_text('{"name": "somebody else"}')
-    by_name = {Path(e.folder).name: e for e in catalogue.entries(tmp_path)}
+    by_name = {Path(e.folder).name: e for e in catalogue.entries(str(tmp_path))}
     assert set(by_name) == {"whole", "stopped", "bare", "damaged"}
     found = finished.run("images").found
     whole = by_name["whole"]
@@ -68,7 +68,7 @@ def test_every_run_is_listed_as_it_stands(tmp_path: Path) -> None:
 def test_two_runs_on_the_same_items_differ_in_pairs(tmp_path: Path) -> None:
     run = finished.run("series")
     other = smaller(run.task, tmp_path / "other", epochs=4)
-    found = catalogue.difference(run.folder, other)
+    found = catalogue.difference(str(run.folder), other)
     assert {s.name for s in found.settings} >= {"candidates", "seeds", "epochs"}
     assert {p.network for p in found.networks} == {"RNN", "GRU"}
     assert set(found.only_first) == {"CNN", "LSTM", "Leaky"}

@@ -239,7 +239,7 @@ def test_the_simplest_answers_are_counts_of_the_training_part(tmp_path: Path) ->
     now = np.concatenate([roll[:-1] for roll in rolls()[:24]])
     next_ = np.concatenate([roll[1:] for roll in rolls()[:24]])
     asked = labels.of_steps([task.train, task.valid, task.test], task.labels)
-    assert asked.baseline.name == "as now"
+    assert asked.baseline.name == "repetition"
     shares = np.empty((2, 5))
     for event in range(5):
         for held in (0, 1):

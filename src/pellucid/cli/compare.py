@@ -30,7 +30,8 @@ def compare(
 
     DATA is a folder of images (or .npy arrays of them), sounds or tables with a folder for each class, a CSV or Parquet table (series to
     forecast; sequences, texts or images with labels), images or sequences as .npz, sequences as .ts, events such as notes
-    as .mat, .npz or a folder of matrices, or a plain text.
+    as .mat, .npz or a folder of matrices, or a plain text. The arrays of an .npz are called images and labels; values, labels and,
+    where sequences are of unequal length, lengths; or events.
     What it is taken for is printed first; --kind overrides it. The same command goes on where it was stopped, and shows
     its result again once it is done. Under torchrun several processes train each network together, each on its share of
     every batch.

@@ -12,8 +12,8 @@ def size(stack: str, /) -> None:
 
         pellucid size "100x12 | lstm 64 bidirectional last | linear 3"
 
-    The input is HxWxC, TxI or N. Layers: conv K FILTERS (s2 stride, p2 or p1:2 padding, d2 dilation, g4 groups, same,
-    same_lower, valid, causal, nobias), tconv, pool K, avgpool K, gpool, flatten, linear N, rnn H, gru H, lstm H
+    The input is HxWxC, DxHxWxC, TxI or N. Layers: conv K FILTERS (s2 stride, p2 or p1:2 padding, d2 dilation, g4 groups, same,
+    same_lower, valid, causal, nobias), tconv, pool or maxpool K, avgpool K, gpool, flatten, linear N, rnn H, gru H, lstm H
     (bidirectional, layers2, proj32, nobias, last), batchnorm, dropout, relu, tanh, sigmoid, gelu, softmax.
 
     Parameters

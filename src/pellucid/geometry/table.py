@@ -36,7 +36,7 @@ def table(rows: Sequence[Row], given: str, numbers: int) -> str:
     rule = "-" * max(map(len, text))
     kept = numbers + sum(r.activations for r in rows)
     text[1:1], text[-1:-1] = [rule], [rule]
-    notes = [f"outputs of all layers: {kept:,} numbers, {4 * kept:,} bytes as float32"]
+    notes = [f"input and outputs of all layers: {kept:,} numbers, {4 * kept:,} bytes as float32"]
     if any(r.field for r in rows):
         notes.append("sees: input rows that one output position sees; jump: input rows from one position to the next")
     if any(any(r.dropped) for r in rows):

@@ -36,7 +36,7 @@ def __getattr__(name: str) -> Any:
 
 def compare(
     data: str | Path,
-    networks: Sequence[str] = ("cnn", "rnn", "lstm", "gru"),
+    networks: str | Sequence[str] = ("cnn", "rnn", "lstm", "gru"),
     *,
     size: int | None = None,
     quiet: bool = False,
@@ -48,9 +48,9 @@ def compare(
 
     Args:
         data: a folder or a file, as for ``pellucid compare``.
-        networks: cnn, rnn, lstm, gru; cnn2, gru2, bigru, cnn+gru; or a cell as ``"my_cell.py:MyCell"``, with ``bi+`` before it
+        networks: a list, or with commas between: cnn, rnn, lstm, gru; cnn2, gru2, bigru, cnn+gru; or a cell as ``"my_cell.py:MyCell"``, with ``bi+`` before it
             for both directions and ``:2`` behind it for two layers.
-        size: parameters, or multiply-adds with ``equal="macs"``, of each network.
+        size: parameters, or multiply-adds with ``equal="macs"``, of each network (``--params`` and ``--macs``).
         quiet: show nothing meanwhile.
         settings: as the options of ``pellucid compare`` (:mod:`pellucid.lab.settings`): trials, seeds, out, workers, kind,
             target, horizon, window, text, label, ... A script that asks for several workers must begin under
@@ -66,9 +66,17 @@ def compare(
     """
     from rich.console import Console
 
+    from pellucid.errors import ArgumentError
     from pellucid.lab import session
 
     given = cast(dict[str, Any], settings)
+    for name in ("params", "macs"):
+        if name in given:
+            raise ArgumentError(
+                f"{name} is called size here, and counts multiply-adds with equal='macs'; give size={given[name]}"
+            )
+    if isinstance(networks, str):
+        networks = [name.strip() for name in networks.split(",") if name.strip()]
     asking = {name: given.pop(name) for name in Asking.__annotations__ if name in given}
     running = {name: given.pop(name) for name in Running.__annotations__ if name in given}
     screen = Console(stderr=True, quiet=quiet, markup=False)

@@ -75,12 +75,13 @@ class Difference(Record):
     sentence: str  # what may be compared
 
 
-def entries(folder: Path) -> list[Entry]:
+def entries(folder: str | Path) -> list[Entry]:
     """All runs in a folder and below it, the newest first; one that is damaged is listed with what is wrong with it.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; give one with runs in it")
     try:
@@ -96,13 +97,13 @@ def entries(folder: Path) -> list[Entry]:
     return sorted((e for e in made if e is not None), key=lambda e: e.created, reverse=True)
 
 
-def difference(first: Path, second: Path) -> Difference:
+def difference(first: str | Path, second: str | Path) -> Difference:
     """Two finished runs side by side.
 
     Raises:
         DataError: one is no run, not finished or damaged.
     """
-    runs = Run(first), Run(second)
+    runs = Run(Path(first)), Run(Path(second))
     configs = [_config(run) for run in runs]
     results = [finished(run.folder) for run in runs]
     settings = [
@@ -141,12 +142,13 @@ def difference(first: Path, second: Path) -> Difference:
     )
 
 
-def remove(folder: Path) -> list[str]:
+def remove(folder: str | Path) -> list[str]:
     """Remove what a run wrote, and its folder if nothing else is in it; return the names of what is left there.
 
     Raises:
         DataError: the folder is no run, a process is at work in it, or a file cannot be removed.
     """
+    folder = Path(folder)
     run = Run(folder)
     if not run.is_run():
         raise _no_run(folder)
@@ -165,21 +167,23 @@ def remove(folder: Path) -> list[str]:
     return left
 
 
-def summary(folder: Path) -> Entry:
+def summary(folder: str | Path) -> Entry:
     """One run.
 
     Raises:
         DataError: the folder is no run.
     """
-    return _summary(Run(folder), _config(Run(folder)))
+    run = Run(Path(folder))
+    return _summary(run, _config(run))
 
 
-def finished(folder: Path) -> Comparison:
+def finished(folder: str | Path) -> Comparison:
     """A finished comparison.
 
     Raises:
         DataError: the folder is no run, the run is not finished, or its result is damaged.
     """
+    folder = Path(folder)
     run = Run(folder)
     _config(run)
     found = run.result()

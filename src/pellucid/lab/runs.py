@@ -196,8 +196,8 @@ class Run:
             return sealed.load_record(path, Comparison)
         except (OSError, sealed.DamagedError) as error:
             raise DataError(
-                f"{path}: the result cannot be read ({reason(error)}); remove this file, and the same command "
-                "writes it again"
+                f"{path}: the result cannot be read ({reason(error)}); remove this file, and the same compare "
+                "command writes it again"
             ) from None
 
     @contextmanager

@@ -30,7 +30,7 @@ def co2(folder: Path) -> str:
     monthly = source.load_pandas().data["co2"].resample("MS").mean().interpolate()
     folder.mkdir(parents=True, exist_ok=True)
     monthly.round(3).to_csv(folder / "co2.csv", index_label="month")
-    return f"{len(monthly):,} months in {folder / 'co2.csv'}"
+    return f"{len(monthly):,} months (co2.csv)"
 
 
 SAMPLES: dict[str, Callable[[Path], str]] = {"digits": digits, "co2": co2}

@@ -36,9 +36,9 @@ class Asking(TypedDict, total=False):
         Trainings of each network with its best setting; more seeds, surer figures (default: 3).
     epochs
         Passes over the training part at most; training ends earlier when validation no longer improves, at a
-        lower learning rate neither.
+        lower learning rate neither (default: 5 to 60, fewer the more data there is; none with --equal time).
     seconds
-        Training time of each seed with --equal time.
+        Training time of each seed with --equal time (default: 20).
     curve
         Train on an eighth, a quarter and a half of the data as well: would more data change the answer?
     rope
@@ -66,9 +66,10 @@ class Reading(TypedDict, total=False):
     target
         Series: column to forecast (default: the last); several (a,b or all) are a series each, with one network.
     horizon
-        Series: steps ahead.
+        Series: steps ahead (default: one season, at most 24).
     window
-        Series: steps of the past that are seen. Plain text: characters. Events: steps of a training sequence at most.
+        Series: steps of the past that are seen (default: two seasons, 16 to 96). Plain text: tokens (64). Events: steps of a
+        training sequence at most (256).
     season
         Series: steps of its season (default: found; 1 for none).
     split

@@ -82,7 +82,10 @@ def recognise(path: Path, **options: Unpack[Reading]) -> Recognition:
         return _recognise_folder(path)
     suffix = path.suffix.lower()
     if suffix == ".npz" and picture_files.holds_images(path):
-        return Recognition("images", f"{path.name} has arrays of images and labels: images to classify")
+        return Recognition(
+            "images",
+            f"{path.name} has arrays of images and labels: images to classify (sequences are the arrays values and labels)",
+        )
     if suffix in table.PARQUET and (column := picture_files.image_column(path)):
         return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
     if suffix in (".csv", ".tsv", *table.PARQUET):
@@ -148,7 +151,8 @@ def load(
     known = _options(recognised)
     strange = sorted(given.keys() - known)
     if strange:
-        raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {', '.join(sorted(known))}")
+        options_ = ", ".join(sorted(known & Reading.__annotations__.keys()))
+        raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {options_}")
     origin = Origin(path.resolve(), recognised, tuple(sorted(given.items())))
     if "split" in given:
         given["split"] = _rows(given["split"])

@@ -60,7 +60,7 @@ def of_steps(parts: Sequence[Split], names: Sequence[str]) -> Asked:
     answers = [
         _of_frequency(*(_kept(part, always.expand_as) for part in (valid, test))),
         Answers(
-            "as now",
+            "repetition",
             "Says for each label how often it held after a step at which it did, or did not, as it is now.",
             *(_kept(part, lambda now: torch.where(now > 0.5, after[1], after[0])) for part in (valid, test)),
         ),
