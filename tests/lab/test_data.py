@@ -245,6 +245,11 @@ def _nothing(name: str) -> Callable[[Path], Path]:
     return make
 
 
+def _wrapped(p: Path) -> Path:
+    tasks.write_images(p / "unpacked" / "x")
+    return p / "unpacked"
+
+
 def _strange_arrays(p: Path) -> Path:
     np.savez(p / "a.npz", a=np.zeros(3), b=np.zeros(3))
     return p / "a.npz"
@@ -259,7 +264,9 @@ def _latin(p: Path) -> Path:
     ("make", "words"),
     [
         (lambda p: p / "nothing.csv", "there is no such file"),
-        (_empty, "no images and no sounds"),
+        (_empty, "no images, sounds or tables that are known"),
+        (_nothing("a.zip"), "this is an archive; unpack it"),
+        (_wrapped, r"there is one class, 'x', .*; give .*x, whose folders they may be"),
         (_one_class, "one class"),
         (_broken_image, r"03.png: the image cannot be read \(it is of no kind that is known\)"),
         (_csv(""), "empty"),

@@ -112,6 +112,43 @@ def test_nested_lists_and_arrays_are_those_of_the_folder(tmp_path: Path) -> None
         assert same_tensors(task, plain), name
 
 
+def test_channels_first_and_labels_with_a_point_are_the_same_images(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 9, 8, 3), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    np.savez(tmp_path / "b.npz", images=np.moveaxis(images, 3, 1), labels=labels.astype(np.float32))
+    assert same_tensors(data.load(tmp_path / "a.npz"), data.load(tmp_path / "b.npz"))
+
+
+def test_opacity_from_0_to_1_is_that_from_0_to_255(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 9, 8, 4), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    np.savez(tmp_path / "b.npz", images=images / np.float32(255), labels=labels)
+    a, b = data.load(tmp_path / "a.npz"), data.load(tmp_path / "b.npz")
+    torch.testing.assert_close(a.train.x, b.train.x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("parts", ["train dev eval", "training_set validation_set test_set", "Train val Test"])
+def test_parts_of_a_split_as_people_call_them(tmp_path: Path, parts: str) -> None:
+    for part in parts.split():
+        tasks.write_images(tmp_path / part)
+    task = data.load(tmp_path)
+    assert task.labels == ("left", "right")
+    assert [len(part) for part in (task.train, task.valid, task.test)] == [24, 24, 24]
+
+
+def test_what_systems_leave_behind_is_no_image(tmp_path: Path) -> None:
+    folder = tasks.write_images(tmp_path / "x")
+    plain = data.load(folder)
+    sentence = data.recognise(folder).sentence
+    for name in ("left/Thumbs.db", "left/desktop.ini", "right/.DS_Store", "right/__MACOSX/._1.png", ".cache/a.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"nothing")
+    assert data.recognise(folder).sentence == sentence
+    assert same_tensors(data.load(folder), plain)
+
+
 @pytest.mark.parametrize("names", ["x_{0} y_{0}", "{0}_images {0}_labels"])
 def test_a_split_in_an_archive_is_kept(tmp_path: Path, names: str) -> None:
     generator = np.random.default_rng(0)

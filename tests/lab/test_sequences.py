@@ -99,6 +99,13 @@ def test_every_form_gives_the_same_sequences(tmp_path: Path, form: str) -> None:
     np.testing.assert_allclose(sorted(sums), sorted(v.sum() for v in values), atol=1e-4)
 
 
+def test_a_mark_at_the_beginning_of_a_file_is_none_of_its_text(tmp_path: Path) -> None:
+    file = write_ts(tmp_path / "a.ts")
+    plain = data.load(file).fingerprint
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert data.load(file).fingerprint == plain
+
+
 def test_a_split_that_the_archive_gives_is_kept(tmp_path: Path) -> None:
     write_ts(tmp_path / "Tones_TRAIN.ts", 20)
     write_ts(tmp_path / "Tones_TEST.ts", 30, seed=1)

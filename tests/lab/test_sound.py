@@ -47,6 +47,13 @@ def test_other_formats_and_rates_are_the_same_sound(tmp_path: Path) -> None:
     soundfile.write(folder / "low" / "3.flac", wave, 8000)
     (folder / "low" / "3.wav").unlink()
     assert torch.allclose(data.load(folder).train.x, plain.train.x, atol=1e-2)
+    soundfile.write(folder / "low" / "3.aiff", wave, 8000)
+    (folder / "low" / "3.flac").unlink()
+    assert torch.allclose(data.load(folder).train.x, plain.train.x, atol=1e-2)
+    (folder / "low" / "3.aiff").unlink()
+    soundfile.write(folder / "low" / "2.mp3", wave, 8000)
+    (folder / "low" / "2.wav").unlink()
+    assert data.load(folder).extent[0] >= 16
     fine = np.sin(2 * np.pi * 300 * np.arange(5200) / 16000)
     soundfile.write(folder / "low" / "3.flac", np.stack([fine, fine], 1), 16000)
     assert "1 of them resampled" in dict(data.load(folder).facts)["Recordings"]

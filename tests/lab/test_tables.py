@@ -47,6 +47,7 @@ def test_a_time_that_starts_anew_is_told(tmp_path: Path, header: str, times: lis
         ("112,112", r"the first line \(112, 112\) looks like values"),
         ("1,5e-3", "looks like values"),
         ("9.7e-01,9.2e-01,6.8e-01", "looks like values"),
+        ("49,1", "looks like values"),  # both within their columns
         ("0.9699999,0.92", "looks like values"),
         ("y,y", "two columns are called 'y'"),
         ("sep=;", "only Excel reads"),
@@ -178,6 +179,7 @@ GERMAN: dict[str, tuple[str, str, Callable[[int], str], str | None]] = {
         lambda k: f"{2 * k + 900:,}",
         "where a number is needed|marks, such as '1,000'",
     ),
+    "thousands after tabs": ("a.tsv", "\t", lambda k: f"{k + 20_000:,}", "marks, such as '20,000'"),
     "three digits": ("a.csv", ";", lambda k: f"{k // 100 + 1},{k % 100:03d}", None),
 }
 
@@ -197,6 +199,32 @@ def test_decimal_commas(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(task.test.y[-1, 0] * spread + mean, wanted[-task.horizon], rtol=1e-5)
 
 
+def test_points_beside_decimal_commas(tmp_path: Path) -> None:
+    """A latitude of 52.520 has no mark of thousands, and what are no numbers is not looked at."""
+    rows = [f"{day};52.{520 + k};{['A-77', '12.345', 'B-1'][k % 3]};{k},5" for k, day in enumerate(DAYS)]
+    task = data.load(write_rows(tmp_path / "a.csv", "day;lat;article;y", rows))
+    assert task.channels == 2
+    assert "'article'" in task.hint
+
+
+def test_the_clock_is_the_column_that_is_read_in_full(tmp_path: Path) -> None:
+    rows = [f"{'N/A' if k % 25 == 0 else '2020-01-01'},{day},{k % 7}" for k, day in enumerate(DAYS)]
+    assert data.load(write_rows(tmp_path / "a.csv", "last_service,date,y", rows)).step == "day"
+
+
+@pytest.mark.parametrize("header", ["time", "Date"])
+def test_times_of_a_day_count_rows(tmp_path: Path, header: str) -> None:
+    rows = [f"{k // 60:02d}:{k % 60:02d}:00,{v}" for k, v in enumerate(sine())]
+    task = data.load(write_rows(tmp_path / "a.csv", f"{header},y", rows))
+    assert (task.step, task.channels) == ("", 1)
+    assert f"not what is in '{header}'" in task.hint
+
+
+def test_days_that_recur_count_rows(tmp_path: Path) -> None:
+    rows = [f"202201{k // 24 + 1:02d},{k % 24 * 100},{v}" for k, v in enumerate(sine())]
+    assert data.load(write_rows(tmp_path / "a.csv", "date,time,y", rows)).step == ""
+
+
 def test_a_separator_is_one_outside_quotes(tmp_path: Path) -> None:
     rows = [f"{day};{v}" for day, v in zip(DAYS, sine(), strict=True)]
     assert data.load(write_rows(tmp_path / "a.csv", '"Date";"Temp, outside, degrees C"', rows)).channels == 1
@@ -211,7 +239,7 @@ def test_an_index_that_counts_rows_is_no_channel(tmp_path: Path) -> None:
     assert data.load(tmp_path / "b.csv").channels == data.load(tmp_path / "a.csv").channels == 2
     series = write_rows(tmp_path / "c.csv", ",y", [f"{k},{v}" for k, v in enumerate(sine())])
     assert data.load(series).channels == 1
-    values = write_rows(tmp_path / "d.csv", ",y", [f"{k * k},{v}" for k, v in enumerate(sine())])
+    values = write_rows(tmp_path / "d.csv", ",y", [f"{k * k % 7},{v}" for k, v in enumerate(sine())])
     assert data.load(values).channels == 2
 
 
@@ -225,7 +253,7 @@ def test_odd_headers_of_large_tables(tmp_path: Path, header: str, monkeypatch: p
     assert data.load(source, memory=0.0).fingerprint == small.fingerprint
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", ",\n,\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
 def test_nothing_at_the_end_is_nothing(tmp_path: Path, end: str) -> None:
     source = write_rows(tmp_path / "a.csv", "date,y", [f"{day},{v}" for day, v in zip(DAYS, sine(), strict=True)])
     plain = data.load(source).fingerprint
@@ -241,6 +269,9 @@ def test_rows_of_a_sequence_are_in_the_order_of_their_times(tmp_path: Path) -> N
     mixed = frame.sort("time", maintain_order=True)  # sequences may lie among each other
     mixed.write_csv(tmp_path / "c.csv")
     assert len(data.load(tmp_path / "c.csv").train) == len(data.load(tmp_path / "a.csv").train)
+    down = frame.with_columns(time=-pl.col("time"))  # counts down
+    down.write_csv(tmp_path / "e.csv")
+    assert data.load(tmp_path / "e.csv").channels == 2
     clock = frame.with_columns(time=pl.Series([k * k % 3 for k in range(frame.height)]))  # says no order
     clock.write_csv(tmp_path / "d.csv")
     assert data.load(tmp_path / "d.csv").channels == 2
@@ -254,6 +285,13 @@ TEXTS: dict[str, tuple[str, Callable[[int], str], str, int]] = {
         3,
     ),
     "long addresses": ("url,text,label", lambda k: f"https://example.org/a/b/c/{k},nice {k},{'abc'[k % 3]}", "text", 3),
+    "a content of few kinds": (
+        "content,title,label",
+        lambda k: f"{['video', 'text'][k % 2]},the title of {k},{'abc'[k % 3]}",
+        "title",
+        3,
+    ),
+    "a target of words": ("tweet,target,stance", lambda k: f"i say {k},{'abcd'[k % 4]},{k % 3}", "tweet", 3),
     "one language": ("text,lang,kind", lambda k: f"this is number {k},en,{'abc'[k % 3]}", "text", 3),
     "label first": ("label,message", lambda k: f"{'ham' if k % 2 else 'spam'},hello there {k}", "message", 2),
     "labels with a point": ("text,is_good", lambda k: f"this is number {k},{k % 2}.0", "text", 2),

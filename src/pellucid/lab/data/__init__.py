@@ -30,7 +30,7 @@ from pellucid.lab.data import (
     text,
     ts_files,
 )
-from pellucid.lab.data.folders import Progress
+from pellucid.lab.data.folders import Progress, visible
 from pellucid.lab.data.paging import HELD, allowed
 from pellucid.lab.settings import Kind, Reading
 from pellucid.lab.task import Origin, Task
@@ -102,6 +102,8 @@ def recognise(path: Path, **options: Unpack[Reading]) -> Recognition:
             f"{path}: the archive holds {', '.join(archives.names(path)) or 'no arrays'}; images are the arrays 'images' and "
             "'labels', sequences 'values' and 'labels', events 'events', or a 'train' and a 'test' of each"
         )
+    if suffix in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"):
+        raise DataError(f"{path}: this is an archive; unpack it, and give what was in it")
     if suffix in (".txt", ".md", ".text", ""):
         return Recognition("characters", f"{path.name} is a plain text: say its next character")
     raise DataError(
@@ -221,7 +223,7 @@ def _recognise_folder(path: Path) -> Recognition:
     if event_files.folder_of_rolls(path):
         return Recognition("events", f"{path.name} holds matrices of 0 and 1, a file each: say which events hold next")
     counts, arrays = {"images": 0, "sound": 0, "sequences": 0}, 0
-    for file in path.rglob("*"):
+    for file in visible(path):
         suffix = file.suffix.lower()
         counts["images"] += suffix in pictures.FILES
         arrays += suffix == ".npy"
@@ -235,7 +237,8 @@ def _recognise_folder(path: Path) -> Recognition:
         return Recognition("images", f"{path.name} holds Parquet tables with images: images to classify")
     if not any(counts.values()):
         raise DataError(
-            f"{path}: the folder holds no images and no sounds or tables that are known; put each class's files into a "
+            f"{path}: the folder holds no images, sounds or tables that are known "
+            f"({', '.join(sorted(pictures.FILES | sound.SUFFIXES | sequence_tables.TABLES))}); put each class's files into a "
             "folder of its own"
         )
     if counts["sequences"] > max(counts["sound"], counts["images"]):

@@ -141,7 +141,7 @@ def holds_events(source: Path) -> bool:
 
 def folder_of_rolls(source: Path) -> bool:
     """Whether a folder holds matrices of 0 and 1, a file each, below no folders but those of a split."""
-    places = [e for e in source.iterdir() if not e.name.startswith(".")]
+    places = [e for e in source.iterdir() if not e.name.startswith(".") and e.name != "__MACOSX"]
     folders = [e for e in places if e.is_dir()]
     if any(e.name.casefold() not in PARTS for e in folders):
         return False

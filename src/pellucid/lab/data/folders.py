@@ -11,7 +11,19 @@ from pellucid.errors import DataError
 from pellucid.lab.data.split import Indices, stratified
 
 Progress = Callable[[int, int, str], None]
-PARTS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
+_CALLED = {
+    "train": 0,
+    "training": 0,
+    "val": 1,
+    "valid": 1,
+    "validation": 1,
+    "dev": 1,
+    "test": 2,
+    "testing": 2,
+    "eval": 2,
+}
+PARTS = {name + end: side for end in ("", "_set", "-set") for name, side in _CALLED.items()}
+"""What the parts of a given split are called, and their sides."""
 SIDES = ("train", "validation", "test")
 
 
@@ -20,8 +32,8 @@ def class_folders(
 ) -> tuple[list[str], list[Path], list[int], list[int] | None]:
     """The classes, the files in a fixed order, each file's class, and each file's side where the folder is split.
 
-    A folder that holds ``train`` and ``test`` (and perhaps ``val``, ``valid`` or ``validation``) with the classes inside is
-    taken as split.
+    A folder that holds ``train`` and ``test`` (and perhaps ``val``, ``valid``, ``validation`` or ``dev``) with the classes
+    inside is taken as split.
 
     Raises:
         DataError: no subfolders, one class, a class without files of the kind, a file of another kind, half a split.
@@ -51,9 +63,13 @@ def class_folders(
             f"{source}: the folder is empty or has no subfolders; put each class's {what}s into a folder of its own"
         )
     if len(names) == 1:
-        raise DataError(
-            f"{source}: there is one class, {names[0]!r}, and telling classes apart needs two; add another folder"
+        inside = source / names[0]
+        remedy = (
+            f"give {inside}, whose folders they may be"
+            if inside.is_dir() and _folders(inside)
+            else "add another folder"
         )
+        raise DataError(f"{source}: there is one class, {names[0]!r}, and telling classes apart needs two; {remedy}")
     files: list[Path] = []
     labels: list[int] = []
     side_of: list[int] = []
@@ -124,10 +140,17 @@ def _folders(root: Path) -> list[Path]:
     return sorted(e for e in found if e.name != "__MACOSX" and not any(e.glob("*/config.json")))
 
 
+def visible(folder: Path) -> list[Path]:
+    """The files in a folder and below it, without hidden ones and what archives and systems leave behind."""
+    found = (f for f in folder.rglob("*") if f.is_file() and f.name.lower() not in ("thumbs.db", "desktop.ini"))
+    parts = ((f, f.relative_to(folder).parts) for f in found)
+    return sorted(f for f, names in parts if not any(n.startswith(".") or n == "__MACOSX" for n in names))
+
+
 def _files(folder: Path, suffixes: frozenset[str], what: str) -> list[Path]:
     if not folder.is_dir():
         return []
-    files = sorted(f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
+    files = visible(folder)
     for file in files:
         if file.suffix.lower() not in suffixes:
             known = ", ".join(sorted(suffixes))

@@ -93,6 +93,8 @@ def of_arrays(source: Path) -> Pictures:
     for side, images, targets in keys:
         shape = shape_of_array(source, images)
         own = np.squeeze(archives.whole(source, targets))
+        if own.dtype.kind == "f" and (own % 1 == 0).all():
+            own = own.astype(np.int64)
         if own.shape != (shape[0],) or own.dtype.kind not in "biuUS":
             raise DataError(
                 f"{source}: {targets!r} is {own.dtype} of shape {own.shape}; {shape[0]} images need as many classes, whole "
@@ -135,17 +137,21 @@ def rows_of_table(file: Path) -> int:
 
 def pictures_of_array(source: Path, name: str) -> Iterator[tuple[str, Encoded]]:
     """The pictures of an archive's array, one at a time in memory, each with the words that name it."""
+    shape = shape_of_array(source, name)
+    first = shape != archives.head(source, name)[0]  # channels come first there
     for k, picture in enumerate(archives.rows(source, name)):
-        yield f"{source}, {name}[{k}]", picture
+        yield f"{source}, {name}[{k}]", np.moveaxis(picture, 0, 2) if first else picture
 
 
 def shape_of_array(source: Path, name: str) -> tuple[int, ...]:
-    """The shape of an archive's array of images.
+    """The shape of an archive's array of images, with channels last: (N, C, H, W) counts as (N, H, W, C).
 
     Raises:
         DataError: it is none.
     """
     shape, kind = archives.head(source, name)
+    if len(shape) == 4 and shape[3] > 4 >= shape[1]:
+        shape = (shape[0], shape[2], shape[3], shape[1])
     channels = shape[3] if len(shape) == 4 else 1
     if len(shape) not in (3, 4) or channels > 4 or kind.kind not in "biuf":
         raise DataError(

@@ -162,6 +162,8 @@ def _opaque(picture: NDArray[Any]) -> NDArray[np.float32]:
     if not np.isfinite(array).all():
         raise ValueError("it holds values that are no numbers")
     if array.ndim == 3 and array.shape[2] in (2, 4):
+        if picture.dtype.kind == "f" and array.size and array.max() <= 1:  # from 0 to 1, and not to 255
+            array *= 255
         opacity = array[..., -1:] / 255
         array = array[..., :-1] * opacity + 255 * (1 - opacity)
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array

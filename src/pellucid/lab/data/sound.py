@@ -23,7 +23,7 @@ from pellucid.lab.data.ragged import Ragged
 from pellucid.lab.data.split import Indices, digest, shown
 from pellucid.lab.task import Split, Task
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff"})
 MELS = 40
 SLOWEST = 1000  # Hz: frames of 25 ms then hold 25 samples
 WINDOW, HOP = 0.025, 0.010  # seconds

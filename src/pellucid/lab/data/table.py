@@ -45,13 +45,36 @@ def read(source: Path, nulls: tuple[str, ...] = NULLS, *, header: bool = True, t
             if header:
                 _check_names(source)
             table = pl.read_csv(source, **_form(source, nulls), has_header=header, infer_schema=typed)
-    return _not_empty(source, _without_empty_end(table))
+            table = table.head(table.height - _empty_lines(source))
+            if header and typed:
+                _check_unlike_values(source, table)
+    return _not_empty(source, table)
 
 
-def _without_empty_end(table: pl.DataFrame) -> pl.DataFrame:
-    """Without rows in which nothing stands, where none comes after them: empty lines at the end of a file."""
-    last = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
-    return table.head(int(last[-1]) + 1 if len(last) else 0)
+def _empty_lines(source: Path) -> int:
+    """How many empty lines a file ends with, each of which polars takes for a row."""
+    with source.open("rb") as file:
+        file.seek(max(0, source.stat().st_size - 4096))
+        end = file.read()
+    return max(0, end[len(end.rstrip(b"\r\n")) :].count(b"\n") - 1)
+
+
+def _check_unlike_values(source: Path, table: pl.DataFrame) -> None:
+    """Check that columns which are called by numbers are not called by a row of values: each within its column's."""
+    names = table.columns
+    if not all(map(_is_number, names)) or names == [str(k) for k in range(len(names))]:
+        return
+    called = [float(name.replace(",", ".")) for name in names]
+    columns = [table[name] for name in names]
+    if all(c.dtype.is_numeric() and c.min() <= v <= c.max() for c, v in zip(columns, called, strict=True)):  # type: ignore[operator]
+        raise _no_names(source, names)
+
+
+def _no_names(source: Path, names: Sequence[str]) -> DataError:
+    return DataError(
+        f"{source}: the first line ({', '.join(names)}) looks like values and not like names of columns; put a line with "
+        "names above it"
+    )
 
 
 def _check_names(source: Path) -> None:
@@ -60,10 +83,7 @@ def _check_names(source: Path) -> None:
     if names and re.fullmatch("sep=.?", names[0]):
         raise DataError(f"{source}: the first line is {names[0]!r}, which only Excel reads; remove it")
     if names and all(_is_number(name) or names_a_time(name) for name in names) and not _could_be_names(names):
-        raise DataError(
-            f"{source}: the first line ({', '.join(names)}) looks like values and not like names of columns; put a line with "
-            "names above it"
-        )
+        raise _no_names(source, names)
     twice = next((name for k, name in enumerate(names) if name and name in names[:k]), None)
     if twice is not None:
         raise DataError(f"{source}: two columns are called {twice!r}; rename one of them")
@@ -158,9 +178,10 @@ def glance(source: Path, held: float, nulls: tuple[str, ...] = NULLS) -> pl.Data
         return read(source, nulls)
     with _said_of(source):
         if source.suffix.lower() in PARQUET:
-            return next(_rows_of_parquet(source, None))
+            return _not_empty(source, next(_rows_of_parquet(source, None), pl.DataFrame()))
         _check_names(source)
         first = pl.read_csv(_first_lines(source, ROWS), **_form(source, nulls))
+        _check_unlike_values(source, first)
     return _with_late_columns(source, _not_empty(source, first), nulls)
 
 
@@ -298,8 +319,11 @@ def unread_times(column: pl.Series) -> bool:
     """Whether a column of texts is called as times are, and holds digits as these do, in whichever form."""
     if column.name.strip().lower() not in CALLED_TIMES or column.dtype != pl.String:
         return False
-    told = column.drop_nulls()
-    return len(told) > 0 and told.str.count_matches(r"\d").ge(2).sum() > len(told) / 2
+    told = column.drop_nulls().str.strip_chars()
+    like = told.str.count_matches(r"\d").ge(2) & ~told.str.contains(
+        r"^\d{1,2}:\d\d(:\d\d)?$"
+    )  # of a day, which may recur
+    return len(told) > 0 and like.sum() > len(told) / 2
 
 
 CALLED_TIMES = ("date", "time", "timestamp", "datetime", "ds")
@@ -336,21 +360,23 @@ MONTHS = {"%Y-%m": "%d %Y-%m", "%b %Y": "%d %b %Y", "%b-%y": "%d %b-%y"}  # form
 MISREAD = 0.1  # of a column's times that may be written otherwise than the rest, and are then named
 
 
-def time_form(column: pl.Series, groups: Sequence[NDArray[np.int64]] | None = None) -> str | None:
+def time_form(
+    column: pl.Series, groups: Sequence[NDArray[np.int64]] | None = None, *, all_of_them: bool = False
+) -> str | None:
     """How a column of texts writes times, or None where it holds none.
 
-    A form in which all can be read is taken, or else one in which nearly all can. Where day and month could be either way
+    A form in which all can be read is taken, or else, unless it has to be ``all_of_them``, one in which nearly all can. Where day and month could be either way
     round, the reading is taken in which the times of each group of rows ascend, and of two such the one in which they are
     more evenly apart.
     """
     readings: list[tuple[bool, bool, float, str]] = []
     first = column.head(1000)
     for form in FORMATS:
-        if _misread(first, times(first, form)) is None:
+        if _misread(first, times(first, form), form) is None:
             continue
         read = times(column, form)
-        wrong = _misread(column, read)
-        if wrong is None:
+        wrong = _misread(column, read, form)
+        if wrong is None or (wrong and all_of_them):
             continue
         whole = read.to_physical()
         each = [whole] if groups is None else [whole.gather(rows) for rows in groups]
@@ -360,11 +386,13 @@ def time_form(column: pl.Series, groups: Sequence[NDArray[np.int64]] | None = No
     return min(readings, key=lambda r: r[:3])[3] if readings else None
 
 
-def _misread(column: pl.Series, read: pl.Series) -> int | None:
-    """How many of a column's times were not read; None where they are more than a few, or years that are none."""
+def _misread(column: pl.Series, read: pl.Series, form: str) -> int | None:
+    """How many of a column's times were not read; None where they are more than a few, or years are none."""
     given = len(column) - column.null_count()
     wrong = read.null_count() - column.null_count()
-    if not given or wrong > MISREAD * given or read.dt.year().min() < 1000:  # type: ignore[operator]
+    if not given or wrong > MISREAD * given or read.null_count() == len(read):
+        return None
+    if not form.startswith("%Y-%m-") and read.dt.year().min() < 1000:  # type: ignore[operator]
         return None
     return wrong
 
@@ -419,15 +447,19 @@ def _found_dialect(source: Path, size: int, changed: int) -> tuple[str, bool]:
         separator = "\t"
     cells = [[cell.strip(' \r\n"') for cell in line.split(separator)] for line in rest]
     columns = itertools.zip_longest(*cells, fillvalue="")
-    return separator, separator != "," and any(_have_decimal_commas(column) for column in columns)
+    return separator, separator != "," and any(_have_decimal_commas(column, separator) for column in columns)
 
 
-def _have_decimal_commas(cells: Sequence[str]) -> bool:
-    """Whether a comma in numbers of a column is the decimal point, and not a mark of thousands: 900 and then 1,000."""
+def _have_decimal_commas(cells: Sequence[str], separator: str) -> bool:
+    """Whether a comma in numbers of a column is the decimal point, and not a mark of thousands: 900 and then 1,000.
+
+    What separates by semicolons mostly does so since the comma is the decimal point; with tabs there has to be a number that
+    cannot be read otherwise.
+    """
     commas = [cell for cell in cells if re.fullmatch(r"[-+]?\d+,\d+", cell)]
     if any(not re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", cell) for cell in commas):
         return True
-    return bool(commas) and not any(re.fullmatch(r"[-+]?\d{3}", cell) for cell in cells)
+    return separator == ";" and bool(commas) and not any(re.fullmatch(r"[-+]?\d{3}", cell) for cell in cells)
 
 
 def numbers(source: Path, column: pl.Series) -> pl.Series | None:
@@ -437,8 +469,9 @@ def numbers(source: Path, column: pl.Series) -> pl.Series | None:
         DataError: some of its values are no numbers, or may be thousands or fractions.
     """
     if column.dtype == pl.String and source.suffix.lower() not in PARQUET and _dialect(source)[1]:
-        grouped = column.filter(column.str.strip_chars().str.contains(GROUPED))
-        if len(grouped):
+        told = column.str.strip_chars()
+        grouped = told.filter(told.str.contains(GROUPED))
+        if len(grouped) and told.str.contains(r"^[-+]?(\d{3}|[\d.]*,\d+)$").any():  # 995, 1.000 or 1.000,5
             raise marks(source, column.name, grouped[0])
         column = column.str.replace(",", ".", literal=True)
     return _as_numbers(source, column, 0)
@@ -491,8 +524,8 @@ def marks(source: Path, name: str, marked: str) -> DataError:
 
 def counts_rows(column: pl.Series) -> bool:
     """Whether a column is the index that pandas writes beside its columns."""
-    unnamed = column.name in ("", "Unnamed: 0", "__index_level_0__")
-    return unnamed and column.dtype.is_integer() and bool((column.diff().drop_nulls() == 1).all())
+    unnamed = re.fullmatch(r"|Unnamed: 0(\.\d+)?|__index_level_0__", column.name) is not None
+    return unnamed and column.dtype.is_integer() and bool((column.cast(pl.Int64).diff().drop_nulls() > 0).all())
 
 
 def complete(source: Path, column: pl.Series, before: int) -> None:

@@ -26,7 +26,7 @@ from pellucid.lab.task import Split, Task
 LONGEST = {"characters": 160, "subwords": 480, "words": 800}  # characters that are read of each text by default at most
 
 TEXTS = ("text", "message", "content", "review", "sentence", "comment")
-LABELS = ("label", "labels", "class", "category", "target", "sentiment", "stars", "rating")
+LABELS = ("label", "labels", "class", "category", "sentiment", "stars", "rating")
 
 AT_ONCE = 1000  # texts that are cut into tokens together
 
@@ -221,7 +221,7 @@ def columns(source: Path, frame: pl.DataFrame, text: str | None, label: str | No
 def text_column(frame: pl.DataFrame, label: str | None) -> str | None:
     """The column of texts: the one that is called so, or else the one with the longest; None where there is none."""
     words = [n for n in frame.columns if table.is_words(frame[n]) and n != label]
-    called = [n for n in words if n.lower() in TEXTS]
+    called = [n for n in words if n.lower() in TEXTS and frame[n].n_unique() > len(frame) / 2]
     long = {n: float(frame[n].cast(pl.String).str.len_chars().mean() or 0) for n in called or words}  # type: ignore[arg-type]
     return max(long, key=lambda n: long[n], default=None)
 

@@ -81,10 +81,10 @@ def read(file: Path, *, labelled: bool = True, held: float = math.inf) -> tuple[
 
 def _lines(file: Path) -> Iterator[str]:
     try:
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8-sig") as lines:
             yield from lines
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: the file cannot be read as UTF-8 text ({error})") from None
+        raise DataError(f"{file}: the file cannot be read as UTF-8 text ({error}); save it as UTF-8") from None
 
 
 def _check_head(file: Path, head: dict[str, list[str]], labelled: bool) -> None:
@@ -105,7 +105,7 @@ def _has_labels(head: dict[str, list[str]], *words: str) -> bool:
 
 def has_numbers(file: Path) -> bool:
     """Whether the head of a ``.ts`` file says that its sequences have a number each."""
-    with file.open(encoding="utf-8", errors="replace") as lines:
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
         for line in lines:
             word, *rest = line.lower().split() or [""]
             if word in ("@targetlabel", "@data"):

@@ -205,26 +205,33 @@ def _clock(source: Path, frame: pl.DataFrame, groups: list[NDArray[np.int64]]) -
     for name, dtype in frame.schema.items():
         column = frame[name]
         if dtype == pl.String:
-            form = table.time_form(column, groups)
+            form = table.time_form(column, groups, all_of_them=True)
             if form is not None:
                 return _Clock(name, form, "M8[us]")
         elif dtype in (pl.Date, pl.Datetime):
             return _Clock(name, None, "M8[us]")
-        elif name.lower() in table.CALLED_TIMES and dtype.is_integer() and _are_days(column):
+        elif name.lower() in table.CALLED_TIMES and dtype.is_integer() and _are_days(column, groups):
             return _Clock(name, "%Y%m%d", "M8[us]")
         elif name.lower() in NUMBERED_TIMES and dtype.is_numeric() and _ascends(column, groups):
             return _Clock(name, None, "f8")
-    unread = next((name for name in frame.columns if table.unread_times(frame[name])), None)
+    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    for name in texts:  # with a few that cannot be read, which are told
+        form = table.time_form(frame[name], groups)
+        if form is not None:
+            return _Clock(name, form, "M8[us]")
+    unread = next((name for name in texts if table.unread_times(frame[name])), None)
     if unread is not None:
         raise DataError(
             f"{source}: the times in column {unread!r}, such as {frame[unread].drop_nulls()[0]!r}, cannot be read; write them as "
-            "2024-01-31 12:00:00"
+            "2024-01-31 12:00:00, or remove the column to count rows instead"
         )
     return None
 
 
-def _are_days(column: pl.Series) -> bool:
-    """Whether whole numbers are days, as 20240131."""
+def _are_days(column: pl.Series, groups: list[NDArray[np.int64]]) -> bool:
+    """Whether whole numbers are days, as 20240131, of which a series has each once."""
+    if any(column.gather(rows).is_duplicated().any() for rows in groups):
+        return False
     days = table.times(column.drop_nulls().cast(pl.String), "%Y%m%d")
     return len(days) > 1 and not days.null_count() and bool(days.dt.year().is_between(1800, 2200).all())
 
