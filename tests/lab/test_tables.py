@@ -94,6 +94,11 @@ def test_names_and_few_marked_numbers_are_words(tmp_path: Path) -> None:
     assert task.channels == 1
 
 
+def test_lists_beside_numbers_are_told(tmp_path: Path) -> None:
+    pl.DataFrame({"pixels": [[k, 1, 2] for k in range(200)], "y": sine()}).write_parquet(tmp_path / "a.parquet")
+    assert "'pixels'" in data.load(tmp_path / "a.parquet").hint
+
+
 def test_times_across_are_a_sentence(tmp_path: Path) -> None:
     header = ",".join(["shop", *(f"2024-{m:02d}" for m in range(1, 13))])
     source = write_rows(tmp_path / "a.csv", header, [",".join([f"s{k}", *map(str, range(12))]) for k in range(40)])

@@ -67,7 +67,7 @@ class Table:
         time, id: the columns that say when and of which series, or None.
         targets: names of columns that each were made a series of their own; empty elsewhere.
         anew: a column of numbers that is called a time, and starts anew among the rows; None where there is none.
-        unseen: columns that hold words, which networks do not see.
+        unseen: columns that hold words or lists, which networks do not see.
     """
 
     source: Path
@@ -139,7 +139,8 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
     chosen = _targets(source, target, names)
     anew = None if clock or id else _starts_anew(frame)
     others = [rest[name] for name in rest.columns if name not in (*names, when)]
-    unseen = [column.name for column in others if column.dtype == pl.String and column.null_count() < len(column)]
+    filled = [c for c in others if c.null_count() < len(c)]
+    unseen = [c.name for c in filled if c.dtype == pl.String or c.dtype.is_nested()]
     series = _rows(source, clock, names, id, space)
     _check_order(source, series, when, id)
     step = axis.find_step([one.times for one in series if one.times is not None], space) if clock else None
