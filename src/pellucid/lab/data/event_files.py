@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pellucid.errors import DataError
 from pellucid.lab.counted import counted
-from pellucid.lab.data import archives, table
+from pellucid.lab.data import archives, csv_form, table
 from pellucid.lab.data.folders import PARTS, Progress
 from pellucid.lab.data.split import shown
 from pellucid.lab.data.stacks import Stack
@@ -231,7 +231,7 @@ def _folder(source: Path, progress: Progress | None) -> Iterator[_Matrix]:
 
 def _file(file: Path, item: str, side: int | None = None) -> _Matrix:
     if file.suffix.lower() in (".csv", ".tsv"):
-        named = not table.begins_with_numbers(file)
+        named = not csv_form.begins_with_numbers(file)
         frame = table.read(file, header=named)
         return _Matrix(item, frame.to_numpy(), side, frame.columns if named else None)
     try:

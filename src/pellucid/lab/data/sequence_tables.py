@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from pellucid.errors import DataError
-from pellucid.lab.data import numbers, table
+from pellucid.lab.data import numbers, table, time_forms
 from pellucid.lab.data.groups import Groups
 from pellucid.lab.data.paging import room
 from pellucid.lab.data.stacks import Array
@@ -132,8 +132,8 @@ def check_order(source: Path, frame: pl.DataFrame, id: str) -> None:
     for name in frame.columns:
         if name == id or name.lower() not in TIMES or name.lower() in WRAP:
             continue
-        form = table.time_form(frame[name]) if frame[name].dtype == pl.String else None
-        when = table.times(frame[name], form) if form else frame[name]
+        form = time_forms.find(frame[name]) if frame[name].dtype == pl.String else None
+        when = time_forms.read(frame[name], form) if form else frame[name]
         if when.dtype == pl.String or when.null_count():
             continue
         rows = pl.DataFrame({"id": frame[id], "at": range(frame.height), "when": when.to_physical()})

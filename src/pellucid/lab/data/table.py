@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv as arrow
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from pellucid.errors import DataError
+from pellucid.lab.data import csv_form, time_forms
 
 PARQUET = (".parquet", ".pq")
 NULLS = ("", "NA", "NaN", "nan")
 WHOLE = 2.0  # bytes that reading a CSV file at once takes, for each of its own
-csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that Python allows of itself
 ROWS = 10_000  # of a large table that are read together
-SHORT = 6  # characters of a number that is a column's name
-LINES = 1000  # of a CSV file that tell how it is written
 BLOCK = 4 * 2**20  # bytes of a large CSV file that are read together; a row has room in it
+GROUPED = r"^[-+]?\d{1,3}(\.\d{3})+(,\d+)?$"  # thousands where the comma is the decimal point
+MARKED = r"^[-+]?[$€£¥₩]?\s?[-+]?\d{1,3}([., '’\u00a0\u202f]?\d{3})*([.,]\d+)?\s?(%|[$€£¥₩])?$"
 
 
 def read(source: Path, nulls: tuple[str, ...] = NULLS, *, header: bool = True, typed: bool = True) -> pl.DataFrame:
@@ -43,79 +39,12 @@ def read(source: Path, nulls: tuple[str, ...] = NULLS, *, header: bool = True, t
             table = pl.read_parquet(source)
         else:
             if header:
-                _check_names(source)
+                csv_form.check_names(source)
             table = pl.read_csv(source, **_form(source, nulls), has_header=header, infer_schema=typed)
-            table = table.head(table.height - _empty_lines(source))
+            table = table.head(max(0, table.height - csv_form.empty_lines(source)))
             if header and typed:
-                _check_unlike_values(source, table)
+                csv_form.check_unlike_values(source, table)
     return _not_empty(source, table)
-
-
-def _empty_lines(source: Path) -> int:
-    """How many empty lines a file ends with, each of which polars takes for a row."""
-    with source.open("rb") as file:
-        file.seek(max(0, source.stat().st_size - 4096))
-        end = file.read()
-    return max(0, end[len(end.rstrip(b"\r\n")) :].count(b"\n") - 1)
-
-
-def _check_unlike_values(source: Path, table: pl.DataFrame) -> None:
-    """Check that columns which are called by numbers are not called by a row of values: each within its column's."""
-    names = table.columns
-    if not all(map(_is_number, names)) or names == [str(k) for k in range(len(names))]:
-        return
-    called = [float(name.replace(",", ".")) for name in names]
-    columns = [table[name] for name in names]
-    if all(c.dtype.is_numeric() and c.min() <= v <= c.max() for c, v in zip(columns, called, strict=True)):  # type: ignore[operator]
-        raise _no_names(source, names)
-
-
-def _no_names(source: Path, names: Sequence[str]) -> DataError:
-    return DataError(
-        f"{source}: the first line ({', '.join(names)}) looks like values and not like names of columns; put a line with "
-        "names above it"
-    )
-
-
-def _check_names(source: Path) -> None:
-    """Check that a CSV file's first line names columns, each once; numbers may be names: of years, sensors, wavelengths."""
-    names = _first_row(source)
-    if names and re.fullmatch("sep=.?", names[0]):
-        raise DataError(f"{source}: the first line is {names[0]!r}, which only Excel reads; remove it")
-    if names and all(_is_number(name) or names_a_time(name) for name in names) and not _could_be_names(names):
-        raise _no_names(source, names)
-    twice = next((name for k, name in enumerate(names) if name and name in names[:k]), None)
-    if twice is not None:
-        raise DataError(f"{source}: two columns are called {twice!r}; rename one of them")
-
-
-def _could_be_names(values: Sequence[str]) -> bool:
-    """Whether numbers or times may be names: different whole ones or times, or three and more short ones in order."""
-    if list(values) in (["0"], ["1"]):  # of an array with one column
-        return True
-    if len(values) < 2 or len(set(values)) < len(values):
-        return False
-    if all(value.isdecimal() for value in values) or all(names_a_time(value) for value in values):
-        return True
-    if len(values) < 3 or not all(_is_number(value) and len(value) <= SHORT for value in values):
-        return False
-    numbers = [float(value.replace(",", ".")) for value in values]
-    return numbers in (sorted(numbers), sorted(numbers, reverse=True))
-
-
-def names_a_time(name: str) -> bool:
-    """Whether the name of a column is a time, with its year: 2024-01-31, 1/22/20."""
-    dated = r"(^|.*\D)(1[89]|20)\d\d(\D.*|$)|(19|20)\d{6}|\d{1,2}/\d{1,2}/\d\d"
-    return re.fullmatch(dated, name) is not None and time_form(pl.Series([name])) is not None
-
-
-def _first_row(source: Path) -> list[str]:
-    with source.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
-        return [name.strip() for name in next(csv.reader(handle, delimiter=_dialect(source)[0]), [])]
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?", text.strip(), re.IGNORECASE) is not None
 
 
 def _not_empty(source: Path, table: pl.DataFrame) -> pl.DataFrame:
@@ -130,11 +59,11 @@ def _fits(source: Path, held: float) -> bool:
 
 
 def _form(source: Path, nulls: tuple[str, ...]) -> dict[str, Any]:
-    """How a CSV file is written."""
+    """How a CSV file is csv_form."""
     with source.open("rb") as file:
         if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
             raise DataError(f"{source}: the table is UTF-16; save it as UTF-8 CSV with a header line")
-    separator, decimal_comma = _dialect(source)
+    separator, decimal_comma = csv_form.dialect(source)
     return {
         "infer_schema_length": None,
         "separator": separator,
@@ -179,9 +108,9 @@ def glance(source: Path, held: float, nulls: tuple[str, ...] = NULLS) -> pl.Data
     with _said_of(source):
         if source.suffix.lower() in PARQUET:
             return _not_empty(source, next(_rows_of_parquet(source, None), pl.DataFrame()))
-        _check_names(source)
-        first = pl.read_csv(_first_lines(source, ROWS), **_form(source, nulls))
-        _check_unlike_values(source, first)
+        csv_form.check_names(source)
+        first = pl.read_csv(csv_form.first_lines(source, ROWS), **_form(source, nulls))
+        csv_form.check_unlike_values(source, first)
     return _with_late_columns(source, _not_empty(source, first), nulls)
 
 
@@ -233,21 +162,8 @@ def pieces(
 
 def _points(source: Path, numbers: Sequence[str]) -> list[pl.Expr]:
     """Of a CSV file with decimal commas, columns of numbers with points instead."""
-    _, decimal_comma = _dialect(source)
+    _, decimal_comma = csv_form.dialect(source)
     return [pl.col(*numbers).str.replace(",", ".", literal=True)] if numbers and decimal_comma else []
-
-
-def _first_lines(source: Path, count: int) -> bytes:
-    """The beginning of a CSV file: some lines more than ``count`` of them, up to the end of a row."""
-    found: list[bytes] = []
-    quotes = 0
-    with source.open("rb") as lines:
-        for line in lines:
-            found.append(line)
-            quotes += line.count(b'"')
-            if len(found) > count and quotes % 2 == 0:
-                break
-    return b"".join(found)
 
 
 def _rows_of_parquet(source: Path, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
@@ -269,7 +185,7 @@ def _rows_of_csv(
         parse_options=arrow.ParseOptions(
             delimiter=form["separator"],
             newlines_in_values=True,
-            ignore_empty_lines=not _one_column(source),
+            ignore_empty_lines=not csv_form.one_column(source),
         ),
         convert_options=arrow.ConvertOptions(
             column_types=dict.fromkeys(columns, pa.string()),
@@ -287,20 +203,23 @@ def _rows_of_csv(
 
 def _names(source: Path, form: dict[str, Any]) -> list[str]:
     """The columns' names as polars gives them, also to those that have none."""
-    return pl.read_csv(_first_lines(source, 1), **form, n_rows=0).columns
+    return pl.read_csv(csv_form.first_lines(source, 1), **form, n_rows=0).columns
 
 
-def _one_column(source: Path) -> bool:
-    """Whether a CSV file has one column, of which an empty line is a missing value."""
-    with source.open(encoding="utf-8", errors="replace") as handle:
-        return not any(separator in handle.readline() for separator in ",;\t")
-
-
-def begins_with_numbers(source: Path) -> bool:
-    """Whether a CSV file's first line holds numbers alone, and so no names."""
-    with source.open(encoding="utf-8-sig", errors="replace") as handle:
-        cells = handle.readline().replace(";", ",").replace("\t", ",").split(",")
-    return all(_is_number(cell) for cell in cells)
+def row(source: Path, index: int) -> str:
+    """Where a row stands in the file: the line it begins on, the header being line 1; in Parquet the row, from 1."""
+    if source.suffix.lower() in PARQUET:
+        return f"row {index + 1}"
+    with source.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
+        reader = csv.reader(handle, delimiter=csv_form.dialect(source)[0])
+        begins = 1
+        for number, fields in enumerate(reader):
+            if number - 1 == index:
+                return f"line {begins}"
+            begins = reader.line_num + 1
+            if not fields:
+                index += 1  # an empty line is no row
+    return f"line {begins}"
 
 
 def is_words(column: pl.Series) -> bool:
@@ -312,23 +231,7 @@ def is_words(column: pl.Series) -> bool:
     sample = column.drop_nulls().head(1000)
     numbers = sample.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     few = numbers.null_count() <= len(sample) / 2
-    return not (few or marked(sample) is not None or unread_times(sample) or time_form(sample) is not None)
-
-
-def unread_times(column: pl.Series) -> bool:
-    """Whether a column of texts is called as times are, and holds digits as these do, in whichever form."""
-    if column.name.strip().lower() not in CALLED_TIMES or column.dtype != pl.String:
-        return False
-    told = column.drop_nulls().str.strip_chars()
-    like = told.str.count_matches(r"\d").ge(2) & ~told.str.contains(
-        r"^\d{1,2}:\d\d(:\d\d)?$"
-    )  # of a day, which may recur
-    return len(told) > 0 and like.sum() > len(told) / 2
-
-
-CALLED_TIMES = ("date", "time", "timestamp", "datetime", "ds")
-GROUPED = r"^[-+]?\d{1,3}(\.\d{3})+(,\d+)?$"  # thousands where the comma is the decimal point
-MARKED = r"^[-+]?[$€£¥₩]?\s?[-+]?\d{1,3}([., '’\u00a0\u202f]?\d{3})*([.,]\d+)?\s?(%|[$€£¥₩])?$"
+    return not (few or marked(sample) is not None or time_forms.unread(sample) or time_forms.find(sample) is not None)
 
 
 def marked(column: pl.Series) -> str | None:
@@ -347,128 +250,13 @@ def could_be_classes(column: pl.Series) -> bool:
     return plain and column.null_count() < len(column)
 
 
-FORMATS = (
-    "%Y-%m", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %I:%M:%S %p",
-    "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d",
-    "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y",
-    "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %I:%M %p", "%d/%m/%y", "%m/%d/%y",
-    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y", "%m-%d-%Y",
-    "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%b %Y", "%b-%y",
-)  # fmt: skip
-MONTHS = {"%Y-%m": "%d %Y-%m", "%b %Y": "%d %b %Y", "%b-%y": "%d %b-%y"}  # forms that have no day, which is the first
-MISREAD = 0.1  # of a column's times that may be written otherwise than the rest, and are then named
-
-
-def time_form(
-    column: pl.Series, groups: Sequence[NDArray[np.int64]] | None = None, *, all_of_them: bool = False
-) -> str | None:
-    """How a column of texts writes times, or None where it holds none.
-
-    A form in which all can be read is taken, or else, unless it has to be ``all_of_them``, one in which nearly all can. Where day and month could be either way
-    round, the reading is taken in which the times of each group of rows ascend, and of two such the one in which they are
-    more evenly apart.
-    """
-    readings: list[tuple[bool, bool, float, str]] = []
-    first = column.head(1000)
-    for form in FORMATS:
-        if _misread(first, times(first, form), form) is None:
-            continue
-        read = times(column, form)
-        wrong = _misread(column, read, form)
-        if wrong is None or (wrong and all_of_them):
-            continue
-        whole = read.to_physical()
-        each = [whole] if groups is None else [whole.gather(rows) for rows in groups]
-        apart = np.concatenate([part.drop_nulls().diff().drop_nulls().to_numpy().astype(float) for part in each])
-        uneven = float(apart.std() / abs(apart.mean())) if len(apart) and apart.mean() else 0.0
-        readings.append((wrong > 0, bool((apart <= 0).any()), uneven, form))
-    return min(readings, key=lambda r: r[:3])[3] if readings else None
-
-
-def _misread(column: pl.Series, read: pl.Series, form: str) -> int | None:
-    """How many of a column's times were not read; None where they are more than a few, or years are none."""
-    given = len(column) - column.null_count()
-    wrong = read.null_count() - column.null_count()
-    if not given or wrong > MISREAD * given or read.null_count() == len(read):
-        return None
-    if not form.startswith("%Y-%m-") and read.dt.year().min() < 1000:  # type: ignore[operator]
-        return None
-    return wrong
-
-
-def times(column: pl.Series, form: str) -> pl.Series:
-    """A column of texts as times (of no zone); null where a text is not of the form."""
-    text = column.str.strip_chars()
-    if form in MONTHS:
-        text, form = "1 " + text, MONTHS[form]
-    try:
-        read = text.str.to_datetime(form, strict=False)
-    except pl.exceptions.PolarsError:
-        return pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us"))
-    return read.dt.replace_time_zone(None) if getattr(read.dtype, "time_zone", None) else read
-
-
-def row(source: Path, index: int) -> str:
-    """Where a row stands in the file: the line it begins on, the header being line 1; in Parquet the row, from 1."""
-    if source.suffix.lower() in PARQUET:
-        return f"row {index + 1}"
-    with source.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
-        reader = csv.reader(handle, delimiter=_dialect(source)[0])
-        begins = 1
-        for number, fields in enumerate(reader):
-            if number - 1 == index:
-                return f"line {begins}"
-            begins = reader.line_num + 1
-            if not fields:
-                index += 1  # an empty line is no row
-    return f"line {begins}"
-
-
-def _dialect(source: Path) -> tuple[str, bool]:
-    """The separator, by the header, and whether numbers have a decimal comma."""
-    about = source.stat()
-    return _found_dialect(source, about.st_size, about.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _found_dialect(source: Path, size: int, changed: int) -> tuple[str, bool]:
-    """Of a file of that size and time, which is read once."""
-    with source.open(encoding="utf-8-sig", errors="replace") as handle:
-        lines = list(itertools.islice(handle, LINES))
-    header, rest = "", iter(lines)
-    for line in rest:
-        header += line
-        if header.count('"') % 2 == 0:
-            break
-    plain = re.sub(r'"[^"]*"', "", header)  # what stands in quotes separates nothing
-    separator = max(",;\t", key=plain.count) if any(c in plain for c in ",;\t") else ","
-    if source.suffix.lower() == ".tsv" and "\t" in plain:
-        separator = "\t"
-    cells = [[cell.strip(' \r\n"') for cell in line.split(separator)] for line in rest]
-    columns = itertools.zip_longest(*cells, fillvalue="")
-    return separator, separator != "," and any(_have_decimal_commas(column, separator) for column in columns)
-
-
-def _have_decimal_commas(cells: Sequence[str], separator: str) -> bool:
-    """Whether a comma in numbers of a column is the decimal point, and not a mark of thousands: 900 and then 1,000.
-
-    What separates by semicolons mostly does so since the comma is the decimal point; with tabs there has to be a number that
-    cannot be read otherwise.
-    """
-    commas = [cell for cell in cells if re.fullmatch(r"[-+]?\d+,\d+", cell)]
-    if any(not re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", cell) for cell in commas):
-        return True
-    return separator == ";" and bool(commas) and not any(re.fullmatch(r"[-+]?\d{3}", cell) for cell in cells)
-
-
 def numbers(source: Path, column: pl.Series) -> pl.Series | None:
     """A column of the table, or of its first rows, as numbers, with nulls where there is nothing; None where it mostly holds others.
 
     Raises:
         DataError: some of its values are no numbers, or may be thousands or fractions.
     """
-    if column.dtype == pl.String and source.suffix.lower() not in PARQUET and _dialect(source)[1]:
+    if column.dtype == pl.String and source.suffix.lower() not in PARQUET and csv_form.dialect(source)[1]:
         told = column.str.strip_chars()
         grouped = told.filter(told.str.contains(GROUPED))
         if len(grouped) and told.str.contains(r"^[-+]?(\d{3}|[\d.]*,\d+)$").any():  # 995, 1.000 or 1.000,5

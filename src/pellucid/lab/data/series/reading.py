@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.data import table
+from pellucid.lab.data import table, time_forms
 from pellucid.lab.data.groups import Groups
 from pellucid.lab.data.paging import MEMORY, Space, slices
 from pellucid.lab.data.series import axis
@@ -99,7 +99,7 @@ class _Clock:
             )
         if self.kind == "f8":
             return table.further_numbers(source, column, before).cast(pl.Float64).to_numpy()
-        found = column if self.form is None else table.times(column.cast(pl.String), self.form)
+        found = column if self.form is None else time_forms.read(column.cast(pl.String), self.form)
         if found.null_count():
             at = int(found.is_null().arg_max() or 0)
             raise DataError(
@@ -206,21 +206,21 @@ def _clock(source: Path, frame: pl.DataFrame, groups: list[NDArray[np.int64]]) -
     for name, dtype in frame.schema.items():
         column = frame[name]
         if dtype == pl.String:
-            form = table.time_form(column, groups, all_of_them=True)
+            form = time_forms.find(column, groups, all_of_them=True)
             if form is not None:
                 return _Clock(name, form, "M8[us]")
         elif dtype in (pl.Date, pl.Datetime):
             return _Clock(name, None, "M8[us]")
-        elif name.lower() in table.CALLED_TIMES and dtype.is_integer() and _are_days(column, groups):
+        elif name.lower() in time_forms.CALLED and dtype.is_integer() and _are_days(column, groups):
             return _Clock(name, "%Y%m%d", "M8[us]")
         elif name.lower() in NUMBERED_TIMES and dtype.is_numeric() and _ascends(column, groups):
             return _Clock(name, None, "f8")
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
     for name in texts:  # with a few that cannot be read, which are told
-        form = table.time_form(frame[name], groups)
+        form = time_forms.find(frame[name], groups)
         if form is not None:
             return _Clock(name, form, "M8[us]")
-    unread = next((name for name in texts if table.unread_times(frame[name])), None)
+    unread = next((name for name in texts if time_forms.unread(frame[name])), None)
     if unread is not None:
         raise DataError(
             f"{source}: the times in column {unread!r}, such as {frame[unread].drop_nulls()[0]!r}, cannot be read; write them as "
@@ -233,7 +233,7 @@ def _are_days(column: pl.Series, groups: list[NDArray[np.int64]]) -> bool:
     """Whether whole numbers are days, as 20240131, of which a series has each once."""
     if any(column.gather(rows).is_duplicated().any() for rows in groups):
         return False
-    days = table.times(column.drop_nulls().cast(pl.String), "%Y%m%d")
+    days = time_forms.read(column.drop_nulls().cast(pl.String), "%Y%m%d")
     return len(days) > 1 and not days.null_count() and bool(days.dt.year().is_between(1800, 2200).all())
 
 
@@ -266,7 +266,7 @@ def _number_columns(source: Path, frame: pl.DataFrame, target: str | None) -> li
             raise table.marks(source, name, number)
     if not names:
         raise DataError(f"{source}: no column holds numbers ({', '.join(frame.columns)}); a series needs at least one")
-    across = [name for name in names if table.names_a_time(name)]
+    across = [name for name in names if time_forms.names_a_time(name)]
     if len(across) > max(1, len(names) / 2):
         raise DataError(
             f"{source}: columns are called by times ({across[0]}, {across[1]}, ...), and here each row is to be a time; turn the "
