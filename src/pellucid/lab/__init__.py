@@ -48,8 +48,8 @@ def compare(
 
     Args:
         data: a folder or a file, as for ``pellucid compare``.
-        networks: a list, or with commas between: cnn, rnn, lstm, gru; cnn2, gru2, bigru, cnn+gru; or a cell as ``"my_cell.py:MyCell"``, with ``bi+`` before it
-            for both directions and ``:2`` behind it for two layers.
+        networks: cnn, rnn, lstm, gru; cnn2, gru2, bigru, cnn+gru; or a cell as ``"my_cell.py:MyCell"``, with ``bi+`` before it
+            for both directions and ``:2`` behind it for two layers; a list of them, or a text with commas between.
         size: parameters, or multiply-adds with ``equal="macs"``, of each network (``--params`` and ``--macs``).
         quiet: show nothing meanwhile.
         settings: as the options of ``pellucid compare`` (:mod:`pellucid.lab.settings`): trials, seeds, out, workers, kind,

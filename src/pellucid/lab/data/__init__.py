@@ -153,8 +153,8 @@ def load(
     known = _options(recognised)
     strange = sorted(given.keys() - known)
     if strange:
-        options_ = ", ".join(sorted(known & Reading.__annotations__.keys()))
-        raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {options_}")
+        offered = ", ".join(sorted(known & Reading.__annotations__.keys()))
+        raise ArgumentError(f"{strange[0]!r} says nothing for {recognised}; its options are {offered}")
     origin = Origin(path.resolve(), recognised, tuple(sorted(given.items())))
     if "split" in given:
         given["split"] = _rows(given["split"])

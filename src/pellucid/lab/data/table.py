@@ -59,7 +59,7 @@ def _fits(source: Path, held: float) -> bool:
 
 
 def _form(source: Path, nulls: tuple[str, ...]) -> dict[str, Any]:
-    """How a CSV file is csv_form."""
+    """How a CSV file is written, as polars wants to be told."""
     with source.open("rb") as file:
         if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
             raise DataError(f"{source}: the table is UTF-16; save it as UTF-8 CSV with a header line")
