@@ -41,6 +41,14 @@ def write_images_table(file: Path) -> Path:
     return encoded(file, *pictures(tasks.write_images(file.parent / "pictures", size=16)))
 
 
+def write_pixels(file: Path) -> Path:
+    """A label and a column for each pixel."""
+    drawn = np.random.default_rng(0).integers(0, 256, (60, 64))
+    frame = pl.DataFrame({"label": np.arange(60) % 3} | {f"pixel{k}": drawn[:, k] for k in range(64)})
+    frame.write_csv(file)
+    return file
+
+
 def write_daily(file: Path) -> Path:
     """Sales of three shops below each other, and their holidays; or of one."""
     days = np.datetime64("2024-01-01") + np.arange(300)
@@ -66,6 +74,7 @@ DATA: dict[str, Callable[[Path], Path]] = {
     "data/": tasks.write_images,
     "recordings/": tasks.write_sounds,
     "images.parquet": write_images_table,
+    "mnist_train.csv": write_pixels,
     "sales.csv": write_daily,
     "shops.csv": write_daily,
     "load.csv": tasks.write_series,

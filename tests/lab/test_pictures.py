@@ -120,6 +120,59 @@ def test_channels_first_and_labels_with_a_point_are_the_same_images(tmp_path: Pa
     assert same_tensors(data.load(tmp_path / "a.npz"), data.load(tmp_path / "b.npz"))
 
 
+def test_one_hot_labels_are_classes(tmp_path: Path) -> None:
+    images, labels = np.random.default_rng(0).integers(0, 255, (40, 8, 8)), np.arange(40) % 4
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    np.savez(tmp_path / "b.npz", images=images, labels=np.eye(4, dtype=np.float32)[labels])
+    plain, hot = data.load(tmp_path / "a.npz"), data.load(tmp_path / "b.npz")
+    assert hot.labels == plain.labels
+    assert same_tensors(plain, hot)
+    wrong = np.eye(4)[labels]
+    wrong[5] = 0
+    np.savez(tmp_path / "c.npz", images=images, labels=wrong)
+    with pytest.raises(DataError, match=r"of shape \(40, 4\); 40 images need as many classes"):
+        data.load(tmp_path / "c.npz")
+
+
+def test_pixels_on_another_scale_than_trainings_are_told(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8))
+    np.savez(tmp_path / "a.npz", images=images / 255, labels=np.arange(40) % 2)
+    np.savez(tmp_path / "b.npz", images=images, labels=np.arange(40) % 2)
+    of_one, of_bytes = (data.load(tmp_path / f"{name}.npz").preprocessing for name in "ab")
+    ask = unlabelled_pictures.find
+    assert prepare(ask(tmp_path / "a.npz"), of_one).notes == prepare(ask(tmp_path / "b.npz"), of_bytes).notes == ()
+    (far,) = prepare(ask(tmp_path / "b.npz"), of_one).notes
+    (close,) = prepare(ask(tmp_path / "a.npz"), of_bytes).notes
+    assert "values of the pixels are" in far
+    assert "times as far from training's mean" in far
+    assert "times closer together" in close
+    np.savez(tmp_path / "white.npz", images=np.full((3, 8, 8), 255))
+    assert prepare(ask(tmp_path / "white.npz"), of_bytes).notes == ()
+
+
+def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
+    folder = tasks.write_images(tmp_path / "x")
+    how = data.load(folder).preprocessing
+    assert prepare(unlabelled_pictures.find(folder), how).notes == ()
+    (folder / "about.txt").write_text("what these are")
+    (folder / ".hidden.txt").write_text("")
+    assert prepare(unlabelled_pictures.find(folder), how).notes == (
+        f"{folder}/about.txt is no image and was passed over.",
+    )
+    (folder / "left" / "more.pdf").write_text("")
+    notes = prepare(unlabelled_pictures.find(folder), how).notes
+    assert notes == (f"2 files, such as {folder}/about.txt, are no images and were passed over.",)
+
+
+def test_images_beside_the_folders_of_classes_are_told(tmp_path: Path) -> None:
+    folder = tasks.write_images(tmp_path / "x")
+    assert not [c for c in data.load(folder).cautions if "beside" in c]
+    for name in ("one.png", "two.png"):
+        (folder / name).write_bytes(next((folder / "left").glob("*.png")).read_bytes())
+    told = "2 images, such as one.png, lie beside the folders of classes, and no network saw them."
+    assert told in data.load(folder).cautions
+
+
 def test_opacity_from_0_to_1_is_that_from_0_to_255(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 9, 8, 4), dtype=np.uint8)
     labels = np.arange(40) % 2

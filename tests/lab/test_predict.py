@@ -19,7 +19,7 @@ from tests.lab import finished, tasks, test_events, test_pictures, test_sequence
 
 from pellucid.errors import ArgumentError, DataError, PellucidError
 from pellucid.lab import data, recipe
-from pellucid.lab.data import characters, images, inputs, plain, sequences, sound, text, unlabelled_pictures
+from pellucid.lab.data import characters, images, plain, sequences, sound, text, unlabelled_pictures
 from pellucid.lab.data.inputs import Inputs
 from pellucid.lab.predict import predict
 from pellucid.lab.runs import Run
@@ -95,7 +95,7 @@ def test_preparation_gives_the_very_numbers_of_training(kind: str) -> None:
     if kind == "images":
         given = images.prepare(unlabelled_pictures.find(run.source), how)
     elif kind == "sound":
-        given = sound.prepare(inputs.files_at(run.source, sound.SUFFIXES, "sound"), how)
+        given = sound.prepare(run.source, how)
     elif kind == "sequences":
         given = sequences.prepare(run.source, how)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pellucid.lab import comparison, data
 from pellucid.lab import plan as planning
 from pellucid.lab.candidates import blueprint
 from pellucid.lab.data import ts_files
+from pellucid.lab.data.sequences import prepare
 from pellucid.lab.data.summaries import nearest
 
 NETWORKS = ["cnn", "rnn", "lstm", "gru"]
@@ -71,11 +73,21 @@ def write_npz(file: Path) -> Path:
     return file
 
 
+def write_other_names(file: Path, parts: tuple[str, ...] = ("",)) -> Path:
+    """As scikit-learn's users call arrays, the rows dealt to the parts in turn."""
+    arrays = dict(np.load(write_npz(file)))
+    called = {"values": "X", "labels": "y", "lengths": "lengths"}
+    named = {f"{called[k]}{part}": v[n :: len(parts)] for k, v in arrays.items() for n, part in enumerate(parts)}
+    np.savez(file, **named)
+    return file
+
+
 FORMS: dict[str, Callable[[Path], Path]] = {
     "ts": lambda p: write_ts(p / "a.ts"),
     "long table": lambda p: write_long(p / "a.csv"),
     "folder": lambda p: write_folder(p / "a"),
     "npz": lambda p: write_npz(p / "a.npz"),
+    "X and y": lambda p: write_other_names(p / "a.npz"),
 }
 
 
@@ -116,6 +128,77 @@ def test_a_split_that_the_archive_gives_is_kept(tmp_path: Path) -> None:
         assert all("TRAIN" in item for item in [*task.train.items, *task.valid.items])
         assert len(task.train) + len(task.valid) == 40
         assert len(task.valid) >= 4
+
+
+def test_a_split_in_an_archive_is_kept(tmp_path: Path) -> None:
+    file = write_other_names(tmp_path / "a.npz", ("_train", "_valid", "_test"))
+    task, arrays = data.load(file), np.load(file)
+    for part, name in ((task.train, "train"), (task.valid, "valid"), (task.test, "test")):
+        assert part.lengths is not None
+        assert part.lengths.tolist() == arrays[f"lengths_{name}"].tolist()
+        assert [task.labels[k] for k in part.y] == arrays[f"y_{name}"].tolist()
+        assert part.items[0] == f"X_{name} 1"
+    how = task.preprocessing
+    x = prepare(file, how)
+    rows = [x.items.index(item) for item in task.test.items]
+    assert torch.equal(x.x[rows], task.test.x)
+
+
+def test_one_hot_labels_are_classes_and_several_are_not(tmp_path: Path) -> None:
+    values, labels = np.random.default_rng(0).normal(size=(40, 9, 2)), np.arange(40) % 4
+    ones = np.eye(4)[labels]
+    np.savez(tmp_path / "plain.npz", values=values, labels=labels)
+    np.savez(tmp_path / "hot.npz", values=values, labels=ones)
+    np.savez(tmp_path / "named.npz", values=values, labels=ones, names=["a", "b", "c", "d"])
+    plain, hot, named = (data.load(tmp_path / f"{name}.npz") for name in ("plain", "hot", "named"))
+    assert (hot.goal, hot.labels, named.labels) == ("class", plain.labels, ("a", "b", "c", "d"))
+    assert torch.equal(plain.train.y, hot.train.y)
+    assert "with a class each" in data.recognise(tmp_path / "hot.npz").sentence
+    ones[3, 0] = 1
+    np.savez(tmp_path / "several.npz", values=values, labels=ones)
+    assert data.load(tmp_path / "several.npz").goal == "labels"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "kind", "taken"),
+    [
+        ("X", (40, 128, 9), "float32", "sequences"),
+        ("x", (40, 60, 1), "float32", "sequences"),
+        ("X", (40, 50), "float64", "sequences"),
+        ("data", (40, 28, 28), "float32", "images"),
+        ("X", (40, 32, 100), "uint8", "images"),
+        ("images", (40, 32, 100), "float32", "images"),
+        ("X", (40, 8, 8, 3), "float32", "images"),
+    ],
+)
+def test_arrays_of_any_name_are_told_by_their_shape(
+    tmp_path: Path, name: str, shape: tuple[int, ...], kind: str, taken: str
+) -> None:
+    values = np.random.default_rng(0).integers(0, 255, shape).astype(kind)
+    np.savez(tmp_path / "a.npz", **{name: values, "y": np.arange(40) % 2})  # type: ignore[arg-type]
+    assert data.recognise(tmp_path / "a.npz").kind == taken
+    assert data.load(tmp_path / "a.npz").kind == taken
+
+
+@pytest.mark.parametrize(("far", "said"), [(1000.0, "1,0.. times as far"), (0.001, "times closer together"), (1.0, "")])
+def test_another_unit_than_trainings_is_told(tmp_path: Path, far: float, said: str) -> None:
+    values = np.random.default_rng(0).normal(size=(40, 9, 2))
+    np.savez(tmp_path / "a.npz", values=values, labels=np.arange(40) % 2)
+    how = data.load(tmp_path / "a.npz").preprocessing
+    np.savez(tmp_path / "b.npz", values=values * far)
+    notes = prepare(tmp_path / "b.npz", how).notes
+    assert bool(notes) == bool(said)
+    assert not said or re.search(
+        f"The values of channel 'channel [12]' are .*{said}.*; are they in the same unit", notes[0]
+    )
+
+
+def test_tables_beside_the_folders_of_classes_are_told(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "a")
+    assert not [c for c in data.load(folder).cautions if "beside" in c]
+    (folder / "labels.csv").write_text("a,b\n1,2\n")
+    (folder / "about.txt").write_text("what these are\n")
+    assert "labels.csv lies beside the folders of classes, and no network saw it." in data.load(folder).cautions
 
 
 def test_sequences_on_both_sides_of_a_given_split_are_cautioned(tmp_path: Path) -> None:
@@ -289,6 +372,14 @@ def _two_labels(p: Path) -> Path:
         (_ts("1,2,3:low\n"), "begins with @"),
         (_ts(HEAD.replace("true low high", "false") + "1,2,3\n"), "have no classes"),
         (_npz(values=np.ones((4, 3))), "values .* and labels .* are needed"),
+        (
+            _npz(values=np.ones((4, 1, 9)), labels=np.arange(4)),
+            "one step each; if steps come last there, save numpy.swapax",
+        ),
+        (
+            _npz(x_train=np.ones((4, 3)), y_train=np.arange(4) % 2, x_test=np.ones((2, 3)), y_test=np.eye(2)),
+            "have the shapes",
+        ),
         (_npz(values=np.ones((4, 3)), labels=np.ones(3)), r"labels have shape \(3,\)"),
         (_npz(values=np.ones((4, 3)), labels=np.arange(4), lengths=np.array([1, 2, 3, 4])), "lengths go from 1 to 4"),
         (_npz(values=np.array([[1], [2, 3]], dtype=object), labels=np.arange(2)), "cannot be read"),

@@ -258,6 +258,46 @@ def test_odd_headers_of_large_tables(tmp_path: Path, header: str, monkeypatch: p
     assert data.load(source, memory=0.0).fingerprint == small.fingerprint
 
 
+EMPTY = {
+    "before": lambda lines: ["", "", *lines],
+    "within": lambda lines: [*lines[:9], "", *lines[9:]],
+    "behind": lambda lines: [*lines, "", ""],
+    "all three": lambda lines: ["", *lines[:9], "", "", *lines[9:], ""],
+}
+
+
+@pytest.mark.parametrize("held", ["whole", "in pieces"])
+@pytest.mark.parametrize("where", EMPTY)
+def test_an_empty_line_is_no_row_and_is_counted(
+    tmp_path: Path, where: str, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if held == "in pieces":
+        monkeypatch.setattr("pellucid.lab.data.table.BLOCK", 64)
+    lines = ["a,b", *(f"{k},{k * k}" for k in range(20))]
+    file = tmp_path / "x.csv"
+    for number in (3, 15):
+        file.write_text("\n".join(EMPTY[where](lines)) + "\n")
+        rows = [row for piece in table.pieces(file, ["a", "b"], 0) for row in piece.rows()]
+        assert rows == [(str(k), str(k * k)) for k in range(20)]
+        written = EMPTY[where]([*lines[: number + 1], f"{number},bad", *lines[number + 2 :]])
+        file.write_text("\n".join(written) + "\n")
+        with pytest.raises(DataError, match=f"line {written.index(f'{number},bad') + 1}: column 'b' has 'bad'"):
+            data.load(file, horizon=1, window=2, memory=0.0 if held == "in pieces" else 1.0)
+
+
+@pytest.mark.parametrize("held", ["whole", "in pieces"])
+def test_an_empty_line_of_one_column_is_a_missing_value_unless_at_the_end(
+    tmp_path: Path, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if held == "in pieces":
+        monkeypatch.setattr("pellucid.lab.data.table.BLOCK", 8)
+    file = tmp_path / "x.csv"
+    file.write_text("\n".join(["a", "1", "", "3", *map(str, range(4, 30)), "", "", ""]))
+    values = [value for piece in table.pieces(file, ["a"], 0) for (value,) in piece.rows()]
+    assert values == ["1", None, *map(str, range(3, 30))]
+    assert [table.row(file, k) for k in range(3)] == ["line 2", "line 3", "line 4"]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
 def test_nothing_at_the_end_is_nothing(tmp_path: Path, end: str) -> None:
     source = write_rows(tmp_path / "a.csv", "date,y", [f"{day},{v}" for day, v in zip(DAYS, sine(), strict=True)])

@@ -29,9 +29,10 @@ def compare(
     """Train networks side by side on your data, and say which to use, at what cost, and how sure that is.
 
     DATA is a folder of images (or .npy arrays of them), sounds or tables with a folder for each class, a CSV or Parquet table (series to
-    forecast; sequences, texts or images with labels), images or sequences as .npz, sequences as .ts, events such as notes
-    as .mat, .npz or a folder of matrices, or a plain text. The arrays of an .npz are called images and labels; values, labels and,
-    where sequences are of unequal length, lengths; or events.
+    forecast; sequences, texts or images with labels, also with a column for each pixel), images or sequences as .npz, sequences
+    as .ts, events such as notes as .mat, .npz or a folder of matrices, or a plain text. The arrays of an .npz are called images
+    and labels; values, labels and, where sequences are of unequal length, lengths; X and y for either; X_train, y_train, X_test
+    and y_test for a split that is given; or events.
     What it is taken for is printed first; --kind overrides it. The same command goes on where it was stopped, and shows
     its result again once it is done. Under torchrun several processes train each network together, each on its share of
     every batch.

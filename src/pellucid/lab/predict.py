@@ -159,7 +159,7 @@ def prepare(kept: Recipe, data: Path | None, column: str | None = None, prompt: 
     if kept.kind == "images":
         return images.prepare(unlabelled_pictures.find(data), how)
     if kept.kind == "sound":
-        return sound.prepare(inputs.files_at(data, sound.SUFFIXES, "sound"), how)
+        return sound.prepare(data, how)
     if kept.kind == "sequences":
         return sequences.prepare(data, how)
     if kept.kind == "events":

@@ -21,6 +21,8 @@ from pellucid.lab.data import (
     images,
     picture_files,
     pictures,
+    pixel_tables,
+    sequence_arrays,
     sequence_files,
     sequence_tables,
     sequences,
@@ -32,6 +34,7 @@ from pellucid.lab.data import (
 )
 from pellucid.lab.data.folders import Progress, visible
 from pellucid.lab.data.paging import HELD, allowed
+from pellucid.lab.data.sequence_arrays import Answer
 from pellucid.lab.settings import Kind, Reading
 from pellucid.lab.task import Origin, Task
 
@@ -84,13 +87,15 @@ def recognise(path: Path, **options: Unpack[Reading]) -> Recognition:
     if suffix == ".npz" and picture_files.holds_images(path):
         return Recognition(
             "images",
-            f"{path.name} has arrays of images and labels: images to classify (sequences are the arrays values and labels)",
+            f"{path.name} has arrays of images and labels: images to classify (--kind sequences reads them as steps x channels)",
         )
     if suffix in table.PARQUET and (column := picture_files.image_column(path)):
         return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
-    if suffix in (".csv", ".tsv", *table.PARQUET):
+    if suffix in table.TABLES and given.keys() <= _options("images") and (pixels := pixel_tables.find(path)):
+        return Recognition("images", f"{path.name} has {pixels.words}: images to classify")
+    if suffix in table.TABLES:
         return _recognise_table(path, given)
-    if suffix == ".ts" or (suffix == ".npz" and sequence_files.holds_sequences(path)):
+    if suffix == ".ts" or (suffix == ".npz" and sequence_arrays.holds(path)):
         answer = sequence_files.answer_of(path)
         return Recognition("sequences", f"{path.name} holds sequences with {_EACH[answer]} each: {_TO_DO[answer]}")
     if suffix == ".npz" and not zipfile.is_zipfile(path):
@@ -112,8 +117,8 @@ def recognise(path: Path, **options: Unpack[Reading]) -> Recognition:
     )
 
 
-_EACH: dict[sequence_files.Answer, str] = {"class": "a class", "number": "a number", "labels": "several labels"}
-_TO_DO: dict[sequence_files.Answer, str] = {
+_EACH: dict[Answer, str] = {"class": "a class", "number": "a number", "labels": "several labels"}
+_TO_DO: dict[Answer, str] = {
     "class": "sequences to classify",
     "number": "say the number",
     "labels": "say which labels hold",
@@ -141,11 +146,11 @@ def load(
     given.pop("kind", None)
     if recognised not in _LOADERS:
         raise ArgumentError(f"kind is {recognised!r}, and it must be one of {', '.join(get_args(Kind))}")
-    packed = recognised == "images" and path.suffix.lower() in (".npz", *table.PARQUET)
+    packed = recognised == "images" and path.suffix.lower() in (".npz", *table.TABLES)
     wants_folder = recognised in ("images", "sound") and not packed
     if recognised not in ("sequences", "events") and path.is_dir() != wants_folder:
         needed = "a folder with a folder for each class" if wants_folder else "a file"
-        needed += ", an NPZ archive or a Parquet table" * (recognised == "images")
+        needed += ", an NPZ archive or a table" * (recognised == "images")
         raise DataError(f"{path}: {recognised} needs {needed}, and this is a {'file' if wants_folder else 'folder'}")
     for name in ("horizon", "window", "longest"):
         if given.get(name, 1) < 1:
@@ -228,7 +233,7 @@ def _recognise_folder(path: Path) -> Recognition:
         counts["images"] += suffix in pictures.FILES
         arrays += suffix == ".npy"
         counts["sound"] += suffix in sound.SUFFIXES
-        counts["sequences"] += suffix in sequence_tables.TABLES
+        counts["sequences"] += suffix in table.TABLES
     if (
         not counts["images"]
         and not counts["sound"]
@@ -238,7 +243,7 @@ def _recognise_folder(path: Path) -> Recognition:
     if not any(counts.values()):
         raise DataError(
             f"{path}: the folder holds no images, sounds or tables that are known "
-            f"({', '.join(sorted(pictures.FILES | sound.SUFFIXES | sequence_tables.TABLES))}); put each class's files into a "
+            f"({', '.join(sorted(pictures.FILES | sound.SUFFIXES | table.TABLES))}); put each class's files into a "
             "folder of its own"
         )
     if counts["sequences"] > max(counts["sound"], counts["images"]):

@@ -4,16 +4,74 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import DataError
+from pellucid.lab.data.folders import PARTS
 
+LABELS = ("labels", "label", "y", "targets", "target")  # what arrays of labels are called
 UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError)
+
+
+class Pair(NamedTuple):
+    """Two arrays that belong together.
+
+    Attributes:
+        side: 0 train, 1 validation, 2 test where the archive is split; None where it is not.
+        values, labels: their names.
+        others: the names of further arrays of the same part, by what they are called without it, in small letters.
+    """
+
+    side: int | None
+    values: str
+    labels: str
+    others: Mapping[str, str]
+
+    def beside(self, name: str) -> str | None:
+        """What the array of this name is called in this part; None where there is none."""
+        return self.others.get(name)
+
+
+def pairs(source: Path, values: Sequence[str]) -> list[Pair]:
+    """The arrays of values and of labels: those of a train and a test part (and perhaps of a validation), or one pair.
+
+    Args:
+        source: the archive.
+        values: what the arrays of values may be called; capitals do not matter.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    lower = {name.casefold(): name for name in names(source)}
+    found = []
+    for part, side in PARTS.items():
+        for before, behind in ((f"{part}_", ""), ("", f"_{part}")):
+            own = {
+                n[len(before) : len(n) - len(behind)]: lower[n]
+                for n in lower
+                if n.startswith(before) and n.endswith(behind)
+            }
+            found += _pairs(side, own, values)
+    sides = [pair.side for pair in found]
+    if {0, 2} <= set(sides) and len(set(sides)) == len(sides):
+        return sorted(found, key=lambda pair: pair.side or 0)
+    return _pairs(None, lower, values)[:1]
+
+
+def _pairs(side: int | None, there: Mapping[str, str], values: Sequence[str]) -> list[Pair]:
+    return [Pair(side, there[v], there[t], there) for v in values for t in LABELS if v in there and t in there]
+
+
+def one_of_each(labels: NDArray[Any]) -> NDArray[np.int64] | None:
+    """(N,) which column of (N, K) holds a row's one 1 beside zeros; None where a row has another number of them."""
+    if labels.dtype.kind not in "fiub" or not np.isin(labels, (0, 1)).all() or not (labels.sum(1) == 1).all():
+        return None
+    return np.nonzero(labels)[1]
 
 
 def names(source: Path) -> list[str]:

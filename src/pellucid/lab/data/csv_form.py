@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pellucid.errors import DataError
 from pellucid.lab.data.time_forms import names_a_time
 
 csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that Python allows of itself
+SHOWN = 8  # cells of a first line that a sentence repeats
 SHORT = 6  # characters of a number that is a column's name
 BYTES = 2**16  # of a CSV file that tell how it is written
 
@@ -56,16 +57,32 @@ def begins_with_numbers(source: Path) -> bool:
 
 
 def first_lines(source: Path, count: int) -> bytes:
-    """The beginning of a CSV file: some lines more than ``count`` of them, up to the end of a row."""
+    """The beginning of a CSV file from its header on: some lines more than ``count`` of them, up to the end of a row."""
     found: list[bytes] = []
     quotes = 0
     with source.open("rb") as lines:
-        for line in lines:
+        for line in itertools.islice(lines, empty_lines_before(source), None):
             found.append(line)
             quotes += line.count(b'"')
             if len(found) > count and quotes % 2 == 0:
                 break
     return b"".join(found)
+
+
+def rows(source: Path) -> Iterator[tuple[list[str], int]]:
+    """The cells of each row below the header and the line on which it begins, the file's first being 1; an empty line has none."""
+    with source.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
+        reader = csv.reader(handle, delimiter=dialect(source)[0])
+        begins = next((reader.line_num + 1 for cells in reader if cells), 1)
+        for cells in reader:
+            yield cells, begins
+            begins = reader.line_num + 1
+
+
+def empty_lines_before(source: Path) -> int:
+    """How many empty lines a file begins with, before the header."""
+    with source.open(encoding="utf-8-sig", errors="replace") as handle:
+        return sum(1 for _ in itertools.takewhile(lambda line: not line.strip("\r\n"), handle))
 
 
 def empty_lines(source: Path) -> int:
@@ -78,13 +95,13 @@ def empty_lines(source: Path) -> int:
 
 def one_column(source: Path) -> bool:
     """Whether a CSV file has one column, of which an empty line is a missing value."""
-    with source.open(encoding="utf-8", errors="replace") as handle:
-        return not any(separator in handle.readline() for separator in ",;\t")
+    return len(_first_row(source)) == 1
 
 
 def _first_row(source: Path) -> list[str]:
     with source.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
-        return [name.strip() for name in next(csv.reader(handle, delimiter=dialect(source)[0]), [])]
+        cells = next(filter(None, csv.reader(handle, delimiter=dialect(source)[0])), [])
+        return [name.strip() for name in cells]
 
 
 def _could_be_names(values: Sequence[str]) -> bool:
@@ -102,8 +119,9 @@ def _could_be_names(values: Sequence[str]) -> bool:
 
 
 def _no_names(source: Path, names: Sequence[str]) -> DataError:
+    few = ", ".join(names if len(names) <= SHOWN else [*names[:SHOWN], "..."])
     return DataError(
-        f"{source}: the first line ({', '.join(names)}) looks like values and not like names of columns; put a line with "
+        f"{source}: the first line ({few}) looks like values and not like names of columns; put a line with "
         "names above it"
     )
 
@@ -116,7 +134,7 @@ def _is_number(text: str) -> bool:
 def _found_dialect(source: Path, size: int, changed: int) -> tuple[str, bool]:
     """Of a file of that size and time, which is read once."""
     with source.open(encoding="utf-8-sig", errors="replace") as handle:
-        lines = handle.readlines(BYTES)
+        lines = list(itertools.dropwhile(lambda line: not line.strip("\r\n"), handle.readlines(BYTES)))
     header, rest = "", iter(lines)
     for line in rest:
         header += line

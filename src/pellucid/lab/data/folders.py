@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pellucid.errors import DataError
-from pellucid.lab.data.split import Indices, stratified
+from pellucid.lab.data.split import Indices, shown, stratified
 
 Progress = Callable[[int, int, str], None]
 _CALLED = {
@@ -92,6 +92,19 @@ def class_folders(
     if split and {0, 2} - set(side_of):
         raise DataError(f"{source}: the train or the test folder has no {what}s; add some")
     return names, files, labels, side_of if split else None
+
+
+def lying_beside(source: Path, suffixes: frozenset[str], what: str) -> list[str]:
+    """A caution on files of the kind that lie in a folder of class folders, or of a given split, and in no class."""
+    if not source.is_dir():
+        return []
+    roots = (source, *(e for e in _folders(source) if e.name.casefold() in PARTS))
+    files = [f for f in visible(source) if f.parent in roots and f.suffix.lower() in suffixes]
+    if not files:
+        return []
+    few = shown(files[0].relative_to(source))
+    lie = f"{few} lies" if len(files) == 1 else f"{len(files):,} {what}s, such as {few}, lie"
+    return [f"{lie} beside the folders of classes, and no network saw {'it' if len(files) == 1 else 'them'}."]
 
 
 def sides(

@@ -11,14 +11,16 @@ import numpy as np
 import torch
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.data import pixel_tables
 from pellucid.lab.data.augment import SEEN, choose
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
-from pellucid.lab.data.folders import Progress, sides
-from pellucid.lab.data.inputs import Inputs, understood
+from pellucid.lab.data.folders import Progress, lying_beside, sides
+from pellucid.lab.data.inputs import Inputs, understood, unlike_training
 from pellucid.lab.data.paging import HELD, Array, allowed, moments, paged, parts, room
-from pellucid.lab.data.picture_files import of_arrays, of_parquet
-from pellucid.lab.data.pictures import Encoded, Pictures, decoded, head, of_folder
+from pellucid.lab.data.picture_files import image_column, of_arrays, of_parquet
+from pellucid.lab.data.pictures import FILES, Encoded, Pictures, decoded, head, of_folder
 from pellucid.lab.data.split import Indices, digest
+from pellucid.lab.data.table import PARQUET
 from pellucid.lab.data.unlabelled_pictures import Unlabelled
 from pellucid.lab.task import Split, Task
 
@@ -39,7 +41,7 @@ def load(
     """Read the images, bring them to one size, scale by the training part's mean and deviation.
 
     Args:
-        source: folder with one subfolder a class, Parquet file or folder of them, or NPZ archive.
+        source: folder with one subfolder a class, Parquet file or folder of them, table of pixels, or NPZ archive.
         seed: of the split.
         size: (height, width) to resize to; the most common one, at most 128 pixels long, where None.
         label: Parquet: the column of labels.
@@ -114,7 +116,7 @@ def load(
         valid=splits[1],
         test=splits[2],
         facts=tuple(facts),
-        cautions=(*cautions, *judged.cautions),
+        cautions=(*cautions, *lying_beside(source, FILES, "image"), *judged.cautions),
         preprocessing={
             "kind": "images",
             "size": [height, width],
@@ -147,15 +149,24 @@ def prepare(pictures: Unlabelled, how: Mapping[str, Any]) -> Inputs:
     _decode(pictures.each(), raw, lambda index: None)
     x = _scaled(raw, np.arange(len(raw)), np.array(how["mean"]), np.array(how["deviation"]), held)
     resized = sum(size != (height, width) for size, _ in heads)
-    notes = (f"{resized:,} of {len(heads):,} images were resized to {height} x {width}.",) if resized else ()
+    told = (f"{resized:,} of {len(heads):,} images were resized to {height} x {width}.",) if resized else ()
+    unlike = unlike_training(*moments(x, np.arange(len(x))), ["the pixels"] * x.shape[1])
+    notes = (*pictures.notes, *told, *unlike)
     return Inputs(torch.from_numpy(x), None, pictures.names, notes=notes)
 
 
 def find(source: Path, label: str | None = None) -> Pictures:
-    """The pictures of a folder of folders, of Parquet, or of an NPZ archive."""
+    """The pictures of a folder of folders, of a table, or of an NPZ archive.
+
+    Raises:
+        DataError: a table holds none; see also :mod:`picture_files` and :mod:`pixel_tables`.
+        ArgumentError: a label where there are no columns.
+    """
     suffix = source.suffix.lower()
     if source.is_file() and suffix == ".npz":
         found = of_arrays(source)
+    elif source.is_file() and (suffix not in PARQUET or image_column(source) is None):
+        return pixel_tables.labelled(source, pixel_tables.needed(source), label)
     elif source.is_file() or next(source.rglob("*.parquet"), None):
         return of_parquet(source, label)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.data import archives
+from pellucid.lab.data.archives import LABELS
 from pellucid.lab.data.folders import PARTS
-from pellucid.lab.data.pictures import Encoded, Pictures, check_sides
+from pellucid.lab.data.pictures import Encoded, Pictures, check_sides, numbered
 
 IMAGES = ("images", "image", "x", "data")  # names of an NPZ's arrays
-LABELS = ("labels", "label", "y", "targets", "target")
+NARROWEST = 8  # what arrays of sequences have more channels than, if they are about as many as steps
 ROWS = 64  # of a Parquet file that are in memory at a time
 
 
@@ -63,7 +64,7 @@ def of_parquet(source: Path, label: str | None = None) -> Pictures:
             raise DataError(f"{file}, row {column.index(None) + 1}: column {label!r} is empty there; fill it in")
         values += column
         places += [(file, row) for row in range(len(column))]
-    classes, labels = _numbered(values, _names(schema, label))
+    classes, labels = numbered(values, _names(schema, label))
     given = [part or 0 for file, part in zip(files, parts, strict=True) for _ in range(rows_of_table(file))]
     check_sides(source, classes, labels, given if split else None)
     names = [f"row {row + 1}" if len(files) == 1 else f"{file.name} row {row + 1}" for file, row in places]
@@ -85,14 +86,22 @@ def of_arrays(source: Path) -> Pictures:
     Raises:
         DataError: no such arrays, shapes that do not fit, Python objects inside.
     """
-    keys, split = _keys(source)
+    pairs = archives.pairs(source, IMAGES)
+    if not pairs:
+        raise DataError(
+            f"{source}: the archive holds {', '.join(archives.names(source)) or 'no arrays'}; images are the arrays 'images' and "
+            "'labels', or x_train, y_train, x_test and y_test"
+        )
+    split = pairs[0].side is not None
     values: list[Any] = []
     given: list[int] = []
     names: list[str] = []
     counts: list[int] = []
-    for side, images, targets in keys:
+    for side, images, targets, _ in pairs:
         shape = shape_of_array(source, images)
         own = np.squeeze(archives.whole(source, targets))
+        if own.ndim == 2 and (chosen := archives.one_of_each(own)) is not None:
+            own = chosen
         if own.dtype.kind == "f" and (own % 1 == 0).all():
             own = own.astype(np.int64)
         if own.shape != (shape[0],) or own.dtype.kind not in "biuUS":
@@ -101,26 +110,34 @@ def of_arrays(source: Path) -> Pictures:
                 "numbers or words"
             )
         values += own.tolist()
-        given += [side] * shape[0]
+        given += [side or 0] * shape[0]
         counts.append(shape[0])
         names += [f"{images} {k}" if split else f"image {k}" for k in range(shape[0])]
-    classes, labels = _numbered(values, None)
+    classes, labels = numbered(values, None)
     check_sides(source, classes, labels, given if split else None)
 
     def each() -> Iterator[tuple[str, Encoded]]:
-        for _, images, _ in keys:
+        for _, images, _, _ in pairs:
             yield from pictures_of_array(source, images)
 
-    facts = (("Arrays", ", ".join(f"{i} and {t}" for _, i, t in keys)),)
+    facts = (("Arrays", ", ".join(f"{i} and {t}" for _, i, t, _ in pairs)),)
     return Pictures(classes, labels, given if split else None, names, each, facts)
 
 
 def holds_images(source: Path) -> bool:
-    """Whether an NPZ archive has the arrays' names."""
+    """Whether an NPZ archive has the arrays' names, and those that any array may have are of an image's shape."""
     try:
-        return bool(_keys(source))
+        pairs = archives.pairs(source, IMAGES)
+        return all(_could_be_images(pair.values, *archives.head(source, pair.values)) for pair in pairs) and bool(pairs)
     except DataError:
         return False
+
+
+def _could_be_images(name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> bool:
+    """(N, T, C) of sequences is rarely as wide as it is high, and of bytes."""
+    if "image" in name.casefold() or kind == np.uint8:
+        return True
+    return len(shape) == 4 or (len(shape) == 3 and min(shape[1:]) >= NARROWEST and max(shape[1:]) <= 2 * min(shape[1:]))
 
 
 def pictures_of_table(file: Path, column: str) -> Iterator[tuple[str, Encoded]]:
@@ -249,34 +266,3 @@ def _names(schema: pa.Schema, label: str) -> list[str] | None:
         return [str(name) for name in names]
     except (KeyError, ValueError, TypeError):
         return None
-
-
-def _numbered(values: Sequence[Any], names: Sequence[str] | None) -> tuple[list[str], list[int]]:
-    """The classes in order (numbers by size, words by letters) and each item's number."""
-    kinds = sorted(set(values))
-    number = {value: k for k, value in enumerate(kinds)}
-    known = names is not None and all(isinstance(v, int) and 0 <= v < len(names) for v in kinds)
-    classes = [names[v] if known and names else v.decode() if isinstance(v, bytes) else str(v) for v in kinds]
-    return classes, [number[value] for value in values]
-
-
-def _keys(source: Path) -> tuple[list[tuple[int, str, str]], bool]:
-    """(part, name of the images, name of the labels) of each pair of arrays, and whether they are a split."""
-    there = archives.names(source)
-    lower = {name.casefold(): name for name in there}
-    found = []
-    for part, side in PARTS.items():
-        pairs = [(f"{i}_{part}", f"{t}_{part}") for i in IMAGES for t in LABELS]
-        pairs += [(f"{part}_{i}", f"{part}_{t}") for i in IMAGES for t in LABELS]
-        found += [(side, lower[i], lower[t]) for i, t in pairs if i in lower and t in lower]
-    found.sort()
-    sides = [side for side, _, _ in found]
-    if {0, 2} <= set(sides) and len(set(sides)) == len(sides):
-        return found, True
-    whole = [(0, lower[i], lower[t]) for i in IMAGES for t in LABELS if i in lower and t in lower]
-    if not whole:
-        raise DataError(
-            f"{source}: the archive holds {', '.join(there) or 'no arrays'}; images are the arrays 'images' and 'labels', or "
-            "x_train, y_train, x_test and y_test"
-        )
-    return whole[:1], False

@@ -69,6 +69,15 @@ def check_sides(source: Path, classes: Sequence[str], labels: Sequence[int], giv
             )
 
 
+def numbered(values: Sequence[Any], names: Sequence[str] | None) -> tuple[list[str], list[int]]:
+    """The classes in order (numbers by size, words by letters) and each item's number."""
+    kinds = sorted(set(values))
+    number = {value: k for k, value in enumerate(kinds)}
+    known = names is not None and all(isinstance(v, int) and 0 <= v < len(names) for v in kinds)
+    classes = [names[v] if known and names else v.decode() if isinstance(v, bytes) else str(v) for v in kinds]
+    return classes, [number[value] for value in values]
+
+
 def head(where: str, picture: Encoded) -> tuple[tuple[int, int], bool]:
     """(height, width) as the picture stands upright, and whether it may have colour, without decoding it."""
     picture = _loaded(where, picture)

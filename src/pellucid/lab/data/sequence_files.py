@@ -3,29 +3,26 @@
 - the ``.ts`` files of the UCR, UEA and TSER archives; NAME_TRAIN.ts and NAME_TEST.ts beside each other are a given split
 - a long table: a column that says which sequence, channels, and a label that is the same along a sequence
 - a folder of tables for each class, a file each sequence, perhaps below train and test
-- NPZ with arrays ``values`` (N, T, C) or (N, T), ``labels`` (N,) and, unless NaN fills up behind the ends, ``lengths`` (N,);
-  ``labels`` (N, K) of 0 and 1 are several labels at once, which ``names`` (K,) may name
+- NPZ, see :mod:`sequence_arrays`
 """
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.data import archives, numbers, sequence_tables, table, ts_files
+from pellucid.lab.data import sequence_arrays, sequence_tables, table, ts_files
 from pellucid.lab.data.folders import Progress, class_folders
-from pellucid.lab.data.sequence_tables import IDS, LABELS, TABLES, channels_of, check_order, long_columns
+from pellucid.lab.data.sequence_arrays import Answer
+from pellucid.lab.data.sequence_tables import IDS, LABELS, channels_of, check_order, long_columns
 from pellucid.lab.data.split import shown
-from pellucid.lab.data.stacks import Array, Stack, without_padding
-
-Answer = Literal["class", "number", "labels"]  # what a sequence is labelled with
+from pellucid.lab.data.stacks import Array, Stack
+from pellucid.lab.data.table import TABLES
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,7 @@ class Sequences:
         label: the column of the label there; None elsewhere.
         numbers: whether the data itself says that labels are numbers, or classes; None where it says nothing of it.
         marks: (N, K) where each has several labels at once, which are 1 then; ``classes`` names them, and ``labels`` is empty.
+        notes: sentences on files that were passed over.
     """
 
     values: list[Array]
@@ -56,6 +54,7 @@ class Sequences:
     label: str | None = None
     numbers: bool | None = None
     marks: NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read(source: Path, *, label: str | None, id: str | None, held: float, progress: Progress | None) -> Sequences:
@@ -78,7 +77,9 @@ def read(source: Path, *, label: str | None, id: str | None, held: float, progre
     elif suffix == ".ts":
         found = _archive(ts_files.beside(source), held)
     elif suffix == ".npz":
-        found = _arrays(source, held)
+        arrays = sequence_arrays.read(source, held)
+        channels = [f"channel {k + 1}" for k in range(arrays.values[0].shape[1])]
+        found = Sequences(channels=channels, **vars(arrays))
     elif suffix in TABLES:
         found = _long(source, label, id, held)
     else:
@@ -128,14 +129,7 @@ def answer_of(source: Path) -> Answer:
     """What the labels of a ``.ts`` or an NPZ file look like, which is not read whole for it."""
     if source.suffix.lower() == ".ts":
         return "number" if ts_files.has_numbers(source) else "class"
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            labels = archive["labels"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
-        return "class"  # loading says what is wrong
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        return "labels"
-    return "number" if numbers.reason([str(v) for v in labels.flatten().tolist()]) else "class"
+    return sequence_arrays.answer_of(source)
 
 
 # A long table
@@ -188,94 +182,3 @@ def _folders(source: Path, held: float, progress: Progress | None) -> Sequences:
             progress(index + 1, len(files), "tables")
     items = [shown(file.relative_to(source)) for file in files]
     return Sequences(values.sequences(), [classes[k] for k in labels], classes, items, channels, given, "a file each")
-
-
-# NPZ
-
-
-def holds_sequences(source: Path) -> bool:
-    """Whether an NPZ file has the arrays of sequences."""
-    try:
-        with zipfile.ZipFile(source) as archive:
-            return "values.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
-
-
-def _arrays(source: Path, held: float) -> Sequences:
-    arrays = arrays_of(source, "labels")
-    values, labels = cut_arrays(source, arrays.get("lengths"), held), arrays["labels"]
-    items = [f"sequence {k + 1}" for k in range(len(values))]
-    channels = [f"channel {k + 1}" for k in range(values[0].shape[1])]
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        names = _names_of_marks(source, arrays, len(values))
-        return Sequences(values, [], names, items, channels, None, "from arrays", marks=labels)
-    if labels.shape not in ((len(values),), (len(values), 1)):
-        raise DataError(f"{source}: labels have shape {labels.shape}, and {len(values)} sequences need one label each")
-    texts = [str(v) for v in labels.flatten().tolist()]
-    classes = [str(v) for v in np.unique(labels).tolist()]
-    return Sequences(values, texts, classes, items, channels, None, "from arrays")
-
-
-def _names_of_marks(source: Path, arrays: dict[str, NDArray[Any]], count: int) -> list[str]:
-    """The names of several labels at once, which are checked."""
-    labels = arrays["labels"]
-    if len(labels) != count or labels.dtype.kind not in "fiub" or not np.isin(labels, (0, 1)).all():
-        raise DataError(
-            f"{source}: labels have shape {labels.shape} ({labels.dtype}), and {count} sequences need a label each, or a row "
-            "of 0 and 1 each"
-        )
-    names = arrays.get("names", np.arange(1, labels.shape[1] + 1))
-    if names.shape != labels.shape[1:]:
-        raise DataError(f"{source}: names have shape {names.shape}, and there are {labels.shape[1]} labels to name")
-    return [str(v) for v in names.tolist()]
-
-
-def arrays_of(source: Path, *needed: str) -> dict[str, NDArray[Any]]:
-    """What an archive of sequences says beside their values: ``labels``, ``lengths`` and ``names``, where they are there.
-
-    Raises:
-        DataError: it cannot be read, or lacks the values or one that is needed.
-    """
-    there = archives.names(source)
-    for name in ("values", *needed):
-        if name not in there:
-            raise DataError(
-                f"{source}: it has {', '.join(there) or 'no arrays'}, and values (N, T, C)"
-                f"{' and labels (N,)' * ('labels' in needed)} are needed, with lengths (N,) where sequences are unequally long"
-            )
-    return {name: archives.whole(source, name) for name in ("labels", "lengths", "names") if name in there}
-
-
-def cut_arrays(source: Path, lengths: NDArray[Any] | None, held: float) -> list[Array]:
-    """Each sequence (T, C) of the array ``values``, to its own end, read one at a time.
-
-    Args:
-        source: the archive.
-        lengths: of each sequence; None where what is missing fills up behind the ends.
-        held: bytes of values that are held in memory; more lie on a file.
-
-    Raises:
-        DataError: shapes or lengths that cannot be, or no sequences.
-    """
-    shape, kind = archives.head(source, "values")
-    if len(shape) not in (2, 3) or kind.kind not in "fiub":
-        raise DataError(f"{source}: values has shape {shape} and type {kind}; numbers of (N, T, C) are needed")
-    count, longest, *channels = shape
-    if not count:
-        raise DataError(f"{source}: values has no sequences")
-    if lengths is not None:
-        if lengths.shape != (count,) or lengths.dtype.kind not in "iu":
-            raise DataError(
-                f"{source}: lengths have shape {lengths.shape} ({lengths.dtype}), and {count} sequences need one whole "
-                "length each"
-            )
-        if not (lengths.min() >= 1 and lengths.max() <= longest):
-            raise DataError(
-                f"{source}: lengths go from {lengths.min()} to {lengths.max()}; 1 to {longest} are possible"
-            )
-    values = Stack(held)
-    for k, row in enumerate(archives.rows(source, "values")):
-        own = row.reshape(longest, *(channels or (1,))).astype(np.float64)
-        values.append(without_padding(own) if lengths is None else own[: lengths[k]])
-    return values.sequences()

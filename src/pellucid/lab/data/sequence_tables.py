@@ -20,7 +20,6 @@ from pellucid.lab.data.groups import Groups
 from pellucid.lab.data.paging import room
 from pellucid.lab.data.stacks import Array
 
-TABLES = frozenset({".csv", ".tsv", *table.PARQUET})
 IDS = (
     "id",
     "sequence",

@@ -18,8 +18,8 @@ from pellucid.lab.counted import counted
 from pellucid.lab.data import numbers, sequence_files
 from pellucid.lab.data.asked import Asked
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
-from pellucid.lab.data.folders import Progress, sides
-from pellucid.lab.data.inputs import Inputs, understood
+from pellucid.lab.data.folders import Progress, lying_beside, sides
+from pellucid.lab.data.inputs import Inputs, understood, unlike_training
 from pellucid.lab.data.labels import of_items
 from pellucid.lab.data.paging import HELD, allowed, paged, room, step_moments
 from pellucid.lab.data.sequence_files import Sequences
@@ -27,6 +27,7 @@ from pellucid.lab.data.series.gaps import filled_column
 from pellucid.lab.data.split import digest
 from pellucid.lab.data.stacks import Array, Stack
 from pellucid.lab.data.summaries import nearest
+from pellucid.lab.data.table import TABLES
 from pellucid.lab.data.unlabelled_sequences import find
 from pellucid.lab.settings import Missing
 from pellucid.lab.task import Split, Task
@@ -98,6 +99,7 @@ def load(
         )
         for i, part, y in zip(indices, parts, asked.targets, strict=True)
     ]
+    cautions += lying_beside(source, TABLES, "table")
     cautions.append("If one person or machine made several sequences, they may lie on both sides of the split.")
     span = f"{lengths.min():,} to {lengths.max():,}" if unequal else f"{lengths.max():,}"
     count = len(found.channels)
@@ -210,9 +212,14 @@ def prepare(source: Path, how: Mapping[str, Any]) -> Inputs:
     whole = _without_gaps(source, found, how["missing"], held, [])
     values = [v[: how["longest"]] for v in whole]
     lengths = torch.tensor([len(v) for v in values])
-    x = _padded(values, int(lengths.max()), np.array(how["mean"]), np.array(how["deviation"]), held)
+    mean, spread = np.array(how["mean"]), np.array(how["deviation"])
+    x = _padded(values, int(lengths.max()), mean, spread, held)
+    unlike = unlike_training(
+        *step_moments(lambda: ((v - mean) / spread for v in values)), [f"channel {name!r}" for name in found.channels]
+    )
     cut = sum(len(v) < len(w) for v, w in zip(values, whole, strict=True))
-    notes = (f"{cut:,} of {len(values):,} sequences were cut at {how['longest']:,} steps.",) if cut else ()
+    told = (f"{cut:,} of {len(values):,} sequences were cut at {how['longest']:,} steps.",) if cut else ()
+    notes = (*found.notes, *told, *unlike)
     return Inputs(x, lengths if lengths.min() < lengths.max() else None, list(found.items), notes=notes)
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from pellucid.errors import DataError
 from pellucid.lab.data.classes import Answers, always_the_most_frequent, judgement, strongest
-from pellucid.lab.data.folders import Progress, class_folders, sides
-from pellucid.lab.data.inputs import Inputs, understood
+from pellucid.lab.data.folders import Progress, class_folders, lying_beside, sides
+from pellucid.lab.data.inputs import Inputs, files_at, understood
 from pellucid.lab.data.paging import HELD, Array, allowed, paged, room, step_moments
 from pellucid.lab.data.ragged import Ragged
 from pellucid.lab.data.split import Indices, digest, shown
@@ -60,6 +60,7 @@ def load(source: Path, *, seed: int = 0, memory: float = HELD, progress: Progres
     names = [shown(file.relative_to(source)) for file in files]
     padded = [_padded(frames, i, longest, mean, spread, held * len(i) / len(files)) for i in indices]
     splits = [Split(x, y[i], own, [names[k] for k in i]) for i, (x, own) in zip(indices, padded, strict=True)]
+    cautions += lying_beside(source, SUFFIXES, "sound")
     cautions.append("If one person or machine made several recordings, they may lie on both sides of the split.")
     judged = judgement(splits[0].y, splits[2].y, classes)
     simple = always_the_most_frequent(splits[0].y, len(splits[1]), len(splits[2]), classes)
@@ -110,17 +111,18 @@ def load(source: Path, *, seed: int = 0, memory: float = HELD, progress: Progres
     )
 
 
-def prepare(files: Sequence[Path], how: Mapping[str, Any]) -> Inputs:
+def prepare(source: Path, how: Mapping[str, Any]) -> Inputs:
     """Recordings as the networks saw those of training: (N, T, MELS) and their lengths.
 
     Args:
-        files: the recordings.
+        source: a recording, or a folder of them.
         how: the task's preprocessing.
 
     Raises:
-        DataError: a recording cannot be read or is empty.
+        DataError: there is none, or one cannot be read or is empty.
     """
     understood(how, "rate", "longest", "mean", "deviation", "classes")
+    files, passed_over = files_at(source, SUFFIXES, "sound")
     rate, longest = how["rate"], how["longest"]
     rates = [_rate(file) for file in files]
     held = allowed(HELD)
@@ -128,7 +130,8 @@ def prepare(files: Sequence[Path], how: Mapping[str, Any]) -> Inputs:
     every = np.arange(len(files))
     x, lengths = _padded(frames, every, longest, np.array(how["mean"], np.float32), np.array(how["deviation"]), held)
     resampled, cut = sum(r != rate for r in rates), int((frames.sizes // (4 * MELS) > longest).sum())
-    notes = [f"{resampled:,} of {len(files):,} recordings were resampled to {rate:,} Hz."] if resampled else []
+    notes = list(passed_over)
+    notes += [f"{resampled:,} of {len(files):,} recordings were resampled to {rate:,} Hz."] if resampled else []
     notes += [f"{cut:,} of {len(files):,} recordings were cut at {longest * HOP:.2f} s."] if cut else []
     return Inputs(x, lengths, [shown(file) for file in files], notes=tuple(notes))
 

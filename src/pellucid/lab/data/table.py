@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pellucid.errors import DataError
 from pellucid.lab.data import csv_form, time_forms
 
 PARQUET = (".parquet", ".pq")
+TABLES = frozenset({".csv", ".tsv", *PARQUET})
 NULLS = ("", "NA", "NaN", "nan")
 WHOLE = 2.0  # bytes that reading a CSV file at once takes, for each of its own
 ROWS = 10_000  # of a large table that are read together
@@ -42,6 +44,7 @@ def read(source: Path, nulls: tuple[str, ...] = NULLS, *, header: bool = True, t
                 csv_form.check_names(source)
             table = pl.read_csv(source, **_form(source, nulls), has_header=header, infer_schema=typed)
             table = table.head(max(0, table.height - csv_form.empty_lines(source)))
+            table = _without_empty_lines(source, table)
             if header and typed:
                 csv_form.check_unlike_values(source, table)
     return _not_empty(source, table)
@@ -51,6 +54,17 @@ def _not_empty(source: Path, table: pl.DataFrame) -> pl.DataFrame:
     if table.height == 0:
         raise DataError(f"{source}: the table has a header and no rows; add rows")
     return table
+
+
+def _without_empty_lines(source: Path, table: pl.DataFrame) -> pl.DataFrame:
+    """The table, or its first rows, without those that polars makes of empty lines; of one column such a line is a missing value."""
+    if csv_form.one_column(source) or not table.select(pl.all_horizontal(pl.all().is_null()).any()).item():
+        return table
+    rows = itertools.islice(csv_form.rows(source), table.height)
+    empty = [number for number, (cells, _) in enumerate(rows) if not cells]
+    return (
+        table.with_row_index("number of a row").filter(~pl.col("number of a row").is_in(empty)).drop("number of a row")
+    )
 
 
 def _fits(source: Path, held: float) -> bool:
@@ -110,6 +124,7 @@ def glance(source: Path, held: float, nulls: tuple[str, ...] = NULLS) -> pl.Data
             return _not_empty(source, next(_rows_of_parquet(source, None), pl.DataFrame()))
         csv_form.check_names(source)
         first = pl.read_csv(csv_form.first_lines(source, ROWS), **_form(source, nulls))
+        first = _without_empty_lines(source, first)
         csv_form.check_unlike_values(source, first)
     return _with_late_columns(source, _not_empty(source, first), nulls)
 
@@ -180,7 +195,11 @@ def _rows_of_csv(
     reader = arrow.open_csv(
         source,
         read_options=arrow.ReadOptions(
-            use_threads=False, block_size=BLOCK, column_names=_names(source, form), skip_rows_after_names=1
+            use_threads=False,
+            block_size=BLOCK,
+            column_names=_names(source, form),
+            skip_rows=csv_form.empty_lines_before(source),
+            skip_rows_after_names=1,
         ),
         parse_options=arrow.ParseOptions(
             delimiter=form["separator"],
@@ -194,11 +213,15 @@ def _rows_of_csv(
             strings_can_be_null=True,
         ),
     )
+    behind = csv_form.empty_lines(source) if csv_form.one_column(source) else 0  # which are no values
+    held = pl.DataFrame()
     with reader:
         for batch in reader:
             piece = pl.DataFrame(pl.from_arrow(batch))
             piece.columns = list(columns)  # polars calls what has no name otherwise here
-            yield piece.with_columns(points)
+            whole = pl.concat([held, piece]) if held.width else piece
+            yield whole.head(-behind).with_columns(points) if behind else whole.with_columns(points)
+            held = whole.tail(behind) if behind else pl.DataFrame()
 
 
 def _names(source: Path, form: dict[str, Any]) -> list[str]:
@@ -206,20 +229,26 @@ def _names(source: Path, form: dict[str, Any]) -> list[str]:
     return pl.read_csv(csv_form.first_lines(source, 1), **form, n_rows=0).columns
 
 
+def names(source: Path) -> list[str]:
+    """The names of the columns, from the file's head alone.
+
+    Raises:
+        DataError: the file cannot be read, or has no names.
+    """
+    with _said_of(source):
+        if source.suffix.lower() in PARQUET:
+            return list(pq.read_schema(source).names)
+        csv_form.check_names(source)
+        return _names(source, _form(source, NULLS))
+
+
 def row(source: Path, index: int) -> str:
     """Where a row stands in the file: the line it begins on, the header being line 1; in Parquet the row, from 1."""
     if source.suffix.lower() in PARQUET:
         return f"row {index + 1}"
-    with source.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
-        reader = csv.reader(handle, delimiter=csv_form.dialect(source)[0])
-        begins = 1
-        for number, fields in enumerate(reader):
-            if number - 1 == index:
-                return f"line {begins}"
-            begins = reader.line_num + 1
-            if not fields:
-                index += 1  # an empty line is no row
-    return f"line {begins}"
+    counts = csv_form.one_column(source)  # there an empty line is a row
+    lines = (begins for cells, begins in csv_form.rows(source) if cells or counts)
+    return f"line {next(itertools.islice(lines, index, None))}"
 
 
 def is_words(column: pl.Series) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pellucid.errors import DataError
-from pellucid.lab.data import archives, table
+from pellucid.lab.data import archives, pixel_tables, table
 from pellucid.lab.data.folders import PARTS
 from pellucid.lab.data.inputs import files_at
 from pellucid.lab.data.picture_files import (
@@ -29,14 +29,16 @@ class Unlabelled:
     Attributes:
         names: each one's, as training names it where it is of a table or an archive, and its path where it is a file.
         each: goes over all pictures, one at a time in memory, with the words that name it in an error.
+        notes: sentences on files that are no pictures.
     """
 
     names: list[str]
     each: Callable[[], Iterator[tuple[str, Encoded]]]
+    notes: tuple[str, ...] = ()
 
 
 def find(source: Path) -> Unlabelled:
-    """The pictures of an image file, a folder, a Parquet table or an NPZ archive; labels there are not looked at.
+    """The pictures of an image file, a folder, a table or an NPZ archive; labels there are not looked at.
 
     Raises:
         DataError: nothing is there, or no pictures.
@@ -44,14 +46,19 @@ def find(source: Path) -> Unlabelled:
     suffix = source.suffix.lower()
     if source.is_file() and suffix == ".npz":
         return _of_archive(source)
-    if source.is_file() and suffix in table.PARQUET:
+    if source.is_file() and suffix in table.PARQUET and image_column(source) is not None:
         return _of_tables([source])
+    if source.is_file() and suffix in table.TABLES:
+        pixels = pixel_tables.needed(source)
+        return Unlabelled(
+            pixel_tables.rows(pixel_tables.count(source, pixels)), lambda: pixel_tables.each(source, pixels)
+        )
     if source.is_dir() and not any(f.suffix.lower() in FILES for f in source.rglob("*")):
         tables = sorted(f for f in source.rglob("*") if f.suffix.lower() in table.PARQUET)
         if tables:
             return _of_tables(tables)
-    files = files_at(source, FILES, "image")
-    return Unlabelled([shown(file) for file in files], lambda: ((shown(file), file) for file in files))
+    files, notes = files_at(source, FILES, "image")
+    return Unlabelled([shown(file) for file in files], lambda: ((shown(file), file) for file in files), notes)
 
 
 def _of_tables(files: Sequence[Path]) -> Unlabelled:

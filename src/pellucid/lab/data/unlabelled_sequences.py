@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from pellucid.errors import DataError
-from pellucid.lab.data import sequence_tables, table, ts_files
-from pellucid.lab.data.inputs import files_at
-from pellucid.lab.data.sequence_files import Sequences, arrays_of, cut_arrays
-from pellucid.lab.data.sequence_tables import TABLES, channels_of
+from pellucid.lab.data import sequence_arrays, sequence_tables, table, ts_files
+from pellucid.lab.data.inputs import Found, files_at
+from pellucid.lab.data.sequence_files import Sequences
+from pellucid.lab.data.sequence_tables import channels_of
 from pellucid.lab.data.split import shown
 from pellucid.lab.data.stacks import Array
+from pellucid.lab.data.table import TABLES
 
 
 def find(source: Path, how: Mapping[str, Any], held: float) -> Sequences:
@@ -33,14 +34,15 @@ def find(source: Path, how: Mapping[str, Any], held: float) -> Sequences:
     values: list[Array] = []
     items: list[str] = []
     pair = ts_files.archive_pair(source) if source.is_dir() else None
-    for file in pair or files_at(source, TABLES | {".ts", ".npz"}, "table"):
+    files, notes = Found(list(pair), ()) if pair else files_at(source, TABLES | {".ts", ".npz"}, "table")
+    for file in files:
         own, names = _of_file(file, how, held)
         values += own
         items += names
     for name, value in zip(items, values, strict=True):
         if not len(value):
             raise DataError(f"{source}: {name} has no steps; remove it")
-    return Sequences(values, [], [], items, how["channels"], None, "new")
+    return Sequences(values, [], [], items, how["channels"], None, "new", notes=notes)
 
 
 def _of_file(file: Path, how: Mapping[str, Any], held: float) -> tuple[list[Array], list[str]]:
@@ -51,8 +53,7 @@ def _of_file(file: Path, how: Mapping[str, Any], held: float) -> tuple[list[Arra
         values = ts_files.read(file, labelled=False, held=held)[0]
         items = [f"{shown(Path(file.name))} case {k + 1}" for k in range(len(values))]
     else:
-        values = cut_arrays(file, arrays_of(file).get("lengths"), held)
-        items = [f"sequence {k + 1}" for k in range(len(values))]
+        values, items = sequence_arrays.unlabelled(file, held)
     wanted = len(how["channels"])
     strange = next((k for k, v in enumerate(values) if v.shape[1] != wanted), None)
     if strange is not None:
