@@ -23,6 +23,18 @@ def lenet(**kind: Any) -> nn.Sequential:
     ).double()
 
 
+@pytest.mark.parametrize("last", [nn.AvgPool2d(2), nn.BatchNorm2d(4), nn.Tanh()])
+def test_a_layer_that_stands_in_several_places(last: nn.Module) -> None:
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), relu, nn.Conv2d(4, 4, 3), relu, last).double()
+    x = torch.randn(3, 1, 12, 12, dtype=torch.float64)
+    model(x)
+    model.eval()
+    fused, fusions = pellucid.fuse(model)
+    torch.testing.assert_close(fused(x), model(x), **CLOSE)
+    assert [str(f)[:6] for f in fusions] == ["0 to 1", "2 to 4" if isinstance(last, nn.AvgPool2d) else "2 to 3"]
+
+
 def test_a_fused_model_is_equal_and_says_what_it_is() -> None:
     model = lenet()
     x = torch.randn(3, 1, 28, 28, dtype=torch.float64)

@@ -76,7 +76,8 @@ def fuse(model: nn.Module) -> Fused:
     Every ``torch.nn.Sequential`` in the model is looked through, for torch.nn's layers and :mod:`pellucid.nn`'s. A run
     begins with a convolution; of the others any may be missing. Batch norm is folded into the filters, and only in a
     layer in evaluation mode (``model.eval()``), since in training it is another function. What stands elsewhere (calls
-    of ``F.relu`` in a ``forward``) is not seen, and so are layers with hooks or parametrisations, which stay as they are.
+    of ``F.relu`` in a ``forward``) is not seen, and so are layers with hooks or parametrisations, which stay as they are. Whoever
+    goes through a ``Sequential`` layer by layer finds the run's result behind its first layer already.
 
     Args:
         model: stays as it is; the fused one shares nothing with it.
@@ -91,7 +92,9 @@ def fuse(model: nn.Module) -> Fused:
     for name, sequence in list(model.named_modules()):
         if type(sequence) is not nn.Sequential:
             continue
-        layers = list(sequence.named_children())
+        layers = [
+            (key, layer) for key, layer in sequence._modules.items() if layer is not None
+        ]  # each as often as it stands there
         at = 0
         while at < len(layers):
             run = _run(layers[at:])
