@@ -149,7 +149,7 @@ def test_a_copy_is_known_to_graphs() -> None:
 
 
 def test_an_unknown_cell_is_named() -> None:
-    module = layer("gru")
+    module = layer("lstm heads")
     exported = torch.export.export(module, (X,)).module()
     cell = library._cells.pop(module.cell.key)
     try:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from pellucid.errors import ArgumentError, DeviceError, SizeError
+from pellucid.errors import ArgumentError, ArgumentTypeError, DeviceError, SizeError
 from pellucid.ops.ragged import Ragged
 from pellucid.ops.recurrence import takes_ragged
 
@@ -137,6 +137,18 @@ def check_device(layer: str, name: str, tensor: Tensor, weight: Tensor) -> None:
         )
 
 
+def check_type(layer: str, name: str, tensor: Tensor, weight: Tensor) -> None:
+    """Number types are mixed under autocast alone.
+
+    Raises:
+        ArgumentError: the tensor of this name has another one than the layer's weight.
+    """
+    if tensor.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
+        raise ArgumentError(
+            f"{layer}: {name} must have the type {weight.dtype}, got type {tensor.dtype}; convert one of them"
+        )
+
+
 def read(
     layer: str,
     given: Tensor | PackedSequence,
@@ -150,7 +162,12 @@ def read(
         ArgumentError: another number of axes than 2 or 3 (a ValueError, as torch's); lengths beside a packed sequence.
         SizeError: lengths that do not fit.
         DeviceError: the sequences are elsewhere than the weights.
+        ArgumentTypeError: they are no tensor.
     """
+    if not isinstance(given, Tensor | PackedSequence):
+        raise ArgumentTypeError(
+            f"{layer}: the input is a {type(given).__name__}; give a tensor, such as torch.as_tensor(input), or a PackedSequence"
+        )
     check_device(layer, "input", given.data if isinstance(given, PackedSequence) else given, weight)
     if isinstance(given, PackedSequence):
         if lengths is not None:

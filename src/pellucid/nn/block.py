@@ -8,6 +8,7 @@ from torch import Tensor
 from pellucid.errors import ArgumentError
 from pellucid.nn.conv import Conv1d, Conv2d, Conv3d, Device, PaddingMode, parameter
 from pellucid.nn.conv_stream import ConvStream
+from pellucid.nn.leaf import Proxy, no_script, node
 from pellucid.ops import observe
 from pellucid.ops.again import LastCall
 from pellucid.ops.convolution import Options, check_memory, check_steps, compute_block, compute_maps
@@ -59,6 +60,8 @@ class ConvBlock(torch.nn.Module):
     bias: Tensor | None
     shown_names = ("map", "act", "pool", "argmax")  # to a trace; the last of max pooling
     _last = LastCall()  # also for a layer that was pickled without one
+
+    __prepare_scriptable__ = no_script
 
     def __init__(
         self,
@@ -123,6 +126,8 @@ class ConvBlock(torch.nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Compute ``(B, C, *sizes)`` or ``(C, *sizes)`` to ``(B, O, *outputs)`` or ``(O, *outputs)``."""
+        if isinstance(input, Proxy):
+            return node(self, input)
         options = (  # in the order of Options, and cheaper
             self.stride,
             self.padding,

@@ -12,6 +12,7 @@ from torch.nn.common_types import _size_1_t, _size_2_t, _size_3_t
 
 from pellucid.errors import ArgumentError
 from pellucid.nn.conv_stream import ConvStream
+from pellucid.nn.leaf import Proxy, no_script, node
 from pellucid.ops import observe
 from pellucid.ops.convolution import check_padding_mode, convolution
 from pellucid.ops.windows import Padding, Size, axis_letters, check_padding_name, padding_pairs, per_axis
@@ -40,6 +41,8 @@ class Conv1d(torch.nn.Conv1d):
     """
 
     padding_value: float = 0.0  # also for a layer that was pickled without one
+
+    __prepare_scriptable__ = no_script
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Conv1d(torch.nn.Conv1d):
             dtype,
         )
         self.padding = _padding_attribute("Conv1d", 1, padding)
+        self._reversed_padding_repeated_twice = _sides(self, padding_pairs("Conv1d", padding, 1))  # type: ignore[assignment]
         self.padding_value = padding_value
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -82,6 +86,8 @@ class Conv1d(torch.nn.Conv1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve ``(B, C, L)`` or ``(C, L)``."""
+        if isinstance(input, Proxy):
+            return node(self, input)
         return _reported(self, 1, self._conv_forward(input, parameter(self, "weight"), parameter(self, "bias")))
 
     def stream(self, batch: int = 1) -> ConvStream:
@@ -120,6 +126,8 @@ class Conv2d(torch.nn.Conv2d):
 
     padding_value: float = 0.0  # also for a layer that was pickled without one
 
+    __prepare_scriptable__ = no_script
+
     def __init__(
         self,
         in_channels: int,
@@ -154,6 +162,7 @@ class Conv2d(torch.nn.Conv2d):
             dtype,
         )
         self.padding = _padding_attribute("Conv2d", 2, padding)
+        self._reversed_padding_repeated_twice = _sides(self, padding_pairs("Conv2d", padding, 2))  # type: ignore[assignment]
         self.padding_value = padding_value
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -161,6 +170,8 @@ class Conv2d(torch.nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve ``(B, C, H, W)`` or ``(C, H, W)``."""
+        if isinstance(input, Proxy):
+            return node(self, input)
         return _reported(self, 2, self._conv_forward(input, parameter(self, "weight"), parameter(self, "bias")))
 
     def extra_repr(self) -> str:
@@ -187,6 +198,8 @@ class Conv3d(torch.nn.Conv3d):
     """
 
     padding_value: float = 0.0  # also for a layer that was pickled without one
+
+    __prepare_scriptable__ = no_script
 
     def __init__(
         self,
@@ -222,6 +235,7 @@ class Conv3d(torch.nn.Conv3d):
             dtype,
         )
         self.padding = _padding_attribute("Conv3d", 3, padding)
+        self._reversed_padding_repeated_twice = _sides(self, padding_pairs("Conv3d", padding, 3))  # type: ignore[assignment]
         self.padding_value = padding_value
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -229,6 +243,8 @@ class Conv3d(torch.nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve ``(B, C, D, H, W)`` or ``(C, D, H, W)``."""
+        if isinstance(input, Proxy):
+            return node(self, input)
         return _reported(self, 3, self._conv_forward(input, parameter(self, "weight"), parameter(self, "bias")))
 
     def extra_repr(self) -> str:
@@ -266,6 +282,23 @@ def _padding_attribute(name: str, dims: int, padding: Padding) -> Any:
     if all(begin == end for begin, end in pairs):
         return tuple(begin for begin, _ in pairs)
     return pairs
+
+
+def _sides(layer: "Convolution", pairs: str | tuple[tuple[int, int], ...]) -> list[int] | None:
+    """What torch's layers keep for ``torch.nn.functional.pad``: both sides of every axis, the last axis first.
+
+    None for a padding that an input's size tells.
+    """
+    if not isinstance(pairs, str):
+        return [side for pair in reversed(pairs) for side in pair]
+    if pairs in ("same", "same_lower") and any(stride != 1 for stride in layer.stride):
+        return None
+    found = []
+    for dilation, kernel in zip(reversed(layer.dilation), reversed(layer.kernel_size), strict=True):
+        reach = 0 if pairs == "valid" else dilation * (kernel - 1)
+        begin = reach if pairs == "causal" else reach // 2 if pairs == "same" else reach - reach // 2
+        found += [begin, reach - begin]
+    return found
 
 
 def parameter(layer: torch.nn.Module, name: str) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.common_types import _size_1_t, _size_2_t, _size_3_t
 
+from pellucid.nn.leaf import Proxy, no_script, node
 from pellucid.ops import observe
 from pellucid.ops.pooling import average_pool, max_pool
 from pellucid.ops.windows import Padding, axis_letters, check_padding_name, padding_pairs
@@ -30,6 +31,8 @@ class MaxPool1d(torch.nn.MaxPool1d):
 
     padding_value: float | None = None  # also for a layer that was pickled without one
     shown_names = ("out", "argmax")  # to a trace
+
+    __prepare_scriptable__ = no_script
 
     def __init__(
         self,
@@ -73,6 +76,8 @@ class MaxPool2d(torch.nn.MaxPool2d):
     padding_value: float | None = None  # also for a layer that was pickled without one
     shown_names = ("out", "argmax")  # to a trace
 
+    __prepare_scriptable__ = no_script
+
     def __init__(
         self,
         kernel_size: _size_2_t,
@@ -115,6 +120,8 @@ class MaxPool3d(torch.nn.MaxPool3d):
     padding_value: float | None = None  # also for a layer that was pickled without one
     shown_names = ("out", "argmax")  # to a trace
 
+    __prepare_scriptable__ = no_script
+
     def __init__(
         self,
         kernel_size: _size_3_t,
@@ -156,6 +163,8 @@ class AvgPool1d(torch.nn.AvgPool1d):
 
     dilation: _size_1_t = 1  # this and the next also for a layer that was pickled without them
     padding_value: float | None = None
+
+    __prepare_scriptable__ = no_script
 
     def __init__(
         self,
@@ -206,6 +215,8 @@ class AvgPool2d(torch.nn.AvgPool2d):
     dilation: _size_2_t = 1  # this and the next also for a layer that was pickled without them
     padding_value: float | None = None
 
+    __prepare_scriptable__ = no_script
+
     def __init__(
         self,
         kernel_size: _size_2_t,
@@ -250,6 +261,8 @@ class AvgPool3d(torch.nn.AvgPool3d):
     dilation: _size_3_t = 1  # this and the next also for a layer that was pickled without them
     padding_value: float | None = None
 
+    __prepare_scriptable__ = no_script
+
     def __init__(
         self,
         kernel_size: _size_3_t,
@@ -288,6 +301,8 @@ def _check_padding(name: str, dims: int, padding: Padding) -> None:
 
 
 def _max_pool(layer: MaxPool, dims: int, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    if isinstance(input, Proxy):
+        return node(layer, input)
     shows = observe.active(layer) and observe.wants(layer, "argmax")
     pooled = max_pool(
         input,
@@ -312,6 +327,8 @@ def _max_pool(layer: MaxPool, dims: int, input: Tensor) -> Tensor | tuple[Tensor
 
 
 def _average_pool(layer: AvgPool, dims: int, input: Tensor, divisor_override: int | None) -> Tensor:
+    if isinstance(input, Proxy):
+        return node(layer, input)
     out = average_pool(
         input,
         layer.kernel_size,

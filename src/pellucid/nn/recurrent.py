@@ -16,8 +16,9 @@ from torch.nn.utils.rnn import PackedSequence
 from pellucid.cells import Bias, Cell, Matrix
 from pellucid.cells.sequence import Variant
 from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
+from pellucid.nn import autocast, initialise, shown
 from pellucid.nn import batch as batches
-from pellucid.nn import initialise, shown
+from pellucid.nn.leaf import Proxy, no_script, node
 from pellucid.nn.stream import Stream
 from pellucid.nn.sweep import Sweep, in_pieces
 from pellucid.ops import library
@@ -56,7 +57,9 @@ class Recurrent(nn.Module):
     """
 
     weight_ih_l0: Tensor
-    _narrowed_by_autocast = False  # whether outputs and states have autocast's type, see _autocast
+    _narrowed_by_autocast = False  # as torch's; see pellucid.nn.autocast
+
+    __prepare_scriptable__ = no_script
 
     def __init__(
         self,
@@ -182,7 +185,6 @@ class Recurrent(nn.Module):
         self,
         input: Tensor | PackedSequence,
         hx: States | None = None,
-        *,
         lengths: Tensor | Sequence[int] | None = None,
         resets: Tensor | None = None,
         **step_inputs: Tensor,
@@ -201,38 +203,25 @@ class Recurrent(nn.Module):
         Returns:
             The output and the last states.
         """
+        if isinstance(input, Proxy):
+            given = {"lengths": lengths, "resets": resets, **step_inputs}
+            return node(self, input, hx, **{name: value for name, value in given.items() if value is not None})
         batch = batches.read(type(self).__name__, input, self.batch_first, lengths, self.weight_ih_l0)
         self._check_input(batch.x)
-        given = self._reset_mask(batch, resets), self._step_inputs(batch, step_inputs)
+        masks = self._reset_mask(batch, resets), self._step_inputs(batch, step_inputs)
         if not torch._C._is_any_autocast_enabled():
-            return self._run(batch, hx, *given)
-        result, narrow = self._autocast(batch.x, hx)
+            return self._run(batch, hx, *masks)
+        before = batch.x if hx is None else hx if isinstance(hx, Tensor) else hx[0]
+        result, narrow = autocast.types(self.weight_ih_l0, before.dtype, narrowed=self._narrowed_by_autocast)
         device = batch.x.device.type
         with torch.autocast(device, enabled=False):
             if hx is not None:
                 to = self.weight_ih_l0.dtype
                 hx = hx.to(to) if isinstance(hx, Tensor) else tuple(v.to(to) for v in hx)
-            output, states = self._run(batch, hx, *given, narrow=narrow)
+            output, states = self._run(batch, hx, *masks, narrow=narrow)
         return output.to(result), states.to(result) if isinstance(states, Tensor) else tuple(
             v.to(result) for v in states
         )
-
-    def _autocast(self, x: Tensor, hx: States | None) -> tuple[torch.dtype, torch.dtype | None]:
-        """Under autocast: the type of outputs and states, and autocast's own; None where it does not act.
-
-        On a GPU everything is in autocast's type, as in torch's layers there. On the processor outputs have the type that
-        torch's layers give there: autocast's for RNN and LSTM, and for GRU the one that holds that and the states before the
-        first step too, since every step adds to the states. So it is for other cells.
-        """
-        weight = self.weight_ih_l0
-        device = weight.device.type
-        if device not in ("cpu", "cuda") or weight.dtype == torch.float64 or not torch.is_autocast_enabled(device):
-            return weight.dtype, None
-        lower = torch.get_autocast_dtype(device)
-        if device == "cuda" or self._narrowed_by_autocast:
-            return lower, lower
-        before = x if hx is None else hx if isinstance(hx, Tensor) else hx[0]
-        return torch.promote_types(lower, before.dtype), lower
 
     def stream(self, batch: int = 1, hx: States | None = None) -> Stream:
         """The layers one time step at a time, for input that comes as it comes.
@@ -419,6 +408,7 @@ class Recurrent(nn.Module):
                     f"directions, sequences, size), got {shape}"
                 )
             batches.check_device(type(self).__name__, f"the state {name}", state, self.weight_ih_l0)
+            batches.check_type(type(self).__name__, f"the state {name}", state, self.weight_ih_l0)
             result.append(batch.state_in(state))
         return result
 
@@ -501,10 +491,7 @@ class Recurrent(nn.Module):
             raise SizeError(
                 f"{name}: input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}"
             )
-        if x.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
-            raise ArgumentError(
-                f"{name}: input must have the type {weight.dtype}, got type {x.dtype}; convert one of them"
-            )
+        batches.check_type(name, "input", x, weight)
         if x.shape[0] == 0:
             raise SizeError(f"{name}: Expected sequence length to be larger than 0 in RNN; the input has no steps")
 
@@ -551,4 +538,4 @@ def _probability(name: str, value: float) -> float:
             f"{name} should be a number in range [0, 1] representing the probability of an element being zeroed, and "
             f"is {value!r}"
         )
-    return value
+    return float(value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
+
 from pellucid import cells
 from pellucid.errors import ArgumentError
 from pellucid.nn.recurrent import Recurrent
@@ -13,10 +15,11 @@ class RNN(Recurrent):
     """Drop-in for ``torch.nn.RNN``; the equations are :class:`pellucid.cells.RNN`'s.
 
     Args:
-        args, kwargs: as ``torch.nn.RNN`` and :class:`Recurrent`; the fourth is the nonlinearity.
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as ``torch.nn.RNN``.
         nonlinearity: ``"tanh"`` or ``"relu"``.
-        layer_norm, heads: options of the cell.
         proj_size: 0, as torch's class takes it too.
+        layer_norm, heads: options of the cell.
+        kwargs: as :class:`Recurrent`.
     """
 
     proj_size = 0
@@ -28,15 +31,22 @@ class RNN(Recurrent):
         hidden_size: int,
         num_layers: int = 1,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
-        *args: Any,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
         layer_norm: bool = False,
         heads: int = 1,
-        proj_size: int = 0,
         **kwargs: Any,
     ) -> None:
         _no_projection("RNN", proj_size)
         cell = cells.RNN(nonlinearity=nonlinearity, layer_norm=layer_norm, heads=heads)
-        super().__init__(cell, input_size, hidden_size, num_layers, *args, **kwargs)
+        layers = num_layers, bias, batch_first, dropout, bidirectional
+        super().__init__(cell, input_size, hidden_size, *layers, device=device, dtype=dtype, **kwargs)
 
     @property
     def nonlinearity(self) -> str:
@@ -53,9 +63,10 @@ class GRU(Recurrent):
     """Drop-in for ``torch.nn.GRU``; the equations are :class:`pellucid.cells.GRU`'s.
 
     Args:
-        args, kwargs: as ``torch.nn.GRU`` and :class:`Recurrent`.
-        reset_before, layer_norm, heads: options of the cell.
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as ``torch.nn.GRU``.
         proj_size: 0, as torch's class takes it too.
+        reset_before, layer_norm, heads: options of the cell.
+        kwargs: as :class:`Recurrent`.
     """
 
     mode = "GRU"
@@ -65,25 +76,34 @@ class GRU(Recurrent):
         self,
         input_size: int,
         hidden_size: int,
-        *args: Any,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
         reset_before: bool = False,
         layer_norm: bool = False,
         heads: int = 1,
-        proj_size: int = 0,
         **kwargs: Any,
     ) -> None:
         _no_projection("GRU", proj_size)
         cell = cells.GRU(reset_before=reset_before, layer_norm=layer_norm, heads=heads)
-        super().__init__(cell, input_size, hidden_size, *args, **kwargs)
+        layers = num_layers, bias, batch_first, dropout, bidirectional
+        super().__init__(cell, input_size, hidden_size, *layers, device=device, dtype=dtype, **kwargs)
 
 
 class LSTM(Recurrent):
     """Drop-in for ``torch.nn.LSTM``; the equations are :class:`pellucid.cells.LSTM`'s.
 
     Args:
-        args, kwargs: as ``torch.nn.LSTM`` and :class:`Recurrent`; the eighth is ``proj_size``.
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as ``torch.nn.LSTM``.
         proj_size: size of the projected output, 0 for none.
         peepholes, coupled, layer_norm, heads: options of the cell.
+        kwargs: as :class:`Recurrent`.
     """
 
     mode = "LSTM"
@@ -99,6 +119,8 @@ class LSTM(Recurrent):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
         *,
         peepholes: bool = False,
         coupled: bool = False,
@@ -111,7 +133,8 @@ class LSTM(Recurrent):
                 f"LSTM: proj_size has to be smaller than hidden_size, and is {proj_size} with hidden_size={hidden_size}"
             )
         cell = cells.LSTM(proj_size=proj_size, peepholes=peepholes, coupled=coupled, layer_norm=layer_norm, heads=heads)
-        super().__init__(cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **kwargs)
+        layers = num_layers, bias, batch_first, dropout, bidirectional
+        super().__init__(cell, input_size, hidden_size, *layers, device=device, dtype=dtype, **kwargs)
 
     @property
     def proj_size(self) -> int:
@@ -120,7 +143,9 @@ class LSTM(Recurrent):
 
     def extra_repr(self) -> str:
         """As in torch."""
-        return super().extra_repr() + (f", proj_size={self.proj_size}" if self.proj_size else "")
+        sizes = f"{self.input_size}, {self.hidden_size}"
+        projected = f", proj_size={self.proj_size}" if self.proj_size else ""
+        return sizes + projected + super().extra_repr().removeprefix(sizes)
 
 
 def _no_projection(name: str, proj_size: int) -> None:

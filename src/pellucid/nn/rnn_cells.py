@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from pellucid import cells
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
-from pellucid.errors import ArgumentError, SizeError
-from pellucid.nn import shown
-from pellucid.nn.batch import check_device
+from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
+from pellucid.nn import autocast, shown
+from pellucid.nn.batch import check_device, check_type
+from pellucid.nn.leaf import Proxy, no_script, node
 from pellucid.ops import library
 from pellucid.ops.recurrence import recurrence
 
@@ -25,9 +26,12 @@ class OneStep(nn.Module):
     weight_hh: Tensor
     bias_ih: Tensor | None
     bias_hh: Tensor | None
+    _narrowed_by_autocast = False  # as torch's; see pellucid.nn.autocast
+
+    __prepare_scriptable__ = no_script
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # and not that of torch's cell, which the layer is one of, too
         self.cell, self.input_size, self.hidden_size, self.bias = cell, input_size, hidden_size, bias
         library.register(cell)
         rows = max(len(cell.input[1].parts), 1) * hidden_size
@@ -52,29 +56,47 @@ class OneStep(nn.Module):
 
     def step(self, input: Tensor, before: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
         """The states after one step: input (B, I) or (I,), states (B, H) or (H,)."""
-        name = type(self).__name__
+        self._check(input, before or ())
+        x = input if input.dim() == 2 else input.unsqueeze(0)
+        given = before or tuple(x.new_zeros(x.shape[0], self.hidden_size) for _ in self.cell.states)
+        states = [s if s.dim() == 2 else s.unsqueeze(0) for s in given]
+        if not torch._C._is_any_autocast_enabled():
+            return self._advance(x, states, None, batched=input.dim() == 2)
+        result, narrow = autocast.types(self.weight_ih, states[0].dtype, narrowed=self._narrowed_by_autocast)
+        own = self.weight_ih.dtype
+        with torch.autocast(x.device.type, enabled=False):
+            after = self._advance(x.to(own), [s.to(own) for s in states], narrow, batched=input.dim() == 2)
+        return tuple(state.to(result) for state in after)
+
+    def _check(self, input: Tensor, before: tuple[Tensor, ...]) -> None:
+        name, weight = type(self).__name__, self.weight_ih
+        if not isinstance(input, Tensor):
+            raise ArgumentTypeError(f"{name}: the input is a {type(input).__name__}; give a tensor")
         if input.dim() not in (1, 2):
             raise ArgumentError(
                 f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead: give (B, I), or (I,) for one "
                 "sequence"
             )
-        for state in before or ():
+        for state in before:
             if state.dim() not in (1, 2):
                 raise ArgumentError(f"{name}: Expected hidden to be 1D or 2D, got {state.dim()}D instead")
-        x = input if input.dim() == 2 else input.unsqueeze(0)
-        if x.shape[-1] != self.input_size:
-            raise SizeError(f"{name}: the input has {x.shape[-1]} features, and input_size is {self.input_size}")
-        check_device(name, "the input", input, self.weight_ih)
-        for state in before or ():
-            check_device(name, "the state", state, self.weight_ih)
-        given = before or tuple(x.new_zeros(x.shape[0], self.hidden_size) for _ in self.cell.states)
-        states = [s if s.dim() == 2 else s.unsqueeze(0) for s in given]
-        for state in states:
-            if tuple(state.shape) != (x.shape[0], self.hidden_size):
+        if input.shape[-1] != self.input_size:
+            raise SizeError(f"{name}: the input has {input.shape[-1]} features, and input_size is {self.input_size}")
+        wanted = (*input.shape[:-1], self.hidden_size)
+        for state in before:
+            if state.shape != wanted:
                 raise SizeError(
-                    f"{name}: the state has shape {tuple(state.shape)}, and for {x.shape[0]} sequences it needs "
-                    f"({x.shape[0]}, {self.hidden_size})"
+                    f"{name}: the state has shape {tuple(state.shape)}, and {wanted} is needed for this input"
                 )
+        check_device(name, "the input", input, weight)
+        check_type(name, "the input", input, weight)
+        for state in before:
+            check_device(name, "the state", state, weight)
+            check_type(name, "the state", state, weight)
+
+    def _advance(
+        self, x: Tensor, states: list[Tensor], narrow: torch.dtype | None, *, batched: bool
+    ) -> tuple[Tensor, ...]:
         sight = shown.sight(self, self.cell)
         after = recurrence(
             self.cell,
@@ -85,13 +107,14 @@ class OneStep(nn.Module):
             {},
             projection=(self.weight_ih, self.bias_ih),
             sight=sight,
+            narrow=narrow,
         )
 
         def form(value: Tensor) -> Tensor:
-            return value[0] if input.dim() == 2 else value[0, 0]
+            return value[0] if batched else value[0, 0]
 
         if sight is not None:
-            shown.show(self, "", sight, form, "B H" if input.dim() == 2 else "H")
+            shown.show(self, "", sight, form, "B H" if batched else "H")
         return tuple(form(v) for v in after.values())
 
     @property
@@ -106,11 +129,15 @@ class OneStep(nn.Module):
 
     def extra_repr(self) -> str:
         """As in torch."""
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+        nonlinearity = getattr(self, "nonlinearity", "tanh")
+        text = f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+        return text + ("" if nonlinearity == "tanh" else f", nonlinearity={nonlinearity}")
 
 
-class RNNCell(OneStep):
+class RNNCell(OneStep, nn.RNNCell):  # type: ignore[misc]  # without biases these are None
     """Drop-in for ``torch.nn.RNNCell``; raises as torch's does, with sentences."""
+
+    _narrowed_by_autocast = True
 
     def __init__(
         self,
@@ -125,16 +152,18 @@ class RNNCell(OneStep):
         super().__init__(cells.RNN(nonlinearity=nonlinearity), input_size, hidden_size, bias, device, dtype)
 
     @property
-    def nonlinearity(self) -> str:
+    def nonlinearity(self) -> str:  # type: ignore[override]  # the cell is made of it
         """As in torch."""
         return self._nonlinearity
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The hidden state after one step."""
+        if isinstance(input, Proxy):
+            return node(self, input, hx)
         return self.step(input, None if hx is None else (hx,))[0]
 
 
-class GRUCell(OneStep):
+class GRUCell(OneStep, nn.GRUCell):  # type: ignore[misc]  # without biases these are None
     """Drop-in for ``torch.nn.GRUCell``; raises as torch's does, with sentences."""
 
     def __init__(
@@ -144,10 +173,12 @@ class GRUCell(OneStep):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The hidden state after one step."""
+        if isinstance(input, Proxy):
+            return node(self, input, hx)
         return self.step(input, None if hx is None else (hx,))[0]
 
 
-class LSTMCell(OneStep):
+class LSTMCell(OneStep, nn.LSTMCell):  # type: ignore[misc]  # without biases these are None
     """Drop-in for ``torch.nn.LSTMCell``; raises as torch's does, with sentences."""
 
     def __init__(
@@ -157,5 +188,10 @@ class LSTMCell(OneStep):
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """The hidden and the cell state after one step."""
+        if isinstance(input, Proxy):
+            return node(self, input, hx)
+        if hx is not None and (isinstance(hx, Tensor) or len(hx) != 2):
+            given = "a tensor" if isinstance(hx, Tensor) else f"a tuple of {len(hx)}"
+            raise ArgumentTypeError(f"LSTMCell: hx is {given}; give the pair (h, c)")
         h, c = self.step(input, hx)
         return h, c

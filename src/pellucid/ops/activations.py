@@ -53,7 +53,7 @@ def _gelu(a: Any) -> Any:
 ACTIVATIONS: Mapping[str, Activation] = {
     "relu": Activation(torch.relu, relu, by_sign=True, derived=lambda a: select(a > 0.0, a, 0.0)),
     "leaky_relu": Activation(F.leaky_relu, lambda a: select(a > 0.0, a, 0.01 * a), by_sign=True),
-    "elu": Activation(F.elu, _elu),
+    "elu": Activation(F.elu, _elu, derived=lambda a: select(a > 0.0, a, exp(select(a > 0.0, 0.0, a)) - 1.0)),
     "gelu": Activation(F.gelu, _gelu, rises=False),
     "silu": Activation(F.silu, silu, rises=False),
     "sigmoid": Activation(torch.sigmoid, sigmoid),

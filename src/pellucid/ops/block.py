@@ -13,7 +13,10 @@ from pellucid.geometry.axis import Window
 from pellucid.ops import choice as rule
 from pellucid.ops.activations import ACTIVATIONS, programs
 from pellucid.ops.native import _native
+from pellucid.ops.reference.pooling import average_pool
+from pellucid.ops.saved import saved_by, to_save
 from pellucid.ops.tensors import maps_like, memory_format, narrow, place_type, plain, trains
+from pellucid.ops.transforms import wrapped
 
 Torch = Callable[["Shape", Tensor, Tensor, Tensor | None], Tensor]
 """The same block by torch's operators, for derivatives of derivatives."""
@@ -244,17 +247,17 @@ class _Differentiable(torch.autograd.Function):
     ) -> Tensor:
         shape, _, recompute = ctx.block = block
         out, kept = forward(shape, input, weight, bias, keep=not recompute)
-        ctx.save_for_backward(input, weight, bias, *kept)
+        ctx.save_for_backward(input, weight, bias, *to_save((out,), kept))
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        input, weight, bias, *saved = ctx.saved_tensors
+        input, weight, bias, *saved = saved_by(ctx, 3)
         _, *wanted = ctx.needs_input_grad
         shape, by_torch, recompute = ctx.block
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or wrapped(gradient):
             return None, *_by_torch(by_torch, shape, (input, weight, bias), wanted, gradient)
-        kept = forward(shape, input, weight, bias, keep=True)[1] if recompute else Kept(*saved)
+        kept = Kept(*saved) if saved and not recompute else forward(shape, input, weight, bias, keep=True)[1]
         return None, *backward(shape, input, weight, kept, gradient, wanted)
 
 
@@ -274,16 +277,17 @@ class _AsTheyLie(torch.autograd.Function):
         elif shape.seen_in_result:
             map = out
         ctx.block = shape, by_torch
-        ctx.save_for_backward(input, weight, bias, map, largest, places)
+        ctx.save_for_backward(input, weight, bias, *to_save((out,), (map, largest, places)))
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        input, weight, bias, map, largest, places = ctx.saved_tensors
+        input, weight, bias, *kept = saved_by(ctx, 3)
         _, _, *wanted = ctx.needs_input_grad
         shape, by_torch = ctx.block
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or wrapped(gradient):
             return None, None, *_by_torch(by_torch, shape, (input, weight, bias), wanted, gradient)
+        map, largest, places = kept or forward(shape, input, weight, bias, keep=True)[1]
         if gradient.is_neg() or not gradient.is_contiguous():
             gradient = plain(gradient).contiguous()
         dx = torch.empty_like(input) if wanted[0] else None
@@ -306,7 +310,10 @@ def _by_torch(
     input, weight, bias = tensors
     assert input is not None
     assert weight is not None
-    found = iter(torch.autograd.grad(block(shape, input, weight, bias), leaves, gradient, create_graph=True))
+    recorded = torch.is_grad_enabled()
+    with torch.enable_grad():
+        out = block(shape, input, weight, bias)
+    found = iter(torch.autograd.grad(out, leaves, gradient, create_graph=recorded))
     return [next(found) if w else None for w in wanted]
 
 
@@ -357,9 +364,24 @@ class _Pooled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
         (places,) = ctx.saved_tensors
+        if wrapped(gradient):
+            return None, _scattered_by_torch(ctx.pooling, ctx.size, gradient, places)
         if torch.is_grad_enabled():
             return None, _Scattered.apply(ctx.pooling, ctx.size, gradient, places)  # type: ignore[no-untyped-call]
         return None, scatter(ctx.pooling, ctx.size, gradient, places)
+
+
+def _scattered_by_torch(pooling: Pooling, size: torch.Size, gradient: Tensor, places: Tensor | None) -> Tensor:
+    """As :func:`scatter`, by torch's operators."""
+    if places is not None:
+        rows = gradient.reshape(*size[:2], -1)
+        flat = torch.zeros_like(rows[..., :1]).expand(*size[:2], math.prod(size[2:]))
+        return flat.scatter_add(2, places.flatten(2).to(torch.int64), rows).reshape(size)
+    with torch.enable_grad():
+        input = torch.zeros(size, dtype=gradient.dtype, device=gradient.device, requires_grad=True)
+        out = average_pool(input, pooling.windows, pooling.counts_padding, pooling.divisor, 0.0)
+    (found,) = torch.autograd.grad(out, input, gradient, create_graph=torch.is_grad_enabled())
+    return found
 
 
 class _Scattered(torch.autograd.Function):

@@ -18,6 +18,8 @@ from pellucid.cells.graph import Node
 from pellucid.ops import lowering
 from pellucid.ops.lowering import Lowered, Role
 from pellucid.ops.plan import Plan
+from pellucid.ops.saved import saved_by, to_save
+from pellucid.ops.transforms import wrapped
 
 
 class Engine(torch.autograd.Function):
@@ -29,18 +31,21 @@ class Engine(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         outputs, kept = run_forward(plan, tensors)
         ctx.plan, ctx.count = plan, len(tensors)
-        ctx.save_for_backward(*tensors, *outputs, *kept)
+        ctx.save_for_backward(*tensors, *to_save(outputs, (*outputs, *kept)))
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """The gradients of all tensors."""
         plan: Plan = ctx.plan
-        states, saved = len(plan.cell.states), ctx.saved_tensors
+        states, saved = len(plan.cell.states), saved_by(ctx, ctx.count)
         tensors, rest = saved[: ctx.count], saved[ctx.count :]
+        if not rest:
+            after, more = run_forward(plan, tensors)
+            rest = (*after, *more)
         after_kept = states + len(plan.derivative.kept)
         outputs, kept, projected = rest[:states], rest[states:after_kept], rest[after_kept:]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or any([wrapped(g) for g in gradients]):
             return (None, *plan.differentiable_backward(tensors, outputs, gradients))
         backward = _Backward(Call(plan, tensors), ctx.needs_input_grad[1:], outputs, kept, projected, gradients)
         return (None, *backward.run())

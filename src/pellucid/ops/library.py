@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
 from pellucid.errors import ArgumentError
+from pellucid.ops.plain import modes
 
 _cells: dict[str, Cell] = {}
 
@@ -82,6 +84,8 @@ def _run(
 ) -> list[Tensor]:
     from pellucid.ops.recurrence import recurrence as eager
 
+    if cell not in _cells and cell in modes():  # a graph that was saved, in a process that has made no layer yet
+        register(modes()[cell].cell)
     if cell not in _cells:
         raise ArgumentError(
             f"this graph holds the cell {cell}, whose equations are not known in this process; make a layer of that cell "
@@ -139,7 +143,8 @@ def _backward(*arguments: Any) -> list[Tensor]:
     with everything, torch.enable_grad():
         outputs = _run(*(leaf(v) for v in given))
         found = torch.autograd.grad(outputs, leaves, gradients, allow_unused=True)
-    return [torch.zeros_like(t) if g is None else g for t, g in zip(leaves, found, strict=True)]
+    # As the shapes that a graph is made with say: dense, however the tensors lie.
+    return [t.new_zeros(t.shape) if g is None else g.contiguous() for t, g in zip(leaves, found, strict=True)]
 
 
 def _fake_forward(*arguments: Any) -> list[Tensor]:
@@ -148,7 +153,7 @@ def _fake_forward(*arguments: Any) -> list[Tensor]:
 
 
 def _fake_backward(*arguments: Any) -> list[Tensor]:
-    return [torch.empty_like(t) for t in _floating(arguments[:-1])]
+    return [t.new_empty(t.shape) for t in _floating(arguments[:-1])]
 
 
 def _floating(arguments: Sequence[Any]) -> list[Tensor]:
@@ -191,8 +196,22 @@ def _differentiate(ctx: Any, gradients: list[Tensor]) -> tuple[Any, ...]:
     return tuple(own(v) for v in arguments)
 
 
+def _operations(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
+    """Of one forward pass, a multiply-add being two, as torch's counter of them counts."""
+    parameters, (steps, batch, *_), weight = shapes[5], shapes[6], shapes[10]
+    matrices = [shape for shape in (*parameters, weight) if shape is not None and len(shape) == 2]
+    return int(2 * steps * batch * sum(rows * columns for rows, columns in matrices))
+
+
+def _operations_backward(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
+    """Of one backward pass: each product has two of its own."""
+    return 2 * _operations(*shapes)
+
+
 _library.impl("recurrence", _forward, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 _library.impl("recurrence_backward", _backward, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 torch.library.register_fake("pellucid::recurrence", _fake_forward, lib=_library)
 torch.library.register_fake("pellucid::recurrence_backward", _fake_backward, lib=_library)
 torch.library.register_autograd("pellucid::recurrence", _differentiate, setup_context=_remember, lib=_library)
+register_flop_formula(torch.ops.pellucid.recurrence)(_operations)
+register_flop_formula(torch.ops.pellucid.recurrence_backward)(_operations_backward)

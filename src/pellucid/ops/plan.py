@@ -183,7 +183,19 @@ class Plan:
     def differentiable_backward(
         self, tensors: Sequence[Tensor], outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
     ) -> list[Tensor | None]:
-        """The backward pass of the reference, which torch can differentiate again."""
+        """The backward pass of the reference, which torch can differentiate again where gradients are recorded."""
+        recorded = torch.is_grad_enabled()
+        with torch.enable_grad():
+            return self._backward_again(tensors, outputs, gradients, recorded=recorded)
+
+    def _backward_again(
+        self,
+        tensors: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        *,
+        recorded: bool,
+    ) -> list[Tensor | None]:
         given = [torch.zeros_like(o) if g is None else g for o, g in zip(outputs, gradients, strict=True)]
         at = self.at
         # A view of its own for each: one tensor may come from another (x or a state from the weights of an earlier run),
@@ -197,7 +209,7 @@ class Plan:
         again = self._again(parameters, x, tensors[at.before], by_name)
         wanted = [i for i, t in enumerate(tensors[: at.parameters.stop]) if t.requires_grad]
         found = torch.autograd.grad(
-            list(again.values()), [tensors[i] for i in wanted], given, create_graph=True, allow_unused=True
+            list(again.values()), [tensors[i] for i in wanted], given, create_graph=recorded, allow_unused=True
         )
         result: list[Tensor | None] = [None] * len(tensors)
         for i, gradient in zip(wanted, found, strict=True):

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from pellucid.cells import Cell
 from pellucid.cells.sequence import Variant
-from pellucid.ops import library
+from pellucid.ops import library, plain
 from pellucid.ops.cuda import cudnn
 from pellucid.ops.cuda import engine as gpu
 from pellucid.ops.cuda.compile import available
@@ -32,6 +32,7 @@ from pellucid.ops.plan import Plan, Sight
 from pellucid.ops.ragged import Ragged
 from pellucid.ops.reference.recurrence import recurrence as reference
 from pellucid.ops.reference.sweep import Twin
+from pellucid.ops.tensors import KINDS
 from pellucid.ops.transforms import beyond_programs, in_graph, transformed
 
 __all__ = ["Ragged", "Sight", "engine_takes", "gpu_takes", "recurrence", "takes_ragged"]
@@ -74,13 +75,18 @@ def recurrence(
         (T, B, size) or (N, size) by state, or (1, B, size) for one of which the last step is enough, differentiable in
         every tensor that was given.
     """
-    if sight is None and in_graph():
-        found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection, narrow=narrow)
-        return dict(zip(cell.states, found, strict=True))
-    given = [x, *before, *inputs.values(), *parameters.values(), *(projection or ())]
-    if sight is None and beyond_programs([t for t in given if t is not None]):
-        projected = x if projection is None else F.linear(x, *projection)
-        return reference(cell, variant, parameters, projected, before, inputs)
+    if sight is None:
+        given = [t for t in (x, *before, *inputs.values(), *parameters.values(), *(projection or ())) if t is not None]
+        beyond = beyond_programs(given)
+        if not beyond and in_graph():
+            traced = torch.jit.is_tracing() and narrow is None  # type: ignore[attr-defined,no-untyped-call]
+            if traced and projection is not None and plain.takes(cell, variant, x, passing):
+                return plain.run(cell, parameters, x, before, projection)
+            found = library.recurrence(cell.key, variant, parameters, x, before, inputs, projection, narrow=narrow)
+            return dict(zip(cell.states, found, strict=True))
+        if beyond or any([type(t) not in KINDS for t in given]):  # a list: a generator costs as much as its answers
+            projected = x if projection is None else F.linear(x, *projection)
+            return reference(cell, variant, parameters, projected, before, inputs)
 
     def in_type(dtype: torch.dtype, narrow: torch.dtype | None) -> dict[str, Tensor]:
         """The run with all its numbers in another type."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pellucid.ops.transforms import watched, watched_in_graph
+from pellucid.ops.transforms import watched, watched_in_graph, wrapped
 
 MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
 
@@ -47,7 +47,7 @@ def in_memory(t: Tensor) -> bool:
 
     The latter is what a transform leaves behind: a wrapper around a tensor.
     """
-    return not t.is_neg() and not torch._C._functorch.is_functorch_wrapped_tensor(t)
+    return not t.is_neg() and not wrapped(t)
 
 
 def trains(*tensors: Tensor | None) -> bool:

@@ -10,10 +10,10 @@ from torch.autograd import forward_ad
 
 
 def in_graph() -> bool:
-    """Whether operations become nodes of a graph, or tensors are shapes without numbers."""
+    """Whether operations become nodes of a graph, tensors are shapes without numbers, or a dispatch mode counts or notes operations."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return True
-    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+    return torch._C._len_torch_dispatch_stack() > 0
 
 
 def beyond_programs(tensors: Sequence[Tensor]) -> bool:
@@ -23,6 +23,14 @@ def beyond_programs(tensors: Sequence[Tensor]) -> bool:
     if forward_ad._current_level < 0:
         return False
     return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)  # type: ignore[no-untyped-call]
+
+
+def wrapped(tensor: Tensor | None) -> bool:
+    """Whether a tensor is what a transform wraps around others, such as the gradients of a batch of outputs at once."""
+    functorch = torch._C._functorch
+    if tensor is None:
+        return False
+    return functorch.is_functorch_wrapped_tensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
 
 
 def transformed() -> bool:

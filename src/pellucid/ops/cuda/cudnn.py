@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid import cells
+from pellucid.ops.plain import modes
 from pellucid.ops.plan import Plan
 
 TABLE = Path(__file__).parent / "cudnn.json"
@@ -52,18 +52,6 @@ def table() -> tuple[Measured, ...]:
 
 
 @cache
-def _modes() -> dict[str, tuple[str, str]]:
-    """For the key of a cell that cuDNN has, torch's names of cell and mode."""
-    plain = {
-        "LSTM": cells.LSTM(),
-        "GRU": cells.GRU(),
-        "RNN_TANH": cells.RNN(),
-        "RNN_RELU": cells.RNN(nonlinearity="relu"),
-    }
-    return {cell.key: (mode.partition("_")[0], mode) for mode, cell in plain.items()}
-
-
-@cache
 def _types(device: torch.device) -> frozenset[torch.dtype]:
     """The number types that torch gives to cuDNN on this device; none where it has another library, as on AMD's."""
     version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
@@ -80,15 +68,16 @@ def takes(plan: Plan, x: Tensor) -> bool:
     around = variant.given or variant.resets or variant.ragged or variant.dropout or variant.zoneout
     if around or plan.sight is not None or not plan.projects or not plan.passing.issuperset(states[1:]):
         return False
-    if not x.is_cuda or not x.numel() or plan.cell.key not in _modes() or x.dtype not in _types(x.device):
+    if not x.is_cuda or not x.numel() or plan.cell.key not in modes() or x.dtype not in _types(x.device):
         return False
     return x.shape[0] > 1 and torch.backends.cudnn.enabled  # for a single step the weights would be copied together
 
 
 def is_faster(plan: Plan, x: Tensor, hidden: int) -> bool:
     """Whether cuDNN was faster at the nearest size that was measured."""
-    cell, _ = _modes()[plan.cell.key]
-    return _is_faster(cell, str(x.dtype).removeprefix("torch."), plan.keeps, (x.shape[0], x.shape[1], hidden))
+    return _is_faster(
+        modes()[plan.cell.key].name, str(x.dtype).removeprefix("torch."), plan.keeps, (x.shape[0], x.shape[1], hidden)
+    )
 
 
 @lru_cache(4096)
@@ -152,7 +141,7 @@ class _Call:
         self.before = [t.detach().to(self.x.dtype).contiguous()[None] for t in tensors[at.before]]
         self.count = len(tensors)
         self.hidden = self.weights[1].shape[1]
-        self.mode: int = torch.backends.cudnn.rnn.get_cudnn_mode(_modes()[plan.cell.key][1])  # type: ignore[no-untyped-call]
+        self.mode: int = torch.backends.cudnn.rnn.get_cudnn_mode(modes()[plan.cell.key].mode)  # type: ignore[no-untyped-call]
 
     def forward(self, *, train: bool) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
         """The states, the weights in one piece of memory, and what the backward pass needs besides."""

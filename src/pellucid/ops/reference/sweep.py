@@ -14,6 +14,7 @@ from torch import Tensor
 from pellucid.cells.graph import Node
 from pellucid.ops.plan import Plan
 from pellucid.ops.reference import program as engine
+from pellucid.ops.transforms import wrapped
 
 
 class Twin(torch.autograd.Function):
@@ -64,7 +65,7 @@ class Twin(torch.autograd.Function):
         kept = saved[len(saved) - len(plan.derivative.kept) :]
         outputs = saved[len(saved) - len(kept) - len(plan.cell.states) : len(saved) - len(kept)]
         tensors = saved[: len(saved) - len(kept) - len(outputs)]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or any(wrapped(g) for g in gradients):
             return (None, None, *plan.differentiable_backward(tensors, outputs, gradients))
         return (None, None, *_reverse(_Sweep(plan, ctx.weights, tensors), outputs, kept, gradients))
 
