@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,11 +16,12 @@ from PIL import Image
 from tests.lab import tasks
 
 from pellucid.errors import DataError, PellucidError
-from pellucid.lab import comparison, data
+from pellucid.lab import comparison, data, sealed
 from pellucid.lab import plan as planning
 from pellucid.lab.data.metrics import accuracy, balanced_accuracy, macro_f1, mean_absolute_error
 from pellucid.lab.report import words
-from pellucid.lab.results import Interval
+from pellucid.lab.report.page import render
+from pellucid.lab.results import Comparison, Interval
 from pellucid.lab.statistics import Bootstrap
 from pellucid.lab.task import SHARE
 
@@ -288,6 +290,56 @@ def test_very_few_windows_tell_nothing_apart(tmp_path: Path) -> None:
     found, _ = comparison.compare(made, out=tmp_path / "run")
     assert len(found.verdict.equivalent) == 3
     assert any("too few to tell networks apart" in reason for reason in found.verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("horizon", "test", "said"),
+    [
+        (12, 23, "The test part holds one forecast that overlaps no other, too few for an interval"),
+        (12, 40, "The test part holds about 3 forecasts that do not overlap, too few for an interval"),
+        (
+            4,
+            35,
+            "The test part holds about 8 forecasts that do not overlap, which count as 4 independent ones, too few to",
+        ),
+    ],
+)
+def test_what_few_windows_allow_to_say(horizon: int, test: int, said: str, tmp_path: Path) -> None:
+    """In the terminal, the report and the data alike."""
+    file = tasks.write_series(tmp_path / "a.csv", rows=150 + test)
+    task = data.load(file, horizon=horizon, window=16, split=f"120,30,{test}")
+    made = planning.plan(task, ["cnn", "rnn"], trials=1, seeds=1, epochs=1, size=1000, curve=True)
+    found, folder = comparison.compare(made, out=tmp_path / "run")
+    assert found == sealed.load_record(folder / "result.json", Comparison)
+    assert found.verdict.reasons[0].startswith(said)
+    page, without = render(found), "an interval" in said
+    assert found.baseline.score.known is not without
+    assert not (without and any(c.beats_baseline for c in found.candidates))
+    assert ("There are no intervals" in page) is ("without intervals" in page) is without
+    assert not re.search(r"\b(inf|nan)\b", page)
+
+
+def test_items_that_cannot_overlap_are_counted_plainly(tmp_path: Path) -> None:
+    task = data.load(tasks.write_images(tmp_path / "images"))
+    made = planning.plan(task, ["cnn", "rnn"], trials=1, seeds=1, epochs=1, size=1000)
+    found, _ = comparison.compare(made, out=tmp_path / "run")
+    assert f"The test part holds {len(task.test)} items" in found.verdict.reasons[0]
+
+
+def test_a_caption_says_what_its_table_shows(tmp_path: Path) -> None:
+    """Where items are few nothing is told apart, though an interval may not hold 0."""
+    task = data.load(tasks.write_images(tmp_path / "images"))
+    made = planning.plan(task, ["cnn", "rnn", "gru"], trials=1, seeds=1, epochs=1, size=1000)
+    found, _ = comparison.compare(made, out=tmp_path / "run")
+    ahead, open_ = Interval(value=3, low=1, high=5), Interval(value=2, low=-1, high=5)
+    first, *others = found.candidates
+    others = [c.model_copy(update={"behind": b}) for c, b in zip(others, (ahead, open_), strict=True)]
+    all_ = [first.name, *(c.name for c in others)]
+    for few in (True, False):
+        made_up = found.verdict.model_copy(update={"few": few, "equivalent": all_})
+        page = render(found.model_copy(update={"candidates": [first, *others], "verdict": made_up}))
+        assert (f"cannot be told apart (here {first.label}, {others[1].label})" in page) is not few
+        assert ("too few of them to tell networks apart, whatever its interval" in page) is few
 
 
 def test_small_figures_keep_their_digits() -> None:

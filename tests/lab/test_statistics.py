@@ -8,9 +8,10 @@ import torch
 from scipy.stats import norm
 
 from pellucid.lab.data.metrics import accuracy, balanced_accuracy, mean_absolute_error
+from pellucid.lab.report import words
 from pellucid.lab.results import BaselineResult, Candidate, Cost, CurvePoint, Interval, Need, Odds, Why
 from pellucid.lab.statistics import Bootstrap
-from pellucid.lab.task import SHARE
+from pellucid.lab.task import ERROR, SHARE
 from pellucid.lab.verdict import verdict
 
 
@@ -104,6 +105,20 @@ def test_odds_of_shares_come_true_as_often_as_they_say(items: int) -> None:
         true = 100 * (first_alone - other_alone)
         came += (true > 5, abs(true) <= 5, true < -5)
     assert said / 400 == pytest.approx(came / 400, abs=0.06)
+
+
+@pytest.mark.parametrize(("items", "block"), [(1, 1), (16, 24), (47, 24)])
+def test_fewer_than_two_independent_items_have_no_interval(items: int, block: int) -> None:
+    """What they are spread by cannot be told, and a number for it would be made up."""
+    generator = np.random.default_rng(0)
+    scores, other = generator.normal(20, 3, (2, items)), generator.normal(30, 3, (1, items))
+    bootstrap = Bootstrap(items, block)
+    for found in (bootstrap.interval(scores, ERROR), bootstrap.difference(scores, other, ERROR)):
+        assert (found.low, found.high, found.known) == (-np.inf, np.inf, False)
+        assert words.span(found, signed=True) == "no interval"
+    assert words.figure(Interval(value=28.3456, low=-np.inf, high=np.inf)) == "28.3"
+    assert bootstrap.odds(scores, other, 1.0, ERROR) is None
+    assert Bootstrap(2 * block, block).interval(np.arange(2.0 * block)[None], ERROR).known
 
 
 def candidate(

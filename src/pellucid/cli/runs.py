@@ -44,7 +44,7 @@ def show(folder: Path = Path("runs"), /, *, json: bool = False) -> None:
 
     found = catalogue.entries(folder)
     if json:
-        print(text.dumps([e.model_dump() for e in found], indent=1, ensure_ascii=False))
+        print(text.dumps([text.loads(e.model_dump_json()) for e in found], indent=1, ensure_ascii=False))
         return
     if not found:
         print(f"There are no runs in {folder}.")

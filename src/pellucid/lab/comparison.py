@@ -18,6 +18,7 @@ from pellucid import device
 from pellucid.errors import DataError
 from pellucid.lab import costs, recipe, report, sealed, team, why
 from pellucid.lab.bodies import Network
+from pellucid.lab.counted import counted
 from pellucid.lab.crew import Alone, Crew, Job, Watcher, Workshop
 from pellucid.lab.files import writing
 from pellucid.lab.outcome import Trained, Yardstick, candidate, figures, first, forecasts, scores_of, write_tables
@@ -222,8 +223,18 @@ def _judge(made: Plan, run: Run, command: str, trained: list[Trained]) -> Compar
         candidates=candidates,
         need=need,
         tables=tables,
-        verdict=verdict(candidates, baseline, task.metric, bootstrap.independent, need),
+        verdict=verdict(candidates, baseline, task.metric, bootstrap.independent, need, _test_part(task)),
     )
+
+
+def _test_part(task: Task) -> str:
+    """What the test part holds, in words; the bootstrap draws blocks of two forecasts that do not overlap."""
+    count = len(task.test)
+    if task.block == 1:
+        return counted(count, "item")
+    apart = -(-count // -(-task.block // 2))
+    whole = "one forecast that overlaps no other" if apart == 1 else f"about {apart:,} forecasts that do not overlap"
+    return whole + (f", which count as {count / task.block:.0f} independent ones" if count >= 2 * task.block else "")
 
 
 def _test(trained: Trained, task: Task) -> _Tested:

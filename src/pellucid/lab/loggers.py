@@ -125,7 +125,7 @@ class TensorBoard(Log):
         """Test figures with their intervals, and the verdict as text."""
         writer = self._open("comparison")
         for c in found.candidates:
-            for part in ("value", "low", "high"):
+            for part in ("value", "low", "high") if c.score.known else ("value",):
                 writer.add_scalar(f"test_{part}/{safe(c.name)}", getattr(c.score, part), 0)
         writer.add_text("verdict", found.verdict.sentence)
         writer.close()
@@ -199,7 +199,7 @@ class Mlflow(Log):
         figures = {
             f"test_{safe(c.name)}_{part}": getattr(c.score, part)
             for c in found.candidates
-            for part in ("value", "low", "high")
+            for part in (("value", "low", "high") if c.score.known else ("value",))
         }
         self._write(self._parent, figures, 0)
         client.set_tag(self._parent, "pellucid.verdict", found.verdict.sentence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -22,11 +23,16 @@ class Record(BaseModel):
 
 
 class Interval(Record):
-    """A figure with its 95 % interval, in the metric's unit."""
+    """A figure with its 95 % interval, in the metric's unit; from -inf to inf where test items are too few for one."""
 
     value: float
     low: float
     high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 class Odds(Record):
@@ -150,7 +156,7 @@ class Candidate(Record):
     seed_spread: float  # standard deviation of the test score over seeds
     odds: (
         Odds | None
-    )  # of the best candidate's figure against this one's: higher, the same, lower; None for the best itself
+    )  # of the best candidate's figure against this one's: higher, the same, lower; None for the best itself, and without intervals
     behind: Interval | None  # paired difference to the best candidate, positive = worse; None for the best itself
     beats_baseline: bool  # the interval of the paired difference to the baseline lies on the good side
     curve: list[CurvePoint]  # by size of the training part, the whole last; empty where it was not asked for
@@ -202,6 +208,7 @@ class Verdict(Record):
     sentence: str
     choice: str  # the candidate to use
     equivalent: list[str]  # candidates that cannot be told apart from the best, the best included
+    few: bool = False  # whether test items are too few to tell any apart, whatever the intervals
     reasons: list[str]  # further sentences: margins, costs, what would make it surer
 
 

@@ -8,7 +8,8 @@ A difference between two candidates uses the same items for both, so what makes 
 With few independent items the bootstrap is too sure of itself. Its intervals are therefore widened by Student's t with
 as many degrees of freedom, and for shares of right answers they hold at least the intervals of Wilson (1927) and, for
 paired differences, of Agresti and Min (2005), who add half an item to each of the four ways in which two answers can be
-right or wrong.
+right or wrong. How far items lie apart cannot be told from fewer than two of them: then there is no interval, and none of
+what follows from one.
 
 Whether a difference matters is another question than whether there is one. The Bayesian bootstrap (Rubin 1981), with weights of
 a flat Dirichlet distribution on items and on seeds, gives the probability that one network is better by more than what is
@@ -45,7 +46,8 @@ class Bootstrap:
         seed: of the draws.
 
     Attributes:
-        independent: how many items there are that have no part in each other.
+        independent: how many independent items the test set counts as: one for each block.
+        enough: whether these are enough for an interval, which is two.
     """
 
     def __init__(self, items: int, block: int = 1, seed: int = 0) -> None:
@@ -54,6 +56,7 @@ class Bootstrap:
         self._block = max(1, min(block, items // 2))
         self._starts = np.arange(0, items, self._block)
         self._seed = seed
+        self.enough = self.independent >= 2
         self.generator = np.random.default_rng(seed)
         for _ in self._resamples(self.generator):  # what is drawn beside them comes after them
             pass
@@ -76,6 +79,8 @@ class Bootstrap:
 
     def interval(self, scores: Scores, bounds: tuple[float, float] = ANY) -> Interval:
         """A candidate's figure; its interval stays inside the metric's bounds."""
+        if not self.enough:
+            return _unknown(float(scores.mean()))
         found = self._around(float(scores.mean()), self.means(scores))
         if not _right_or_wrong(scores) or bounds == ERROR:  # an error that is 0 throughout is no share
             return _inside(bounds, found)
@@ -86,6 +91,8 @@ class Bootstrap:
 
     def difference(self, scores: Scores, other: Scores, bounds: tuple[float, float] = ANY) -> Interval:
         """``scores`` minus ``other``, on the same items; `bounds` are the metric's."""
+        if not self.enough:
+            return _unknown(float(scores.mean() - other.mean()))
         found = self._around(float(scores.mean() - other.mean()), self.means(scores) - self.means(other))
         if bounds != SHARE:
             return found
@@ -94,8 +101,10 @@ class Bootstrap:
         half = Z * math.sqrt(only_a + only_b + 1 - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
         return _at_least(found, 100 * (middle - half), 100 * (middle + half))
 
-    def odds(self, scores: Scores, other: Scores, rope: float, bounds: tuple[float, float] = ANY) -> Odds:
-        """How probably ``scores`` are higher than ``other`` by more than `rope`, lower by more, or neither."""
+    def odds(self, scores: Scores, other: Scores, rope: float, bounds: tuple[float, float] = ANY) -> Odds | None:
+        """How probably ``scores`` are higher than ``other`` by more than `rope`, lower by more, or neither; None without intervals."""
+        if not self.enough:
+            return None
         sizes = np.diff([*self._starts, self.items])[None]
         sums = [sizes, *(np.add.reduceat(of, self._starts, axis=1) for of in (scores, other))]
         weighted: list[NDArray[np.float64]] = [np.zeros((len(of), DRAWS)) for of in sums]
@@ -119,7 +128,7 @@ class Bootstrap:
     def _wider(self) -> float:
         """What intervals are widened by, since items are few."""
         freedom = self.independent - 1
-        return float(stdtrit(max(freedom, 1.0), 0.975)) / Z * math.sqrt(self.independent / max(freedom, 1e-9))
+        return float(stdtrit(freedom, 0.975)) / Z * math.sqrt(self.independent / freedom)
 
     def _around(self, value: float, draws: NDArray[np.float64]) -> Interval:
         low, high = np.quantile(draws, (0.025, 0.975))
@@ -127,6 +136,10 @@ class Bootstrap:
         return Interval(
             value=value, low=value - wider * (value - float(low)), high=value + wider * (float(high) - value)
         )
+
+
+def _unknown(value: float) -> Interval:
+    return Interval(value=value, low=-math.inf, high=math.inf)
 
 
 def _ahead(scores: Scores, other: Scores) -> float:

@@ -162,7 +162,8 @@ class Task:
         class_weights: (classes,) float32 of the loss, where the training part is out of balance; None for equal ones.
         augment: makes another training batch of one, ``x`` alone, drawing from torch's global generator; None for none.
         origin: how it was made, or None where it is of no file.
-        block: neighbouring test items that the bootstrap draws together, because their forecasts overlap; 1 for none.
+        block: neighbouring test items that the bootstrap draws together, because their forecasts overlap: two that do not, and all
+            between; 1 for none.
         hint: a sentence on what could be asked for besides, or "".
         decode: token numbers to the text that they stand for; None where ``x`` is no tokens.
     """

@@ -16,7 +16,12 @@ STUCK = 0.9  # share of a gate's values near one end from which it hardly learns
 
 
 def verdict(
-    candidates: list[Candidate], baseline: BaselineResult, metric: Metric, independent: float, need: Need | None
+    candidates: list[Candidate],
+    baseline: BaselineResult,
+    metric: Metric,
+    independent: float,
+    need: Need | None,
+    test: str = "",
 ) -> Verdict:
     """Decide.
 
@@ -30,8 +35,9 @@ def verdict(
         candidates: best first.
         baseline: the simplest answer.
         metric: the figure.
-        independent: test items that have no part in each other; with very few, nothing is told apart.
+        independent: as how many independent test items the test part counts; with very few, nothing is told apart.
         need: how far back the data asks to look.
+        test: what the test part holds, in words.
     """
     best = candidates[0]
     few = independent < FEW
@@ -57,7 +63,7 @@ def verdict(
         if all(c in same for c in equal[1:]):
             least = _negligible(equal[1], metric)
             sentence = f"{names} are practically the same here: their differences are below {least} with at least 95 % probability; {use}"
-    reasons = _scarcity(independent)
+    reasons = _scarcity(independent, test or counted(round(independent), "item"))
     for c in candidates:
         if c.behind is not None and c not in equal:
             reasons.append(f"The {c.label} is behind the {best.label} by {show(c.behind, metric, difference=True)}.")
@@ -68,7 +74,7 @@ def verdict(
             reasons.append(f"The {c.label} is not surely better than the {baseline.name}.")
     reasons += [reason for c in candidates for reason in _inside(c, need, behind=c not in equal)]
     reasons += [] if few else _more_data(candidates, metric)
-    return Verdict(sentence=sentence, choice=choice.name, equivalent=[c.name for c in equal], reasons=reasons)
+    return Verdict(sentence=sentence, choice=choice.name, equivalent=[c.name for c in equal], few=few, reasons=reasons)
 
 
 def _use(
@@ -97,9 +103,11 @@ def _use(
     )
 
 
-def _scarcity(independent: float) -> list[str]:
+def _scarcity(independent: float, test: str) -> list[str]:
     """What so few test items allow to say."""
-    about = f"The test part holds {_about(independent)}"
+    about = f"The test part holds {test}"
+    if independent < 2:
+        return [f"{about}, too few for an interval: nothing is told apart; bring more data."]
     if independent < FEW:
         return [f"{about}, too few to tell networks apart; bring more data."]
     if independent < SCARCE:
@@ -204,11 +212,6 @@ def show(interval: Interval, metric: Metric, *, difference: bool = False) -> str
     """``97.3 % (95.9 to 98.5)``, rounded to what the interval's width allows; percentages differ by points."""
     name = "points" if difference and metric.unit == "%" else metric.unit
     return f"{words.figure(interval, name)} ({words.span(interval, signed=difference)})"
-
-
-def _about(independent: float) -> str:
-    count = round(independent)
-    return f"about {count} items that do not overlap" if count > 1 else "about one item that overlaps no other"
 
 
 def _and(names: list[str]) -> str:

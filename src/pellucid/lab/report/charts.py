@@ -58,8 +58,9 @@ def fitted(draw: Callable[[int], Markup | None], broad: int = BROAD) -> Markup |
 def intervals(comparison: Comparison, width: int = BROAD) -> Markup:
     """Every network's figure with its interval, on one axis, the baseline as a dashed line."""
     shown = [(c.label, c.score, COLOURS[i % len(COLOURS)]) for i, c in enumerate(comparison.candidates)]
-    low = min(s.low for _, s, _ in shown)
-    high = max(s.high for _, s, _ in shown)
+    known = all(s.known for _, s, _ in shown)
+    low = min(s.low if known else s.value for _, s, _ in shown)
+    high = max(s.high if known else s.value for _, s, _ in shown)
     room = (high - low) * 0.15 or 1
     baseline = comparison.baseline.score.value
     near = low - 2 * (high - low + room) <= baseline <= high + 2 * (high - low + room)
@@ -75,21 +76,22 @@ def intervals(comparison: Comparison, width: int = BROAD) -> Markup:
     for row, (label, score, colour) in enumerate(shown):
         y = 34 * row + 26
         body.append(_text(100, y + 5, label, anchor="end"))
-        body.append(
-            f'<line x1="{x(score.low):.1f}" x2="{x(score.high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="5" stroke-linecap="round" opacity=".45"/>'
-        )
+        if known:
+            body.append(
+                f'<line x1="{x(score.low):.1f}" x2="{x(score.high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="5" stroke-linecap="round" opacity=".45"/>'
+            )
         body.append(f'<circle cx="{x(score.value):.1f}" cy="{y}" r="6" fill="{colour}"/>')
     unit = f", {comparison.unit}" if comparison.unit else ""
     body.append(
         _text(
             (width + 80) / 2,
             height - 4,
-            f"{comparison.metric}{unit}, with 95 % intervals",
+            f"{comparison.metric}{unit}, {'with 95 % intervals' if known else 'without intervals'}",
             anchor="middle",
             kind="small",
         )
     )
-    return svg(width, height, f"{comparison.metric} of each network with its interval", body)
+    return svg(width, height, f"{comparison.metric} of each network{' with its interval' if known else ''}", body)
 
 
 def learning(comparison: Comparison, candidate: Candidate, colour: str) -> Markup:
@@ -276,12 +278,14 @@ def need(comparison: Comparison) -> Markup | None:
 
 
 def by_data(comparison: Comparison, width: int = BROAD) -> Markup | None:
-    """The test figure by the size of the training part, with 95 % intervals; sizes on a logarithmic axis."""
+    """The test figure by the size of the training part, with 95 % intervals where there are; sizes on a logarithmic axis."""
     shown = [(c, COLOURS[i % len(COLOURS)]) for i, c in enumerate(comparison.candidates) if c.curve]
     if not shown:
         return None
     points = [p for c, _ in shown for p in c.curve]
-    low, high = min(p.score.low for p in points), max(p.score.high for p in points)
+    known = all(p.score.known for p in points)
+    low = min(p.score.low if known else p.score.value for p in points)
+    high = max(p.score.high if known else p.score.value for p in points)
     sizes = sorted({p.items for p in points})
     x = Scale(math.log2(sizes[0]), math.log2(sizes[-1]), 70, width - 30)
     y = Scale(low - 0.05 * (high - low), high + 0.05 * (high - low), 190, 12)
@@ -294,8 +298,9 @@ def by_data(comparison: Comparison, width: int = BROAD) -> Markup | None:
         line = " ".join(f"{a:.1f},{y(s.value):.1f}" for a, s in at)
         body.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for a, s in at:
-            ends = f'y1="{y(s.low):.1f}" y2="{y(s.high):.1f}"'
-            body.append(f'<line x1="{a:.1f}" x2="{a:.1f}" {ends} stroke="{colour}" stroke-width="3" opacity=".45"/>')
+            if known:
+                ends = f'y1="{y(s.low):.1f}" y2="{y(s.high):.1f}" stroke="{colour}"'
+                body.append(f'<line x1="{a:.1f}" x2="{a:.1f}" {ends} stroke-width="3" opacity=".45"/>')
             body.append(f'<circle cx="{a:.1f}" cy="{y(s.value):.1f}" r="4" fill="{colour}"/>')
     body.append(_text((width + 40) / 2, 222, "training items", anchor="middle", kind="small"))
     return svg(width, 228, f"{comparison.metric} by the number of training items", body)

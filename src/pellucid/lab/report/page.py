@@ -39,6 +39,7 @@ def render(comparison: Comparison, folder: Path | None = None) -> str:
         words=words,
         counted=counted,
         colours=colours,
+        open=_open(comparison),
         intervals=charts.fitted(partial(charts.intervals, comparison)),
         beside=[(c.label, c.figures) for c in comparison.candidates]
         + [(comparison.baseline.name, comparison.baseline.figures)],
@@ -57,6 +58,11 @@ def render(comparison: Comparison, folder: Path | None = None) -> str:
         data=_embedded(comparison),
         picture=_picture,
     )
+
+
+def _open(comparison: Comparison) -> list[str]:
+    """The best network and those whose difference to it may be zero, by its interval."""
+    return [c.label for c in comparison.candidates if c.behind is None or c.behind.low <= 0 <= c.behind.high]
 
 
 def _picture(svg: str) -> str:

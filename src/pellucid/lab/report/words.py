@@ -9,8 +9,10 @@ from pellucid.lab.results import Interval
 
 
 def digits(interval: Interval) -> int:
-    """Decimals that the interval's width allows: its first two significant digits."""
+    """Decimals that the interval's width allows: its first two significant digits; without one, three of the figure."""
     width = interval.high - interval.low
+    if not interval.known and interval.value and math.isfinite(interval.value):
+        return max(0, 2 - math.floor(math.log10(abs(interval.value))))
     if not math.isfinite(width) or width <= 0:
         return 2
     return max(0, 1 - math.floor(math.log10(width)))
@@ -30,6 +32,8 @@ def figure(interval: Interval, unit: str = "") -> str:
 
 def span(interval: Interval, *, signed: bool = False) -> str:
     """``95.9 to 98.5``; of a signed one (a difference) no end is rounded to the zero that it does not reach."""
+    if not interval.known:
+        return "no interval"
     decimals = digits(interval)
     while signed and decimals < 5 and interval.low and round(abs(interval.low), decimals) == 0:
         decimals += 1
