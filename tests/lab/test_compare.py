@@ -73,6 +73,11 @@ def test_every_kind_from_data_to_report(kind: str, tmp_path: Path) -> None:
     assert {c.name for c in found.candidates if c.cost.step_ms_p50 is not None} == set(streamed)
     assert all(0 < (c.cost.step_ms_p50 or 1) <= (c.cost.step_ms_p99 or 1) for c in found.candidates)
     page = (folder / "report.html").read_text()
+    assert all(c.ahead is not None and c.beats_baseline == (c.ahead.low > 0) for c in found.candidates)
+    sign = 1 if found.higher_is_better else -1
+    for c in found.candidates:
+        assert c.ahead.value == pytest.approx(sign * (c.score.value - found.baseline.score.value))  # type: ignore[union-attr]
+        assert f"<td>{words.figure(c.ahead)} ({words.span(c.ahead, signed=True)})</td>" in page  # type: ignore[arg-type]
     assert ("One more step" in page) == bool(streamed)
     cnn = next(c.why for c in found.candidates if c.name == "cnn")
     assert cnn.extent == task.extent[0]

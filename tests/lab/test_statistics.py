@@ -237,6 +237,21 @@ def test_stuck_gates_and_small_receptive_fields_are_reasons() -> None:
     assert "an image's" not in told(best, behind, steps=20)  # a sequence's
 
 
+def test_what_beats_the_simplest_answer_says_by_how_much() -> None:
+    sure, unsure, worse = (Interval(value=v, low=v - 3, high=v + 4) for v in (8, 2, -9))
+    best = candidate("lstm", 97, None, 2).model_copy(update={"ahead": sure})
+    near = candidate("cnn", 96, (-1, 3), 1, beats=False).model_copy(update={"ahead": unsure})
+    words = told(best, near)
+    assert "The LSTM is ahead of the simplest answer, majority class, by 8 points (5 to 12)." in words.replace(".0", "")
+    assert "The CNN is not surely better than the majority class: it is ahead of it by 2 points (−1 to 6)." in (
+        words.replace(".0", "")
+    )
+    lost = candidate("rnn", 1, None, 1, beats=False).model_copy(update={"ahead": worse})
+    assert "The RNN is behind the simplest answer, majority class, by 9 points (5 to 12)." in told(lost).replace(
+        ".0", ""
+    )
+
+
 def odds(worse: float) -> Odds:
     return Odds(higher=worse, same=1 - worse, lower=0, rope=1)
 

@@ -19,7 +19,7 @@ from pellucid.lab.candidates import Blueprint
 from pellucid.lab.files import write
 from pellucid.lab.goals import GOALS
 from pellucid.lab.plan import Plan
-from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, Forecast, Roll, SeedRun, Trial
+from pellucid.lab.results import Candidate, Cost, CurvePoint, Epoch, Figure, Forecast, Interval, Roll, SeedRun, Trial
 from pellucid.lab.runs import Run, answers_of, safe
 from pellucid.lab.statistics import Bootstrap, Scores
 from pellucid.lab.task import Metric, Split, Task
@@ -85,7 +85,9 @@ def candidate(
     name = trained.blueprint.name
     for k, unit in enumerate(trained.units):
         _save(unit.model, run, trained, k, task)
-    better = bootstrap.difference(scores, yardstick.baseline, metric.bounds)
+    ahead = bootstrap.difference(scores, yardstick.baseline, metric.bounds)
+    if not metric.higher_is_better:
+        ahead = Interval(value=-ahead.value, low=-ahead.high, high=-ahead.low)
     behind, odds = None, None
     if best is not None:
         pair = (best, scores) if metric.higher_is_better else (scores, best)
@@ -126,7 +128,8 @@ def candidate(
         seed_spread=float(scores.mean(1).std(ddof=1)) if len(scores) > 1 else 0.0,
         odds=odds,
         behind=behind,
-        beats_baseline=better.low > 0 if metric.higher_is_better else better.high < 0,
+        ahead=ahead,
+        beats_baseline=ahead.low > 0,
         curve=_curve(task, trained, scores, bootstrap),
         why=why.explain(model, task.test, task.lesson),
         confusion=_confusion(task, predictions) if task.goal == "class" else None,

@@ -158,7 +158,8 @@ class Candidate(Record):
         Odds | None
     )  # of the best candidate's figure against this one's: higher, the same, lower; None for the best itself, and without intervals
     behind: Interval | None  # paired difference to the best candidate, positive = worse; None for the best itself
-    beats_baseline: bool  # the interval of the paired difference to the baseline lies on the good side
+    ahead: Interval | None = None  # paired difference to the baseline, positive = better; older results do not have it
+    beats_baseline: bool  # the whole interval of that difference is positive
     curve: list[CurvePoint]  # by size of the training part, the whole last; empty where it was not asked for
     why: Why
     confusion: list[list[int]] | None  # rows: true class; summed over seeds
@@ -287,7 +288,7 @@ class Comparison(Record):
         return self._folder
 
     def frame(self) -> polars.DataFrame:
-        """A row for each network and the baseline: its figure, how far it is behind, and its costs."""
+        """A row for each network and the baseline: its figure, how far it is behind, how far ahead of the baseline, and its costs."""
         import polars
 
         rows = [
@@ -299,6 +300,9 @@ class Comparison(Record):
                 "behind": None if c.behind is None else c.behind.value,
                 "behind low": None if c.behind is None else c.behind.low,
                 "behind high": None if c.behind is None else c.behind.high,
+                "ahead": None if c.ahead is None else c.ahead.value,
+                "ahead low": None if c.ahead is None else c.ahead.low,
+                "ahead high": None if c.ahead is None else c.ahead.high,
                 "practically the same": None if c.odds is None else c.odds.same,
                 **c.cost.model_dump(),
             }

@@ -63,7 +63,12 @@ def verdict(
         if all(c in same for c in equal[1:]):
             least = _negligible(equal[1], metric)
             sentence = f"{names} are practically the same here: their differences are below {least} with at least 95 % probability; {use}"
-    reasons = _scarcity(independent, test or counted(round(independent), "item"))
+    reasons = []
+    if choice.ahead is not None and choice.ahead.known:
+        reasons.append(
+            f"The {choice.label} is {_side(choice.ahead, metric, f'the simplest answer, {baseline.name},')}."
+        )
+    reasons += _scarcity(independent, test or counted(round(independent), "item"))
     for c in candidates:
         if c.behind is not None and c not in equal:
             reasons.append(f"The {c.label} is behind the {best.label} by {show(c.behind, metric, difference=True)}.")
@@ -71,7 +76,8 @@ def verdict(
     reasons += _time(candidates, cheapest)
     for c in equal:
         if c not in useful and useful:
-            reasons.append(f"The {c.label} is not surely better than the {baseline.name}.")
+            by = "" if c.ahead is None else f": it is {_side(c.ahead, metric, 'it')}"
+            reasons.append(f"The {c.label} is not surely better than the {baseline.name}{by}.")
     reasons += [reason for c in candidates for reason in _inside(c, need, behind=c not in equal)]
     reasons += [] if few else _more_data(candidates, metric)
     return Verdict(sentence=sentence, choice=choice.name, equivalent=[c.name for c in equal], few=few, reasons=reasons)
@@ -113,6 +119,14 @@ def _scarcity(independent: float, test: str) -> list[str]:
     if independent < SCARCE:
         return [f"{about}: the intervals are wide, and rightly so."]
     return []
+
+
+def _side(ahead: Interval, metric: Metric, other: str) -> str:
+    """``"ahead of it by 5 points (3 to 7)"``, or behind it."""
+    if ahead.value >= 0:
+        return f"ahead of {other} by {show(ahead, metric, difference=True)}"
+    behind = Interval(value=-ahead.value, low=-ahead.high, high=-ahead.low)
+    return f"behind {other} by {show(behind, metric, difference=True)}"
 
 
 def _undecided(candidate: Candidate, best: Candidate, metric: Metric) -> str:

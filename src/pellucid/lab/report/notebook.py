@@ -17,13 +17,23 @@ STYLE = (
 
 def summary(comparison: Comparison) -> str:
     """HTML for a notebook's cell."""
-    headings = ["", comparison.metric, "95 % interval", "behind the best", "parameters", "training", "one item"]
+    headings = [
+        "",
+        comparison.metric,
+        "95 % interval",
+        "behind the best",
+        f"ahead of {comparison.baseline.name}",
+        "parameters",
+        "training",
+        "one item",
+    ]
     lines = [
         [
             c.label,
             words.figure(c.score, comparison.unit),
             words.span(c.score),
             "" if c.behind is None else words.span(c.behind, signed=True),
+            "" if c.ahead is None else words.span(c.ahead, signed=True),
             f"{c.cost.parameters:,}",
             words.seconds(c.cost.training_seconds),
             words.milliseconds(c.cost.latency_ms_p50),
@@ -31,7 +41,7 @@ def summary(comparison: Comparison) -> str:
         for c in comparison.candidates
     ]
     baseline = comparison.baseline
-    lines.append([baseline.name, words.figure(baseline.score, comparison.unit), words.span(baseline.score), *[""] * 4])
+    lines.append([baseline.name, words.figure(baseline.score, comparison.unit), words.span(baseline.score), *[""] * 5])
     table = Markup("").join(Markup("<tr>{}</tr>").format(_cells("td", line)) for line in lines)
     reasons = Markup("").join(Markup("<li>{}</li>").format(r) for r in comparison.verdict.reasons)
     return (
