@@ -17,6 +17,7 @@ from tests.lab.test_sequences import write_long
 from pellucid.errors import DataError
 from pellucid.lab import data
 from pellucid.lab.data import table
+from pellucid.lab.data.series.newest import newest
 
 DAYS = [str(np.datetime64("2023-01-01") + k) for k in range(200)]
 HOURS = [np.datetime64("2023-01-01T00:00:00") + k * np.timedelta64(1, "h") for k in range(200)]
@@ -29,15 +30,80 @@ HOURS = [np.datetime64("2023-01-01T00:00:00") + k * np.timedelta64(1, "h") for k
         ("t,y", list(range(200)), False),
         ("t,y", [k * k % 101 for k in range(200)], False),  # a temperature, perhaps
         ("hour,y", [k % 24 for k in range(200)], False),
+        ("day,y", [int(day[-2:]) for day in DAYS], False),
+        ("month,y", [k % 12 + 1 for k in range(200)], False),
+        ("cycle,y", [k % 20 for k in range(200)], True),
+        ("Frame_no,y", [k % 20 for k in range(200)], True),
+        ("hours,y", [k % 40 for k in range(200)], True),  # no hour of a day
     ],
 )
 def test_a_time_that_starts_anew_is_told(tmp_path: Path, header: str, times: list[int], said: bool) -> None:
     rows = [f"{t},{v}" for t, v in zip(times, sine(), strict=True)]
     source = write_rows(tmp_path / "a.csv", header, rows)
-    assert ("'t' starts anew" in data.load(source).hint) is said
+    name = header.split(",")[0]
+    assert (f"'{name}' starts anew" in data.load(source).hint) is said
+    assert data.load(source).channels == 1 + (times != list(range(200)))
     parts = write_rows(tmp_path / "b.csv", f"{header},part", [f"{row},{k // 20}" for k, row in enumerate(rows)])
     if said:
         assert not data.load(parts, id="part", target="y", horizon=1, window=2).hint
+
+
+def test_where_a_time_starts_anew_the_column_that_changes_is_named(tmp_path: Path) -> None:
+    rows = [f"E{k // 20},{k // 50},{k % 20},{v}" for k, v in enumerate(sine())]
+    task = data.load(write_rows(tmp_path / "a.csv", "the engine,batch,cycle,y", rows))
+    assert "starts anew among the rows, just where 'the engine' changes" in task.hint
+    assert "give --id 'the engine'; to say what each is" in task.hint
+    assert data.load(tmp_path / "a.csv", id="the engine", horizon=1, window=2).channels == 2
+
+
+COUNTING: dict[str, Callable[[int], float]] = {
+    "cycle": lambda k: k,
+    "Sample_no": lambda k: 5 + k,
+    "frame": lambda k: 2 * k + (k > 90) * 4,  # with a gap
+    "day": lambda k: k + 1,
+    "hour": lambda k: k,
+    "ts": lambda k: 1_700_000_000_000 + 60_000 * k,
+    "epoch": lambda k: 1_700_000_000 + k,
+    "time (s)": lambda k: k * 0.02,
+}
+
+
+@pytest.mark.parametrize("name", COUNTING)
+def test_a_column_that_counts_steps_is_no_input(tmp_path: Path, name: str) -> None:
+    rows = [f"{COUNTING[name](k)},{v}" for k, v in enumerate(sine())]
+    task = data.load(write_rows(tmp_path / "a.csv", f"{name},y", rows), missing="linear")
+    assert (task.channels, task.preprocessing["time"], task.hint) == (1, name, "")
+    if name != "ts":  # which is nothing else
+        alone = write_rows(tmp_path / "b.csv", name, [row.split(",")[0] for row in rows])
+        assert data.load(alone, missing="linear").preprocessing["target"] == name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hour", lambda k: k % 24),
+        ("day", lambda k: int(DAYS[k][-2:])),
+        ("sample", lambda k: k * k),  # ascends, and by no even steps
+        ("cycle", lambda k: k * k % 7),
+        ("rows", lambda k: k // 3),
+        ("daylight", lambda k: k),
+        ("min", lambda k: k),
+    ],
+)
+def test_a_value_that_is_called_as_a_time_stays_an_input(
+    tmp_path: Path, name: str, value: Callable[[int], int]
+) -> None:
+    """In prediction from a few rows, along which it ascends, as well."""
+    rows = [f"{value(k)},{v}" for k, v in enumerate(sine())]
+    task = data.load(write_rows(tmp_path / "a.csv", f"{name},y", rows), horizon=2, window=8)
+    assert (task.channels, task.preprocessing["time"], task.hint) == (2, None, "")
+    few = write_rows(tmp_path / "b.csv", f"{name},y", rows[48:60])
+    assert newest(few, task.preprocessing).x.shape == (1, 8, 2)
+
+
+def test_what_is_forecast_is_no_time(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "a.csv", "day,y", [f"{k},{v}" for k, v in enumerate(sine())])
+    assert data.load(source, target="day").channels == 2
 
 
 @pytest.mark.parametrize(

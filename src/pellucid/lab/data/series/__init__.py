@@ -7,6 +7,7 @@ A table (:mod:`reading`) becomes series on an even time axis (:mod:`axis`), is m
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -206,9 +207,12 @@ def _hint(found: Table, cycles: Sequence[str], steps: int) -> str:
         columns = _listed([repr(name) for name in found.unseen])
         hints.append(f"Networks see numbers alone, and not what is in {columns}.")
     if found.anew is not None:
+        where, how = "", "name the column that tells them apart with --id"
+        if found.apart is not None:
+            where, how = f", just where {found.apart!r} changes", f"give --id {shlex.quote(found.apart)}"
         hints.append(
-            f"Column {found.anew!r} starts anew among the rows: if they are several series, name the column that tells them "
-            "apart with --id; to say what each is, the one that says so with --label."
+            f"Column {found.anew!r} starts anew among the rows{where}: if they are several series, {how}; to say what each is, "
+            "name the one that says so with --label, too."
         )
     unseen = [] if cycles else calendar.sensible(found.step, steps)
     if unseen:

@@ -48,7 +48,7 @@ def newest(source: Path, how: Mapping[str, Any], step: str = "") -> Newest:
             what is known ahead over the horizon; see also :func:`read`.
     """
     space = Space(allowed(HELD))
-    found = read(source, ",".join(how["targets"]) or how["target"], how["id"], space)
+    found = read(source, ",".join(how["targets"]) or how["target"], how["id"], space, how["columns"])
     for name in how["columns"]:
         if name not in found.columns:
             raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,15 @@ from pellucid.lab.data.paging import MEMORY, Space, slices
 from pellucid.lab.data.series import axis
 
 Array = NDArray[np.float64]
-NUMBERED_TIMES = ("time", "date", "year", "t", "step", "timestamp", "index")
+NUMBERED_TIMES = ("time", "date", "year", "t", "step", "timestamp", "ts", "index")
+# What may count steps or be a value, and the most that it can be where it is an hour of the day or the like, which recurs.
+COUNTERS: dict[str, float] = {
+    **dict.fromkeys(
+        ("cycle", "frame", "epoch", "seq", "sequence", "tick", "sample", "row", "unix", "ds", "datetime"), 0
+    ),
+    **{"month": 12, "week": 53, "day": 366, "hour": 24, "minute": 60, "second": 60, "sec": 60, "ms": 1000},
+}
+BESIDE = r"s?(\s*[\[(].*[\])]|[\s_]+(s|ms|us|ns|sec|seconds|min|minutes|h|hours|id|no|nr|num|number|index|idx))?"
 IDS = ("unique_id", "series_id", "series", "id")  # names of a column that says which series a row is of
 
 
@@ -67,6 +76,7 @@ class Table:
         time, id: the columns that say when and of which series, or None.
         targets: names of columns that each were made a series of their own; empty elsewhere.
         anew: a column of numbers that is called a time, and starts anew among the rows; None where there is none.
+        apart: the column that changes just where that one starts anew; None where there is none.
         unseen: columns that hold words or lists, which networks do not see.
     """
 
@@ -79,6 +89,7 @@ class Table:
     id: str | None
     targets: list[str]
     anew: str | None
+    apart: str | None
     unseen: list[str]
 
 
@@ -111,7 +122,7 @@ class _Clock:
         return found.cast(pl.Datetime("us")).to_numpy().astype(self.kind)
 
 
-def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY) -> Table:
+def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY, inputs: Sequence[str] = ()) -> Table:
     """Read a table of one series, of several below each other (``id`` tells them apart), or of several side by side.
 
     What the columns are is told from the table, or from its first rows where it is large; then it is gone through twice, once
@@ -123,6 +134,7 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
             series each, which the other columns accompany.
         id: the column that tells series apart; found by its name where None.
         space: where values, times and row numbers lie.
+        inputs: columns that are known to be no times.
 
     Raises:
         DataError: no numbers, a word among numbers, times out of order or not evenly apart.
@@ -133,11 +145,12 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
         raise ArgumentError(f"{source} has no column {id!r}; its columns are {', '.join(frame.columns)}")
     id = id or id_column(frame)
     rest = frame.drop(id) if id else frame
-    clock = _clock(source, rest, _rows_of_series(source, frame, id))
+    asked = [*inputs, *(target or "").split(",")]
+    clock = _clock(source, rest, _rows_of_series(source, frame, id), asked)
     when = clock.column if clock else None
     names = _number_columns(source, rest.drop(when) if when else rest, target)
     chosen = _targets(source, target, names)
-    anew = None if clock or id else _starts_anew(frame)
+    anew, between = (None, None) if clock or id else _starts_anew(frame)
     others = [rest[name] for name in rest.columns if name not in (*names, when)]
     filled = [c for c in others if c.null_count() < len(c)]
     unseen = [c.name for c in filled if c.dtype == pl.String or c.dtype.is_nested()]
@@ -147,12 +160,11 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
     if step is not None:
         series = _even(source, series, step, str(when), space)
     if len(chosen) == 1:
-        return Table(source, names, names.index(chosen[0]), series, step, when, id, [], anew, unseen)
+        return Table(source, names, names.index(chosen[0]), series, step, when, id, [], anew, between, unseen)
     beside = [k for k, name in enumerate(names) if name not in chosen]
     apart = picked(series, [(name, [*beside, names.index(name)]) for name in chosen], space)
-    return Table(
-        source, [*(names[k] for k in beside), "value"], len(beside), apart, step, when, id, chosen, anew, unseen
-    )
+    columns = [*(names[k] for k in beside), "value"]
+    return Table(source, columns, len(beside), apart, step, when, id, chosen, anew, between, unseen)
 
 
 def picked(series: Sequence[Series], choices: Sequence[tuple[str, list[int]]], space: Space) -> list[Series]:
@@ -198,11 +210,14 @@ def _rows_of_series(source: Path, frame: pl.DataFrame, id: str | None) -> list[N
     return np.split(which.argsort(kind="stable"), groups.ends[1:-1])
 
 
-def _clock(source: Path, frame: pl.DataFrame, groups: list[NDArray[np.int64]]) -> _Clock | None:
-    """The column that says when.
+def _clock(source: Path, frame: pl.DataFrame, groups: list[NDArray[np.int64]], inputs: Sequence[str]) -> _Clock | None:
+    """The column that says when, which is none of the ``inputs``.
 
-    A column of numbers counts only if it is called so and ascends: a year beside a month does not say when.
+    A column of numbers counts only if it is called so and ascends: a year beside a month does not say when. One that is
+    called so but might be a value, such as an hour, has to ascend by even steps, too, and to stand beside other numbers.
     """
+    numbers = [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
+    frame = frame.drop(name for name in inputs if name in frame.columns)
     for name, dtype in frame.schema.items():
         column = frame[name]
         if dtype == pl.String:
@@ -226,7 +241,18 @@ def _clock(source: Path, frame: pl.DataFrame, groups: list[NDArray[np.int64]]) -
             f"{source}: the times in column {unread!r}, such as {frame[unread].drop_nulls()[0]!r}, cannot be read; write them as "
             "2024-01-31 12:00:00, or remove the column to count rows instead"
         )
-    return None
+    counting = [n for n in frame.columns if frame[n].dtype.is_numeric() and _may_count(n) is not None]
+    found = next((n for n in counting if _ascends(frame[n], groups) and _evenly(frame[n], groups)), None)
+    return None if found is None or numbers == [found] else _Clock(found, None, "f8")
+
+
+def _may_count(name: str) -> float | None:
+    """Whether a column's name is one of :data:`COUNTERS`, a unit or a number beside it or not; the most that it has there."""
+    for counter, most in COUNTERS.items():
+        if re.fullmatch(re.escape(counter) + BESIDE, name.strip().lower()):
+            return most
+    of_a_time = r"(time|t|step|timestamp|ts)" + BESIDE
+    return 0 if re.fullmatch(of_a_time, name.strip().lower()) else None
 
 
 def _are_days(column: pl.Series, groups: list[NDArray[np.int64]]) -> bool:
@@ -241,15 +267,39 @@ def _ascends(column: pl.Series, groups: list[NDArray[np.int64]]) -> bool:
     return column.null_count() == 0 and all((np.diff(column.to_numpy()[rows]) > 0).all() for rows in groups)
 
 
-def _starts_anew(frame: pl.DataFrame) -> str | None:
-    """A column of numbers that is called a time, mostly moves on by the same step, and sometimes back."""
+def _evenly(column: pl.Series, groups: list[NDArray[np.int64]]) -> bool:
+    """Whether numbers that ascend mostly do so by one step, and elsewhere by some of it."""
+    moves = np.concatenate([np.diff(column.to_numpy()[rows].astype(np.float64)) for rows in groups])
+    if not len(moves):
+        return False
+    steps = moves / np.median(moves)
+    even = np.abs(steps - np.rint(steps)) <= axis.JITTER
+    return bool(even.all() and (np.rint(steps) == 1).mean() > 0.5)
+
+
+def _starts_anew(frame: pl.DataFrame) -> tuple[str | None, str | None]:
+    """A column of numbers that is called a time, mostly moves on by the same step, and sometimes back; and one that changes there.
+
+    An hour of the day and the like recur in a single series, too, and say nothing.
+    """
     for name, dtype in frame.schema.items():
-        if name.lower() in NUMBERED_TIMES and dtype.is_numeric() and not frame[name].null_count():
-            moves = np.diff(frame[name].cast(pl.Float64).to_numpy())
-            step = np.median(moves) if len(moves) else 0
-            if step > 0 and (moves == step).mean() > 0.5 and (moves < 0).any():
-                return name
-    return None
+        most = 0 if name.lower() in NUMBERED_TIMES else _may_count(name)
+        if most is None or not dtype.is_numeric() or frame[name].null_count():
+            continue
+        values = frame[name].cast(pl.Float64).to_numpy()
+        moves = np.diff(values)
+        step = np.median(moves) if len(moves) else 0
+        back = moves < 0
+        if step > 0 and (moves == step).mean() > 0.5 and back.any() and values.max() > most:
+            return name, next((n for n in frame.columns if n != name and _changes(frame[n], back)), None)
+    return None, None
+
+
+def _changes(column: pl.Series, there: NDArray[np.bool_]) -> bool:
+    """Whether a column names something that is another one there, and nowhere else."""
+    if not table.could_be_classes(column) or column.null_count() or column.n_unique() != there.sum() + 1:
+        return False
+    return bool(((column != column.shift())[1:].to_numpy() == there).all())
 
 
 def _number_columns(source: Path, frame: pl.DataFrame, target: str | None) -> list[str]:
