@@ -299,7 +299,7 @@ def test_bad_data_is_a_sentence(tmp_path: Path, make: Callable[[Path], Path], wo
 def test_options_that_do_not_fit_are_sentences(tmp_path: Path) -> None:
     file = tasks.write_series(tmp_path / "a.csv")
     for options, words in (
-        ({"target": "lod"}, "its columns are load, other"),
+        ({"target": "lod"}, "its columns are time, load, other"),
         ({"augment": "flip"}, "its options are"),
         ({"label": "x"}, "no column 'x'; its columns are time, load, other"),
         ({"split": "1,2"}, "three numbers"),

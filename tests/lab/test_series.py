@@ -482,11 +482,11 @@ def test_what_exponential_smoothing_is_too_slow_for_is_said(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"known": "nothing"}, "no numeric column 'nothing'"),
+        ({"known": "nothing"}, "no column 'nothing'"),
         ({"known": "load"}, "is what is forecast"),
         ({"known": "other", "horizon": 20, "window": 16}, "give --window 20 or more"),
         ({"id": "shop"}, "has no column 'shop'"),
-        ({"target": "load,sold"}, "no numeric column 'sold'"),
+        ({"target": "load,sold"}, "no column 'sold'"),
     ],
 )
 def test_options_that_do_not_fit_are_sentences(tmp_path: Path, options: dict[str, object], words: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.lab.test_odd_data import sine, write_rows
 from tests.lab.test_sequences import write_long
 
-from pellucid.errors import DataError
+from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import data
 from pellucid.lab.data import table
 from pellucid.lab.data.series.newest import newest
@@ -289,6 +289,54 @@ def test_times_of_a_day_count_rows(tmp_path: Path, header: str) -> None:
     task = data.load(write_rows(tmp_path / "a.csv", f"{header},y", rows))
     assert (task.step, task.channels) == ("", 1)
     assert f"not what is in '{header}'" in task.hint
+
+
+SPLIT: dict[str, tuple[str, str]] = {
+    "American": ("%m/%d/%Y", "%H:%M"),
+    "German": ("%d.%m.%Y", "%H:%M:%S"),
+    "ISO": ("%Y-%m-%d", "%H:%M:%S"),
+    "with AM and PM": ("%m/%d/%Y", "%I:%M %p"),
+}
+
+
+@pytest.mark.parametrize("memory", [8.0, 0.0])
+@pytest.mark.parametrize("name", SPLIT)
+def test_a_date_and_a_time_of_the_day_are_read_together(
+    tmp_path: Path, name: str, memory: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "BLOCK", 500)
+    of_date, of_day = SPLIT[name]
+    rows = [f"{t.item().strftime(of_date)},{t.item().strftime(of_day)},{v}" for t, v in zip(HOURS, sine(), strict=True)]
+    source = write_rows(tmp_path / "a.csv", "date,time,y", rows)
+    task = data.load(source, memory=memory, horizon=2)
+    assert (task.step, task.channels) == ("hour", 1)
+    assert task.hint.startswith("Networks see no calendar")
+    assert newest(source, task.preprocessing, task.step).ahead == [("2023-01-09 08:00:00", "2023-01-09 09:00:00")]
+
+
+def test_a_time_of_the_day_that_is_not_read_with_its_date_is_named(tmp_path: Path) -> None:
+    rows = [f"{str(t)[:10]},{k % 24},{v}" for k, (t, v) in enumerate(zip(HOURS, sine(), strict=True))]
+    with pytest.raises(DataError, match="if column 'Hour' belongs to it, write both in one, as 2024-01-31 12:00"):
+        data.load(write_rows(tmp_path / "a.csv", "date,Hour,y", rows))
+    rows = [f"{day},08:30,{v}" for day, v in zip(DAYS, sine(), strict=True)]
+    assert data.load(write_rows(tmp_path / "b.csv", "date,time,y", rows)).step == "day"
+
+
+def test_a_column_of_words_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    rows = [
+        f"{day},{'yes' if k % 7 else 'no'},{'abc'[k % 3]},{v}"
+        for k, (day, v) in enumerate(zip(DAYS, sine(), strict=True))
+    ]
+    source = write_rows(tmp_path / "a.csv", "date,holiday,kind,y", rows)
+    for options, said in (
+        ({"known": "holiday"}, "column 'holiday' holds words, such as 'no', and .* alone; write 0 and 1 in it"),
+        ({"known": "kind"}, "column 'kind' holds words, such as 'a', .* write a column of 0 and 1 for each"),
+        ({"known": "holidays"}, "has no column 'holidays'; its columns are date, holiday, kind, y"),
+        ({"target": "holiday"}, "column 'holiday' holds words"),
+        ({"target": "date"}, "column 'date' holds no values of the series; those that do are y"),
+    ):
+        with pytest.raises(ArgumentError, match=said):
+            data.load(source, **options)
 
 
 def test_days_that_recur_count_rows(tmp_path: Path) -> None:

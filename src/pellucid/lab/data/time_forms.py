@@ -17,9 +17,12 @@ FORMATS = (
     "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y",
     "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %I:%M %p", "%d/%m/%y", "%m/%d/%y",
     "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y", "%m-%d-%Y",
+    "%d-%m-%Y %H:%M:%S", "%m-%d-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%m-%d-%Y %H:%M", "%d.%m.%y %H:%M", "%Y%m%d %H:%M",
+    "%Y-%m-%d %I:%M %p", "%d/%m/%y %H:%M", "%m/%d/%y %H:%M", "%d-%b-%Y %H:%M",
     "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%b %Y", "%b-%y",
 )  # fmt: skip
 MONTHS = {"%Y-%m": "%d %Y-%m", "%b %Y": "%d %b %Y", "%b-%y": "%d %b-%y"}  # forms that have no day, which is the first
+OF_A_DAY = r"^\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?(?i:[ap]m))?$"
 MISREAD = 0.1  # of a column's times that may be written otherwise than the rest, and are then named
 
 
@@ -66,8 +69,14 @@ def unread(column: pl.Series) -> bool:
     if column.name.strip().lower() not in CALLED or column.dtype != pl.String:
         return False
     told = column.drop_nulls().str.strip_chars()
-    of_a_day = told.str.contains(r"^\d{1,2}:\d\d(:\d\d)?$")  # which may recur, and say no order
-    return len(told) > 0 and (told.str.count_matches(r"\d").ge(2) & ~of_a_day).sum() > len(told) / 2
+    recurring = told.str.contains(OF_A_DAY)  # which say no order
+    return len(told) > 0 and (told.str.count_matches(r"\d").ge(2) & ~recurring).sum() > len(told) / 2
+
+
+def of_a_day(column: pl.Series) -> bool:
+    """Whether a column of texts holds times of a day alone."""
+    told = column.drop_nulls().str.strip_chars()
+    return len(told) > 0 and bool(told.str.contains(OF_A_DAY).all())
 
 
 def names_a_time(name: str) -> bool:

@@ -19,7 +19,7 @@ from pellucid.lab.data.paging import HELD, Space, allowed, paged
 from pellucid.lab.data.series import baselines, calendar, gaps, scaling, windows
 from pellucid.lab.data.series.judging import QUANTILES, metrics_of
 from pellucid.lab.data.series.preparing import PARTS, ends_of, long_enough, season_of, without_future, without_gaps
-from pellucid.lab.data.series.reading import Table, id_column, read
+from pellucid.lab.data.series.reading import Table, id_column, not_numbers, read
 from pellucid.lab.data.split import Digest
 from pellucid.lab.task import Split, Task
 
@@ -64,7 +64,7 @@ def load(
     gaps.check(missing)
     space = Space(allowed(memory))
     found = read(source, target, id, space)
-    ahead = _known(found, known)
+    ahead = _known(found, known, space)
     facts: list[tuple[str, str]] = []
     found = without_future(found, ahead, facts)
     found, filled, cautions = without_gaps(found, missing, season, split, facts, space)
@@ -153,14 +153,12 @@ def load(
     )
 
 
-def _known(found: Table, known: str | None) -> list[int]:
+def _known(found: Table, known: str | None, space: Space) -> list[int]:
     """The columns that are known ahead."""
     names = [name.strip() for name in (known or "").split(",") if name.strip()]
     for name in names:
         if name not in found.columns:
-            raise ArgumentError(
-                f"{found.source} has no numeric column {name!r}; its columns are {', '.join(found.columns)}"
-            )
+            raise not_numbers(found.source, name, found.columns, space)
         if name == found.columns[found.target]:
             raise ArgumentError(f"{name!r} is what is forecast; a column that is known ahead has to be another one")
     return [found.columns.index(name) for name in names]

@@ -95,14 +95,25 @@ class Table:
 
 @dataclass(frozen=True)
 class _Clock:
-    """The column that says when: how its texts write times (None where it holds times or numbers), and their type."""
+    """The column that says when: how its texts write times (None where it holds times or numbers), and their type.
+
+    Attributes:
+        of_day: another column, which holds the times of a day; None where the times are whole.
+    """
 
     column: str
     form: str | None
     kind: str
+    of_day: str | None = None
 
-    def times(self, source: Path, column: pl.Series, before: int) -> axis.Times:
+    @property
+    def columns(self) -> list[str]:
+        """All that say when."""
+        return [self.column, self.of_day] if self.of_day else [self.column]
+
+    def times(self, source: Path, rows: pl.DataFrame, before: int) -> axis.Times:
         """Some rows' times, which ``before`` others come before."""
+        column = _joined(rows[self.column], rows[self.of_day]) if self.of_day else rows[self.column]
         if column.null_count():
             at = before + int(column.is_null().arg_max() or 0)
             raise DataError(
@@ -148,14 +159,15 @@ def read(source: Path, target: str | None, id: str | None, space: Space = MEMORY
     asked = [*inputs, *(target or "").split(",")]
     clock = _clock(source, rest, _rows_of_series(source, frame, id), asked)
     when = clock.column if clock else None
-    names = _number_columns(source, rest.drop(when) if when else rest, target)
-    chosen = _targets(source, target, names)
+    others = rest.drop(clock.columns) if clock else rest
+    names = _number_columns(source, others, target)
+    chosen = _targets(source, target, names, space)
     anew, between = (None, None) if clock or id else _starts_anew(frame)
-    others = [rest[name] for name in rest.columns if name not in (*names, when)]
-    filled = [c for c in others if c.null_count() < len(c)]
+    filled = [c for c in others.drop(names).iter_columns() if c.null_count() < len(c)]
     unseen = [c.name for c in filled if c.dtype == pl.String or c.dtype.is_nested()]
     series = _rows(source, clock, names, id, space)
-    _check_order(source, series, when, id)
+    of_day = next((name for name in others.columns if name.strip().lower() in ("time", "hour", "hours", "hr")), None)
+    _check_order(source, series, when, id, of_day)
     step = axis.find_step([one.times for one in series if one.times is not None], space) if clock else None
     if step is not None:
         series = _even(source, series, step, str(when), space)
@@ -223,7 +235,7 @@ def _clock(source: Path, frame: pl.DataFrame, groups: list[NDArray[np.int64]], i
         if dtype == pl.String:
             form = time_forms.find(column, groups, all_of_them=True)
             if form is not None:
-                return _Clock(name, form, "M8[us]")
+                return _with_times_of_day(frame, name, groups) or _Clock(name, form, "M8[us]")
         elif dtype in (pl.Date, pl.Datetime):
             return _Clock(name, None, "M8[us]")
         elif name.lower() in time_forms.CALLED and dtype.is_integer() and _are_days(column, groups):
@@ -244,6 +256,22 @@ def _clock(source: Path, frame: pl.DataFrame, groups: list[NDArray[np.int64]], i
     counting = [n for n in frame.columns if frame[n].dtype.is_numeric() and _may_count(n) is not None]
     found = next((n for n in counting if _ascends(frame[n], groups) and _evenly(frame[n], groups)), None)
     return None if found is None or numbers == [found] else _Clock(found, None, "f8")
+
+
+def _with_times_of_day(frame: pl.DataFrame, date: str, groups: list[NDArray[np.int64]]) -> _Clock | None:
+    """The date's column and one of the times of a day, where a date recurs and the two together say when."""
+    if not any(frame[date].gather(rows).is_duplicated().any() for rows in groups):
+        return None
+    for name, dtype in frame.schema.items():
+        if name != date and dtype == pl.String and time_forms.of_a_day(frame[name]):
+            form = time_forms.find(_joined(frame[date], frame[name]), groups, all_of_them=True)
+            if form is not None:
+                return _Clock(date, form, "M8[us]", name)
+    return None
+
+
+def _joined(dates: pl.Series, times: pl.Series) -> pl.Series:
+    return dates.str.strip_chars() + " " + times.str.strip_chars()
 
 
 def _may_count(name: str) -> float | None:
@@ -325,7 +353,23 @@ def _number_columns(source: Path, frame: pl.DataFrame, target: str | None) -> li
     return names
 
 
-def _targets(source: Path, target: str | None, names: Sequence[str]) -> list[str]:
+def not_numbers(source: Path, name: str, names: Sequence[str], space: Space = MEMORY) -> ArgumentError:
+    """Why a column that was named is none of those ``names`` that hold a series' values."""
+    frame = table.glance(source, space.held)
+    if name not in frame.columns:
+        return ArgumentError(f"{source} has no column {name!r}; its columns are {', '.join(frame.columns)}")
+    if not table.is_words(frame[name]):
+        return ArgumentError(
+            f"{source}: column {name!r} holds no values of the series; those that do are {', '.join(names)}"
+        )
+    found = frame[name].cast(pl.String).drop_nulls()
+    instead = "write 0 and 1 in it" if found.n_unique() == 2 else "write a column of 0 and 1 for each of them"
+    return ArgumentError(
+        f"{source}: column {name!r} holds words, such as {found[0]!r}, and networks see numbers alone; {instead}"
+    )
+
+
+def _targets(source: Path, target: str | None, names: Sequence[str], space: Space) -> list[str]:
     if target is None:
         return [names[-1]]
     if target in names:
@@ -335,7 +379,7 @@ def _targets(source: Path, target: str | None, names: Sequence[str]) -> list[str
     wanted = list(dict.fromkeys(name.strip() for name in target.split(",") if name.strip()))
     for name in wanted or [target]:
         if name not in names:
-            raise ArgumentError(f"{source} has no numeric column {name!r}; its columns are {', '.join(names)}")
+            raise not_numbers(source, name, names, space)
     return wanted
 
 
@@ -348,7 +392,7 @@ def _rows(source: Path, clock: _Clock | None, names: list[str], id: str | None, 
         count += piece.height
     values, rows = space.array((count, len(names))), space.array((count,), np.int64)
     times = space.array((count,), clock.kind) if clock else None
-    wanted = [*([id] if id else []), *([clock.column] if clock else []), *names]
+    wanted = [*([id] if id else []), *(clock.columns if clock else []), *names]
     before = 0
     numbered = [clock.column] if clock and clock.kind == "f8" else []
     for piece in table.pieces(source, wanted, space.held, numbers=[*numbered, *names]):
@@ -356,7 +400,7 @@ def _rows(source: Path, clock: _Clock | None, names: list[str], id: str | None, 
         values[place] = np.stack([_numbers(source, piece[name], before) for name in names], 1)
         rows[place] = np.arange(before, before + piece.height)
         if clock and times is not None:
-            times[place] = clock.times(source, piece[clock.column], before)
+            times[place] = clock.times(source, piece, before)
         before += piece.height
     ends = groups.ends.tolist()
     return [
@@ -375,8 +419,8 @@ def _numbers(source: Path, column: pl.Series, before: int) -> Array:
     return found
 
 
-def _check_order(source: Path, series: list[Series], when: str | None, id: str | None) -> None:
-    """Check that the times of each ascend."""
+def _check_order(source: Path, series: list[Series], when: str | None, id: str | None, of_day: str | None) -> None:
+    """Check that the times of each ascend; ``of_day`` is a column that may belong to them."""
     for one in series:
         if one.times is None:
             continue
@@ -388,6 +432,10 @@ def _check_order(source: Path, series: list[Series], when: str | None, id: str |
                 several = (
                     "" if id else ", or, if these are several series, name the column that tells them apart with --id"
                 )
+                if of_day is not None:
+                    several = (
+                        f", or, if column {of_day!r} belongs to it, write both in one, as 2024-01-31 12:00{several}"
+                    )
                 raise DataError(
                     f"{source}, {table.row(source, int(one.rows[at]))}: the time {axis.show(one.times[at])} does not come after "
                     f"{axis.show(one.times[at - 1])}; sort the rows by {when!r} and keep one for each time{several}"
