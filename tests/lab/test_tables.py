@@ -457,6 +457,25 @@ TEXTS: dict[str, tuple[str, Callable[[int], str], str, int]] = {
 }
 
 
+@pytest.mark.parametrize("option", ["text", "label", "id"])
+def test_a_column_that_is_not_there_is_not_said_to_be(tmp_path: Path, option: str) -> None:
+    source = write_rows(tmp_path / "a.csv", "text,label", [f"some words of {k},{k % 2}" for k in range(60)])
+    with pytest.raises(ArgumentError, match="has no column 'nope'; its columns are text, label"):
+        data.recognise(source, **{option: "nope"})  # type: ignore[arg-type]
+
+
+def test_what_the_classes_of_texts_are_is_told(tmp_path: Path) -> None:
+    """Which column they are in, and which of them look like one."""
+    kinds = ["billing", "Login", "login ", "bill ing", "log in", "log  IN"]
+    rows = [f"these are some words of {k},{kinds[k % 6]}" for k in range(120)]
+    task = data.load(write_rows(tmp_path / "a.csv", "body,category", rows))
+    assert task.title == "120 texts of 6 classes (column 'category')"
+    (said,) = (c for c in task.cautions if "capitals" in c)
+    assert said.startswith(
+        "Classes 'Login' and 'login ' differ in capitals or blanks alone, and 1 more case like it; if"
+    )
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts_and_labels_are_told_by_what_they_are_called(tmp_path: Path, name: str) -> None:
     header, write, column, classes = TEXTS[name]

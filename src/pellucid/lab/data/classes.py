@@ -40,10 +40,11 @@ def judgement(train: Tensor, test: Tensor, classes: Sequence[str]) -> Judgement:
         train, test: (N,) classes of these parts.
         classes: their names.
     """
+    alike = _alike(classes)
     counts = torch.bincount(train, minlength=len(classes))
     large, small = int(counts.argmax()), int(counts.argmin())
     if counts[large] <= UNEQUAL * counts[small]:
-        return Judgement(accuracy(), (macro_f1(),), None, (), ())
+        return Judgement(accuracy(), (macro_f1(),), None, (), alike)
     weights = (len(train) / (len(classes) * counts.clamp(min=1))).float()
     said = (
         f"{classes[large]!r} has {counts[large]:,} training items and {classes[small]!r} {counts[small]:,}: in the loss an "
@@ -54,7 +55,19 @@ def judgement(train: Tensor, test: Tensor, classes: Sequence[str]) -> Judgement:
         "The classes are unequal, so balanced accuracy decides, in which every class counts alike. The rarest class has "
         f"{counted(rare, 'test item')}."
     )
-    return Judgement(balanced_accuracy(), (accuracy(), macro_f1()), weights, (("Balance", said),), (caution,))
+    return Judgement(balanced_accuracy(), (accuracy(), macro_f1()), weights, (("Balance", said),), (caution, *alike))
+
+
+def _alike(classes: Sequence[str]) -> tuple[str, ...]:
+    """That some classes are called the same but for capitals or blanks."""
+    by_letters: dict[str, list[str]] = {}
+    for name in classes:
+        by_letters.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    found = [" and ".join(map(repr, names)) for names in by_letters.values() if len(names) > 1]
+    if not found:
+        return ()
+    more = f", and {counted(len(found) - 1, 'more case')} like it" if len(found) > 1 else ""
+    return (f"Classes {found[0]} differ in capitals or blanks alone{more}; if they are one, call them the same.",)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def load(
         form="tokens",
         goal="class",
         source=source,
-        title=f"{count:,} texts of {len(classes)} classes",
+        title=f"{count:,} texts of {len(classes)} classes (column {label!r})",
         fingerprint=read.fingerprint.hex(),
         channels=len(cut.vocabulary),
         extent=(most,),
