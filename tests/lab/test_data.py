@@ -313,3 +313,11 @@ def test_real_data_loads() -> None:
     assert len(data.load(REAL / "ETTh1.csv", split="8640,2880,2880", horizon=1).train) > 2000
     assert data.load(REAL / "nsmc20k.csv").labels == ("0", "1")
     assert len(data.load(REAL / "fsdd").test) == 300
+
+
+@pytest.mark.parametrize("given", [".", "", "below/.."])
+def test_the_folder_that_one_is_in_has_its_name(tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tasks.write_images(tmp_path / "photos")
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder)
+    assert data.recognise(Path(given)).sentence.startswith("photos holds ")

@@ -80,28 +80,28 @@ def recognise(path: Path, **options: Unpack[Reading]) -> Recognition:
         raise DataError(f"{path}: there is no such file or folder{hint}")
     given = _given(options)
     if "kind" in given:
-        return Recognition(given["kind"], f"{path.name} is read as {given['kind']}")
+        return Recognition(given["kind"], f"{_name(path)} is read as {given['kind']}")
     if path.is_dir():
         return _recognise_folder(path)
     suffix = path.suffix.lower()
     if suffix == ".npz" and picture_files.holds_images(path):
         return Recognition(
             "images",
-            f"{path.name} has arrays of images and labels: images to classify (--kind sequences reads them as steps x channels)",
+            f"{_name(path)} has arrays of images and labels: images to classify (--kind sequences reads them as steps x channels)",
         )
     if suffix in table.PARQUET and (column := picture_files.image_column(path)):
-        return Recognition("images", f"{path.name} has a column of images, {column!r}: images to classify")
+        return Recognition("images", f"{_name(path)} has a column of images, {column!r}: images to classify")
     if suffix in table.TABLES and given.keys() <= _options("images") and (pixels := pixel_tables.find(path)):
-        return Recognition("images", f"{path.name} has {pixels.words}: images to classify")
+        return Recognition("images", f"{_name(path)} has {pixels.words}: images to classify")
     if suffix in table.TABLES:
         return _recognise_table(path, given)
     if suffix == ".ts" or (suffix == ".npz" and sequence_arrays.holds(path)):
         answer = sequence_files.answer_of(path)
-        return Recognition("sequences", f"{path.name} holds sequences with {_EACH[answer]} each: {_TO_DO[answer]}")
+        return Recognition("sequences", f"{_name(path)} holds sequences with {_EACH[answer]} each: {_TO_DO[answer]}")
     if suffix == ".npz" and not zipfile.is_zipfile(path):
         raise DataError(f"{path}: the file is no NPZ archive; save one with numpy.savez")
     if suffix == ".mat" or (suffix == ".npz" and event_files.holds_events(path)):
-        return Recognition("events", f"{path.name} holds matrices of 0 and 1 over time: say which events hold next")
+        return Recognition("events", f"{_name(path)} holds matrices of 0 and 1 over time: say which events hold next")
     if suffix == ".npz":
         raise DataError(
             f"{path}: the archive holds {', '.join(archives.names(path)) or 'no arrays'}; images are the arrays 'images' and "
@@ -110,7 +110,7 @@ def recognise(path: Path, **options: Unpack[Reading]) -> Recognition:
     if suffix in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"):
         raise DataError(f"{path}: this is an archive; unpack it, and give what was in it")
     if suffix in (".txt", ".md", ".text", ""):
-        return Recognition("characters", f"{path.name} is a plain text: say its next character")
+        return Recognition("characters", f"{_name(path)} is a plain text: say its next character")
     raise DataError(
         f"{path}: files ending in {suffix!r} are not known; give a folder of images, sounds or tables per class, a "
         "CSV or Parquet table, images, sequences or events as .npz, sequences as .ts, events as .mat, or a plain text"
@@ -194,8 +194,16 @@ def _rows(split: str) -> list[int]:
         ) from None
 
 
+def _name(path: Path) -> str:
+    """What a file or a folder is called, also where it is given as ``.``"""
+    return path.name if path.name not in ("", "..") else path.resolve().name or str(path)
+
+
 def _recognise_table(path: Path, given: Mapping[str, Any]) -> Recognition:
     frame = table.glance(path, allowed(given.get("memory", HELD)))
+    for name in ("text", "label", "id"):
+        if given.get(name) is not None and given[name] not in frame.columns:
+            raise ArgumentError(f"{path} has no column {given[name]!r}; its columns are {', '.join(frame.columns)}")
     label = given.get("label")
     words = [name for name in frame.columns if name != label and table.is_words(frame[name])]
     numeric = any(c.dtype.is_numeric() for c in frame.iter_columns())
@@ -206,27 +214,31 @@ def _recognise_table(path: Path, given: Mapping[str, Any]) -> Recognition:
     if long and "sequences" in could:
         return Recognition(
             "sequences",
-            f"{path.name} is a long table whose column {long.label!r} is the same along each {long.id!r}: "
+            f"{_name(path)} is a long table whose column {long.label!r} is the same along each {long.id!r}: "
             f"{_TO_DO[long.answer]}",
         )
     if "text" in could and (texts or could == ["text"]):
         column = given.get("text") or text.text_column(frame, label) or frame.columns[0]
-        return Recognition("text", f"{path.name} has a column of texts, {column!r}: texts to classify")
+        return Recognition("text", f"{_name(path)} has a column of texts, {column!r}: texts to classify")
     if "series" in could:
         several = given.get("id") or series.id_column(frame)
         by = f" with several series by column {several!r}: series" if several else ": a series"
-        return Recognition("series", f"{path.name} is a table of numbers{by} to forecast")
+        return Recognition("series", f"{_name(path)} is a table of numbers{by} to forecast")
     what = "say the number" if given.get("regress") else "sequences to classify"
-    return Recognition("sequences", f"{path.name} is a table, and labels are asked for: {what}")
+    return Recognition("sequences", f"{_name(path)} is a table, and labels are asked for: {what}")
 
 
 def _recognise_folder(path: Path) -> Recognition:
     pair = ts_files.archive_pair(path)
     if pair:
         answer = sequence_files.answer_of(pair[0])
-        return Recognition("sequences", f"{path.name} holds a training and a test file of sequences: {_TO_DO[answer]}")
+        return Recognition(
+            "sequences", f"{_name(path)} holds a training and a test file of sequences: {_TO_DO[answer]}"
+        )
     if event_files.folder_of_rolls(path):
-        return Recognition("events", f"{path.name} holds matrices of 0 and 1, a file each: say which events hold next")
+        return Recognition(
+            "events", f"{_name(path)} holds matrices of 0 and 1, a file each: say which events hold next"
+        )
     counts, arrays = {"images": 0, "sound": 0, "sequences": 0}, 0
     for file in visible(path):
         suffix = file.suffix.lower()
@@ -239,7 +251,7 @@ def _recognise_folder(path: Path) -> Recognition:
         and not counts["sound"]
         and any(picture_files.image_column(f) for f in path.rglob("*.parquet"))
     ):
-        return Recognition("images", f"{path.name} holds Parquet tables with images: images to classify")
+        return Recognition("images", f"{_name(path)} holds Parquet tables with images: images to classify")
     if not any(counts.values()):
         raise DataError(
             f"{path}: the folder holds no images, sounds or tables that are known "
@@ -248,12 +260,12 @@ def _recognise_folder(path: Path) -> Recognition:
         )
     if counts["sequences"] > max(counts["sound"], counts["images"]):
         return Recognition(
-            "sequences", f"{path.name} holds {counts['sequences']:,} tables: sequences to classify, one a file"
+            "sequences", f"{_name(path)} holds {counts['sequences']:,} tables: sequences to classify, one a file"
         )
     if counts["sound"] > counts["images"]:
-        return Recognition("sound", f"{path.name} holds {counts['sound']:,} sounds: recordings to classify")
+        return Recognition("sound", f"{_name(path)} holds {counts['sound']:,} sounds: recordings to classify")
     what = "arrays (.npy)" if arrays == counts["images"] else "images"
-    return Recognition("images", f"{path.name} holds {counts['images']:,} {what}: images to classify")
+    return Recognition("images", f"{_name(path)} holds {counts['images']:,} {what}: images to classify")
 
 
 def _are_texts(column: pl.Series) -> bool:
