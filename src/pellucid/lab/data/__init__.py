@@ -19,6 +19,8 @@ from pellucid.lab.data import (
     event_files,
     events,
     images,
+    list_tables,
+    numbers,
     picture_files,
     pictures,
     pixel_tables,
@@ -210,6 +212,13 @@ def _recognise_table(path: Path, given: Mapping[str, Any]) -> Recognition:
     texts = frame.width > 1 and words and (not numeric or any(_are_texts(frame[name]) for name in words))
     kinds: tuple[Kind, ...] = ("sequences", "text") if texts and not numeric else ("sequences", "text", "series")
     could = [kind for kind in kinds if given.keys() <= _options(kind)] or kinds
+    spoken = any(_of_several_words(frame[name]) for name in words)  # beside which lists may be their tokens
+    if "sequences" in could and not spoken and list_tables.holds(frame, label):
+        by = label or list_tables.label_column(frame)
+        said = [] if by is None else frame[by].drop_nulls().cast(pl.String).to_list()
+        answer: Answer = "number" if said and numbers.reason(said) else "class"
+        of = ", ".join(map(repr, list_tables.channels(frame))) + (f", and labels in {by!r}" if by else "")
+        return Recognition("sequences", f"{_name(path)} has lists of numbers in each row, in {of}: {_TO_DO[answer]}")
     long = sequence_tables.long_columns(frame, given.get("id"), label)
     if long and "sequences" in could:
         return Recognition(
@@ -272,6 +281,10 @@ def _are_texts(column: pl.Series) -> bool:
     """Whether a column's words are long, or several, and mostly differ from row to row, and so are no names of kinds."""
     words = column.cast(pl.String).drop_nulls().str.strip_chars()
     different = words.n_unique() / max(len(words), 1)
-    several = words.str.contains(r"\s").sum() > len(words) / 2 and different > 0.5
     long = different > 0.1 and float(words.str.len_chars().mean() or 0) > 20  # type: ignore[arg-type]
-    return bool(several or long)
+    return _of_several_words(column) or long
+
+
+def _of_several_words(column: pl.Series) -> bool:
+    words = column.cast(pl.String).drop_nulls().str.strip_chars()
+    return bool(words.str.contains(r"\s").sum() > len(words) / 2 and words.n_unique() > 0.5 * len(words))

@@ -1,6 +1,7 @@
 """Sequences with classes, or with a number each, in the forms in which people have them.
 
 - the ``.ts`` files of the UCR, UEA and TSER archives; NAME_TRAIN.ts and NAME_TEST.ts beside each other are a given split
+- a Parquet table with a list of numbers in each row, see :mod:`list_tables`
 - a long table: a column that says which sequence, channels, and a label that is the same along a sequence
 - a folder of tables for each class, a file each sequence, perhaps below train and test
 - NPZ, see :mod:`sequence_arrays`
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.data import sequence_arrays, sequence_tables, table, ts_files
+from pellucid.lab.data import list_tables, sequence_arrays, sequence_tables, table, ts_files
 from pellucid.lab.data.folders import Progress, class_folders
 from pellucid.lab.data.sequence_arrays import Answer
 from pellucid.lab.data.sequence_tables import IDS, LABELS, channels_of, check_order, long_columns
@@ -140,6 +142,8 @@ def _long(source: Path, label: str | None, id: str | None, held: float) -> Seque
     for name in (label, id):
         if name is not None and name not in frame.columns:
             raise ArgumentError(f"{source} has no column {name!r}; its columns are {', '.join(frame.columns)}")
+    if list_tables.holds(frame, label):
+        return _lists(source, frame, label, id, held)
     by_name = long_columns(frame, id, label)
     id = id or (by_name.id if by_name else next((n for n in frame.columns if n.lower() in IDS), None))
     label = label or (by_name.label if by_name else next((n for n in frame.columns if n.lower() in LABELS), None))
@@ -158,6 +162,28 @@ def _long(source: Path, label: str | None, id: str | None, held: float) -> Seque
         given=None,
         form=f"told apart by column {id!r}, with the labels in column {label!r}",
         id=id,
+        label=label,
+    )
+
+
+def _lists(source: Path, frame: pl.DataFrame, label: str | None, id: str | None, held: float) -> Sequences:
+    channels = list_tables.channels(frame)
+    label = label or list_tables.label_column(frame)
+    named = ", ".join(map(repr, channels))
+    if label is None:
+        raise DataError(
+            f"{source}: each row is a sequence, in the lists of {named}, and no column surely says its class or number; name it "
+            f"with --label (the columns are {', '.join(frame.columns)})"
+        )
+    found = list_tables.read(source, channels, label, id, held)
+    return Sequences(
+        values=found.values,
+        labels=found.labels,
+        classes=sorted(set(found.labels)),
+        items=found.names,
+        channels=channels,
+        given=None,
+        form=f"a row each, in the lists of {named}, with the labels in column {label!r}",
         label=label,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.errors import DataError
-from pellucid.lab.data import sequence_arrays, sequence_tables, table, ts_files
+from pellucid.lab.data import list_tables, sequence_arrays, sequence_tables, table, ts_files
 from pellucid.lab.data.inputs import Found, files_at
 from pellucid.lab.data.sequence_files import Sequences
 from pellucid.lab.data.sequence_tables import channels_of
@@ -21,7 +21,8 @@ from pellucid.lab.data.table import TABLES
 def find(source: Path, how: Mapping[str, Any], held: float) -> Sequences:
     """The sequences of a ``.ts`` file, an NPZ archive, a table, or a folder of tables; classes there are not looked at.
 
-    A table is a long one where training's was, with the same column to tell sequences apart, and one sequence elsewhere.
+    A table is a long one where training's was, with the same column to tell sequences apart, and one sequence elsewhere; where its
+    columns hold lists, each row is one.
 
     Args:
         source: file or folder.
@@ -66,6 +67,9 @@ def _of_file(file: Path, how: Mapping[str, Any], held: float) -> tuple[list[Arra
 
 def _of_table(file: Path, how: Mapping[str, Any], held: float) -> tuple[list[Array], list[str]]:
     id, channels = how["id"], how["channels"]
+    if set(channels) <= set(list_tables.channels(table.glance(file, held))):
+        rows = list_tables.read(file, channels, None, None, held)
+        return rows.values, rows.names
     frame = table.read(file) if id is None else table.glance(file, held)
     for name in (*channels, *([id] if id else [])):
         if name not in frame.columns:
