@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.counted import counted
-from pellucid.lab.data import numbers, sequence_files
+from pellucid.lab.data import numbers, sequence_files, stand_ins
 from pellucid.lab.data.asked import Asked
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import Progress, lying_beside, sides
@@ -64,6 +64,8 @@ def load(
     held = allowed(memory)
     found = sequence_files.read(source, label=label, id=id, held=held, progress=progress)
     facts: list[tuple[str, str]] = []
+    remedy = "leave these empty, and say how to fill them with --missing"
+    standing = stand_ins.cautions(found.channels, lambda: found.values, remedy)
     values = [v[:longest] for v in _without_gaps(source, found, missing, held, facts)]
     why = _why_numbers(source, found, regress)
     classed = why is None and found.marks is None
@@ -99,7 +101,7 @@ def load(
         )
         for i, part, y in zip(indices, parts, asked.targets, strict=True)
     ]
-    cautions += lying_beside(source, TABLES, "table")
+    cautions += [*lying_beside(source, TABLES, "table"), *standing]
     cautions.append("If one person or machine made several sequences, they may lie on both sides of the split.")
     span = f"{lengths.min():,} to {lengths.max():,}" if unequal else f"{lengths.max():,}"
     count = len(found.channels)

@@ -8,14 +8,16 @@ A table (:mod:`reading`) becomes series on an even time axis (:mod:`axis`), is m
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab.counted import counted
-from pellucid.lab.data.paging import HELD, Space, allowed, paged
+from pellucid.lab.data import stand_ins
+from pellucid.lab.data.paging import HELD, Space, allowed, paged, slices
 from pellucid.lab.data.series import baselines, calendar, gaps, scaling, windows
 from pellucid.lab.data.series.judging import QUANTILES, metrics_of
 from pellucid.lab.data.series.preparing import PARTS, ends_of, long_enough, season_of, without_future, without_gaps
@@ -66,8 +68,10 @@ def load(
     found = read(source, target, id, space)
     ahead = _known(found, known, space)
     facts: list[tuple[str, str]] = []
+    standing = _stand_ins(found)
     found = without_future(found, ahead, facts)
     found, filled, cautions = without_gaps(found, missing, season, split, facts, space)
+    cautions += standing
     at, asked = found.target, season is not None
     ends = [ends_of(source, s, split) for s in found.series]
     season = season_of(found, [s.values[:, at] for s in found.series], season, split, space)
@@ -162,6 +166,16 @@ def _known(found: Table, known: str | None, space: Space) -> list[int]:
         if name == found.columns[found.target]:
             raise ArgumentError(f"{name!r} is what is forecast; a column that is known ahead has to be another one")
     return [found.columns.index(name) for name in names]
+
+
+def _stand_ins(found: Table) -> list[str]:
+    """Cautions on numbers that may stand for missing values."""
+
+    def pieces() -> Iterator[NDArray[np.float64]]:
+        for one in found.series:
+            yield from (one.values[part] for part in slices(len(one.values), one.values[:1].nbytes))
+
+    return stand_ins.cautions(found.columns, pieces, "leave these cells empty, and say how to fill them with --missing")
 
 
 def _origins(source: Path, wholes: list[windows.Part], count: int | None) -> list[windows.Origins]:
