@@ -267,6 +267,9 @@ def test_all_right_is_not_certainly_right() -> None:
     assert interval.low < 60
     difference = Bootstrap(4).difference(np.full((1, 4), 100.0), np.zeros((1, 4)), SHARE)
     assert difference.low < 30
+    assert difference.high == 100
+    back = Bootstrap(4).difference(np.zeros((1, 4)), np.array([[0.0, 100, 100, 100]]), SHARE)
+    assert back.low == -100 < back.value < back.high
 
 
 def test_no_interval_holds_what_a_figure_cannot_be() -> None:

@@ -99,7 +99,7 @@ class Bootstrap:
         n, only_a, only_b = self.independent, _ahead(scores, other), _ahead(other, scores)
         middle = (only_a - only_b) / (n + 2)
         half = Z * math.sqrt(only_a + only_b + 1 - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
-        return _at_least(found, 100 * (middle - half), 100 * (middle + half))
+        return _inside((-100.0, 100.0), _at_least(found, 100 * (middle - half), 100 * (middle + half)))
 
     def odds(self, scores: Scores, other: Scores, rope: float, bounds: tuple[float, float] = ANY) -> Odds | None:
         """How probably ``scores`` are higher than ``other`` by more than `rope`, lower by more, or neither; None without intervals."""
