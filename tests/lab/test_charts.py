@@ -40,3 +40,14 @@ def test_the_loss_of_one_epoch_is_a_mark(epochs: int) -> None:
     comparison: Any = SimpleNamespace(candidates=[candidate])
     marks = list(ET.fromstring(charts.learning(comparison, candidate, "#000000")).iter(SVG + "circle"))
     assert len(marks) == (2 if epochs == 1 else 0)
+
+
+@pytest.mark.parametrize("labels", [["Cats & dogs", "birds", "no label"], ["a", "b"], [f"kind {k}" for k in range(20)]])
+def test_the_columns_of_a_confusion_matrix_are_named_in_full(labels: list[str]) -> None:
+    """Upwards where they are wider than a column; nothing is outside of the figure."""
+    root = ET.fromstring(charts.confusion([[1] * len(labels)] * len(labels), labels, "GRU"))
+    named = [t for t in root.iter(SVG + "text") if t.text in labels]
+    assert len(named) == 2 * len(labels)
+    turned = [t for t in named if t.get("transform")]
+    assert len(turned) == (0 if labels == ["a", "b"] else len(labels))
+    assert all(float(t.get("y", "")) >= charts.LETTER * len(t.text or "") for t in turned)

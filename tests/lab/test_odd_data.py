@@ -320,6 +320,7 @@ def test_what_few_windows_allow_to_say(horizon: int, test: int, said: str, tmp_p
     assert not (without and any(c.beats_baseline for c in found.candidates))
     assert ("There are no intervals" in page) is ("without intervals" in page) is without
     assert not re.search(r"\b(inf|nan)\b", page)
+    assert f"The simplest answer, {found.baseline.name}: {words.together(found.baseline.sentence)}" in page
 
 
 def test_items_that_cannot_overlap_are_counted_plainly(tmp_path: Path) -> None:

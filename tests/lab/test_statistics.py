@@ -279,6 +279,8 @@ def test_reasons_are_read_off_the_networks() -> None:
         best, faded, steps=60
     )
     assert "fades" not in told(best, faded, steps=10)
+    itself = candidate("lstm", 97, None, 2, fades=14, sees=13).model_copy(update={"label": "LSTM"})
+    assert "the last 60 steps" not in told(itself, steps=60)  # of which it makes something, though few reach it well
     short = candidate("cnn", 80, (15, 19), 1, sees=13, dead=0.25)
     assert "The CNN's convolutions see 13 steps" in told(best, short, steps=60)
     assert "25 % of the CNN's filters answer to no test item" in told(best, short)

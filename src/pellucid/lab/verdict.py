@@ -162,7 +162,7 @@ def _inside(candidate: Candidate, need: Need | None, behind: bool) -> list[str]:
         behind: whether others are surely better.
     """
     found, why = [], candidate.why
-    if need is not None and need.steps is not None:
+    if need is not None and need.steps is not None and need.network != candidate.label:  # which does as well as it does
         draws = f"the {need.network} needs the last {counted(need.steps, 'step')} to do as well as it does"
         if why.fades is not None and why.fades < need.steps:
             found.append(

@@ -121,7 +121,9 @@ def confusion(matrix: list[list[int]], labels: list[str], name: str) -> Markup:
     """True classes in rows, answers in columns; each row's shares as shades."""
     count = len(labels)
     cell = max(8, min(34, 340 // count))
-    left, top = 90, 24
+    names = [_short(label, 12) for label in labels]
+    upright = LETTER * max(map(len, names)) > cell  # a name has no room beside its neighbours
+    left, top = 90, int(LETTER * max(map(len, names))) + 14 if upright and cell >= 12 else 24
     body = []
     for row, counts in enumerate(matrix):
         whole = sum(counts) or 1
@@ -136,14 +138,13 @@ def confusion(matrix: list[list[int]], labels: list[str], name: str) -> Markup:
                 tone = "onfill" if share > 0.45 else "oncell"
                 body.append(_text(x + cell / 2, y + cell / 2 + 4, str(number), anchor="middle", kind=tone))
         if cell >= 12:
+            body.append(_text(left - 6, top + row * cell + cell / 2 + 4, names[row], anchor="end", kind="small"))
+            middle = left + (row + 0.5) * cell
             body.append(
-                _text(left - 6, top + row * cell + cell / 2 + 4, _short(labels[row], 12), anchor="end", kind="small")
+                _text(middle + 4, top - 7, names[row], kind="small", turned=True)
+                if upright
+                else _text(middle, top - 7, names[row], anchor="middle", kind="small")
             )
-    if cell >= 22:
-        body += [
-            _text(left + (k + 0.5) * cell, top - 7, _short(v, 4), anchor="middle", kind="small")
-            for k, v in enumerate(labels)
-        ]
     return svg(left + count * cell + 8, top + count * cell + 8, f"Confusion matrix of the {name}", body)
 
 
@@ -327,8 +328,9 @@ def _side(y: Scale, left: float, right: float) -> str:
     return "".join(parts)
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "") -> str:
+def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "", turned: bool = False) -> str:
     style = f' class="{kind}"' if kind else ""
+    style += f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""  # read upwards
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{escape(text)}</text>'
 
 
