@@ -137,6 +137,34 @@ def test_a_first_line_that_names_no_columns_is_a_sentence(tmp_path: Path, header
             data.load(source, memory=memory)
 
 
+@pytest.mark.parametrize(
+    ("above", "lines"),
+    [
+        (["# logger v2.1"], 1),
+        (["# logger, 0815", "", "#site: roof"], 2),
+        (['"# written, by"', "# hand"], 2),
+        (["#t,y"], 0),
+    ],
+)
+def test_remarks_above_the_header_are_a_sentence(tmp_path: Path, above: list[str], lines: int) -> None:
+    header = [] if not lines else ["t,y"]
+    source = write_rows(tmp_path / "a.csv", "\n".join([*above, *header]), [f"{k},{v}" for k, v in enumerate(sine())])
+    if not lines:
+        assert data.load(source).kind == "series"
+        return
+    with pytest.raises(
+        DataError, match=rf"begins with {lines} lines? of remarks \(#\); remove what stands above the head"
+    ):
+        data.recognise(source)
+
+
+@pytest.mark.parametrize("name", ["book.xlsx", "Book.XLS", "book.ods"])
+def test_a_workbook_is_a_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(DataError, match="this is a workbook; save the sheet as CSV, and give that"):
+        data.recognise(tmp_path / name)
+
+
 def test_a_first_line_of_a_large_table_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "BLOCK", 500)
     source = write_rows(tmp_path / "a.csv", "2024-01-01,10.84", [f"{k},{v}" for k, v in enumerate(sine())])

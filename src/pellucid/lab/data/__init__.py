@@ -111,6 +111,8 @@ def recognise(path: Path, **options: Unpack[Reading]) -> Recognition:
         )
     if suffix in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"):
         raise DataError(f"{path}: this is an archive; unpack it, and give what was in it")
+    if suffix in (".xlsx", ".xlsm", ".xls", ".ods", ".numbers"):
+        raise DataError(f"{path}: this is a workbook; save the sheet as CSV, and give that")
     if suffix in (".txt", ".md", ".text", ""):
         return Recognition("characters", f"{_name(path)} is a plain text: say its next character")
     raise DataError(

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from pellucid.errors import DataError
+from pellucid.lab.counted import counted
 from pellucid.lab.data.time_forms import names_a_time
 
 csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that Python allows of itself
@@ -28,6 +29,11 @@ def dialect(source: Path) -> tuple[str, bool]:
 
 def check_names(source: Path) -> None:
     """Check that a CSV file's first line names columns, each once; numbers may be names: of years, sensors, wavelengths."""
+    above = _lines_above(source)
+    if above:
+        raise DataError(
+            f"{source}: the table begins with {counted(above, 'line')} of remarks (#); remove what stands above the header"
+        )
     names = _first_row(source)
     if names and re.fullmatch("sep=.?", names[0]):
         raise DataError(f"{source}: the first line is {names[0]!r}, which only Excel reads; remove it")
@@ -47,6 +53,17 @@ def check_unlike_values(source: Path, table: pl.DataFrame) -> None:
     columns = [table[name] for name in names]
     if all(c.dtype.is_numeric() and c.min() <= v <= c.max() for c, v in zip(columns, called, strict=True)):  # type: ignore[operator]
         raise _no_names(source, names)
+
+
+def _lines_above(source: Path) -> int:
+    """How many lines of remarks stand above the header: several that begin with #, or one with fewer cells than what follows."""
+    with source.open(encoding="utf-8-sig", errors="replace") as handle:
+        lines = [line for line in handle.readlines(BYTES) if line.strip()]
+    remarks = len(list(itertools.takewhile(lambda line: line.lstrip(' "').startswith("#"), lines)))
+    if remarks == 1 and len(lines) > 1:
+        separator = max(",;\t", key=lines[1].count)
+        return int(lines[0].count(separator) < lines[1].count(separator))
+    return remarks if remarks < len(lines) else 0
 
 
 def begins_with_numbers(source: Path) -> bool:
