@@ -270,7 +270,7 @@ def _hours(place: Path, rows: int, step: int = 1, **more: object) -> Path:
 WRONG = {
     "no column": ("series", lambda p: _hours(p, 100), "no column 'other'"),
     "few rows": ("series", lambda p: _hours(p, 5, other=1.0), "there are 5 rows, and a forecast needs the last"),
-    "other step": ("series", lambda p: _hours(p, 100, step=2, other=1.0), "one each 2 hours, and .* one each hour"),
+    "other step": ("series", lambda p: _hours(p, 100, step=2, other=1.0), "one every 2 hours, and .* one every hour"),
     "words": ("series", lambda p: _hours(p, 100, other="high"), "column 'other' holds words, such as 'high'"),
     "a folder": ("series", lambda p: p, "this is no file"),
     "colour": ("images", _colour, "has colours, and the networks saw grey ones"),

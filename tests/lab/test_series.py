@@ -476,6 +476,15 @@ def test_what_exponential_smoothing_is_too_slow_for_is_said(tmp_path: Path, monk
     assert task.baseline.name == "seasonal naive (12)"
 
 
+def test_a_season_that_exponential_smoothing_leaves_out_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "LONGEST_SEASON", 10)
+    task = data.load(tasks.write_series(tmp_path / "a.csv"), target="load")
+    said = fact(task, "Exponential smoothing")
+    assert "no season (a season of 12 steps is not tried, being longer than 10), chosen by AICc" in said
+
+
 # Mistakes
 
 

@@ -313,7 +313,7 @@ def test_a_large_table_of_series_is_read_as_a_small_one(
 
     options = {"horizon": 4, "window": 20, "missing": "linear", "calendar": True}
     small = data.load(write(frame), **options)
-    assert dict(small.facts)["Rows"].endswith("one each 2 hours")
+    assert dict(small.facts)["Rows"].endswith("one every 2 hours")
     monkeypatch.setattr(table, "ROWS", 400)  # of the first rows only some days come after the twelfth
     monkeypatch.setattr(table, "BLOCK", 5000)
     monkeypatch.setattr(paging, "SLICE", 500)

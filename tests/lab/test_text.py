@@ -13,6 +13,7 @@ from tests.lab import tasks
 from pellucid.errors import ArgumentError, DataError
 from pellucid.lab import data
 from pellucid.lab.candidates import blueprint
+from pellucid.lab.counted import some
 from pellucid.lab.data.tokens import learn, normal, of_characters, of_tokenizer
 from pellucid.lab.goals import GOALS
 
@@ -34,6 +35,26 @@ def test_subwords_write_what_training_never_had_and_never_half_a_character() -> 
     assert tokens.decode(codes) == "한글"
     assert tokens.decode(codes[:-1]) == "한"
     assert sum(tokens.begins[c] for c in codes) == 2
+
+
+@pytest.mark.parametrize(
+    ("longest", "said"),
+    [
+        (100, "the first 100 characters of each text are read; no text is longer"),
+        (23, "the first 23 characters of each text are read; 1 text is longer"),
+    ],
+)
+def test_how_much_of_a_text_is_read_is_told(longest: int, said: str, tmp_path: Path) -> None:
+    rows = [f"{'one, two and three words' if k == 3 else f'some words, {k}'};{k % 2}" for k in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["text;label", *rows]))
+    task = data.load(tmp_path / "a.csv", longest=longest, tokens="characters")
+    assert dict(task.facts)["Length"] == said
+
+
+def test_parts_of_several_are_counted_in_words() -> None:
+    assert some(1, 1, "image") == "1 of 1 image was"
+    assert some(1, 4000, "text", "is", "are") == "1 of 4,000 texts is"
+    assert some(4, 4, "image") == "4 of 4 images were"
 
 
 def test_tokens_are_made_anew_from_their_state() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.counted import some
 from pellucid.lab.data import pixel_tables
 from pellucid.lab.data.augment import SEEN, choose
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
@@ -149,7 +150,7 @@ def prepare(pictures: Unlabelled, how: Mapping[str, Any]) -> Inputs:
     _decode(pictures.each(), raw, lambda index: None)
     x = _scaled(raw, np.arange(len(raw)), np.array(how["mean"]), np.array(how["deviation"]), held)
     resized = sum(size != (height, width) for size, _ in heads)
-    told = (f"{resized:,} of {len(heads):,} images were resized to {height} x {width}.",) if resized else ()
+    told = (f"{some(resized, len(heads), 'image')} resized to {height} x {width}.",) if resized else ()
     unlike = unlike_training(*moments(x, np.arange(len(x))), ["the pixels"] * x.shape[1])
     notes = (*pictures.notes, *told, *unlike)
     return Inputs(torch.from_numpy(x), None, pictures.names, notes=notes)

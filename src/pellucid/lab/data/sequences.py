@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
-from pellucid.lab.counted import counted
+from pellucid.lab.counted import counted, some
 from pellucid.lab.data import numbers, sequence_files, stand_ins
 from pellucid.lab.data.asked import Asked
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
@@ -220,7 +220,7 @@ def prepare(source: Path, how: Mapping[str, Any]) -> Inputs:
         *step_moments(lambda: ((v - mean) / spread for v in values)), [f"channel {name!r}" for name in found.channels]
     )
     cut = sum(len(v) < len(w) for v, w in zip(values, whole, strict=True))
-    told = (f"{cut:,} of {len(values):,} sequences were cut at {how['longest']:,} steps.",) if cut else ()
+    told = (f"{some(cut, len(values), 'sequence')} cut at {how['longest']:,} steps.",) if cut else ()
     notes = (*found.notes, *told, *unlike)
     return Inputs(x, lengths if lengths.min() < lengths.max() else None, list(found.items), notes=notes)
 
@@ -255,7 +255,8 @@ def _without_gaps(
     if not holed:
         return found.values
     count = sum(int(np.isnan(found.values[i]).sum()) for i in holed)
-    where = f"{count:,} values are missing in {len(holed):,} of {len(found.values):,} sequences"
+    there = f"{counted(count, 'value')} {'is' if count == 1 else 'are'} missing"
+    where = f"{there} in {len(holed):,} of {counted(len(found.values), 'sequence')}"
     if how is None:
         raise DataError(
             f"{source}: {where} (the first in {found.items[holed[0]]}); say how to fill them with --missing linear or last"

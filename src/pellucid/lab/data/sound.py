@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.errors import DataError
+from pellucid.lab.counted import some
 from pellucid.lab.data.classes import Answers, always_the_most_frequent, judgement, strongest
 from pellucid.lab.data.folders import Progress, class_folders, lying_beside, sides
 from pellucid.lab.data.inputs import Inputs, files_at, understood
@@ -30,7 +31,7 @@ WINDOW, HOP = 0.025, 0.010  # seconds
 
 
 def load(source: Path, *, seed: int = 0, memory: float = HELD, progress: Progress | None = None) -> Task:
-    """Read, mix to one channel, resample to the commonest rate, and turn into log-mel frames, one each 10 ms.
+    """Read, mix to one channel, resample to the commonest rate, and turn into log-mel frames, one every 10 ms.
 
     Recordings longer than the 99th percentile are cut there. One recording at a time is in memory as it was read.
 
@@ -131,7 +132,7 @@ def prepare(source: Path, how: Mapping[str, Any]) -> Inputs:
     x, lengths = _padded(frames, every, longest, np.array(how["mean"], np.float32), np.array(how["deviation"]), held)
     resampled, cut = sum(r != rate for r in rates), int((frames.sizes // (4 * MELS) > longest).sum())
     notes = list(passed_over)
-    notes += [f"{resampled:,} of {len(files):,} recordings were resampled to {rate:,} Hz."] if resampled else []
+    notes += [f"{some(resampled, len(files), 'recording')} resampled to {rate:,} Hz."] if resampled else []
     notes += [f"{cut:,} of {len(files):,} recordings were cut at {longest * HOP:.2f} s."] if cut else []
     return Inputs(x, lengths, [shown(file) for file in files], notes=tuple(notes))
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ArgumentError, DataError
+from pellucid.lab.counted import counted, some
 from pellucid.lab.data import table, texts
 from pellucid.lab.data import tokens as cutting
 from pellucid.lab.data.classes import always_the_most_frequent, judgement, strongest
@@ -89,7 +90,7 @@ def load(
         read.fingerprint.add(own)
     judged = judgement(splits[0].y, splits[2].y, classes)
     simple = always_the_most_frequent(splits[0].y, len(splits[1]), len(splits[2]), classes)
-    counted = bags(parts[0], splits[0].y.numpy(), parts[1], parts[2], len(classes))
+    bagged = bags(parts[0], splits[0].y.numpy(), parts[1], parts[2], len(classes))
     longer = int((lengths > longest).sum())
     kinds = len(cut.vocabulary) - 2
     known = {
@@ -112,14 +113,14 @@ def load(
         scale=((), ()),
         step="",
         metric=judged.metric,
-        baseline=strongest([simple, *counted], splits[1].y, splits[2].y, judged.metric),
+        baseline=strongest([simple, *bagged], splits[1].y, splits[2].y, judged.metric),
         train=splits[0],
         valid=splits[1],
         test=splits[2],
         facts=(
             ("Texts", f"{count:,}, column {text!r}; classes from {label!r}"),
             ("Tokens", f"{way}, {kinds:,} {known[way]}"),
-            ("Length", f"first {longest} characters are read, at most {most} {way}; {longer:,} texts are longer"),
+            ("Length", _length(longest, most, way, longer)),
             ("Split", how),
             *judged.facts,
             *paged(8 * most * count, held, "tokens"),
@@ -137,6 +138,13 @@ def load(
         class_weights=judged.weights,
         decode=cut.decode,
     )
+
+
+def _length(longest: int, most: int, way: str, longer: int) -> str:
+    """How much of each text is read, in words; ``longer`` texts are not read whole."""
+    of = "" if way == "characters" else f", which are at most {most:,} {way}"
+    rest = "no text is longer" if not longer else f"{counted(longer, 'text')} {'is' if longer == 1 else 'are'} longer"
+    return f"the first {counted(longest, 'character')} of each text are read{of}; {rest}"
 
 
 def prepare(source: Path, how: Mapping[str, Any], column: str | None = None) -> Inputs:
@@ -175,7 +183,8 @@ def _inputs(seen: Sequence[str], lengths: Sequence[int], how: Mapping[str, Any],
     codes = _codes(seen, cutting.again(how), allowed(HELD))
     x, kept = _padded(codes, int(codes.sizes.max()) // 8, allowed(HELD))
     longest, longer = how["longest"], sum(length > how["longest"] for length in lengths)
-    notes = (f"{longer:,} of {len(lengths):,} texts are longer than {longest} characters and were cut there.",)
+    those = some(longer, len(lengths), "text", "is", "are")
+    notes = (f"{those} longer than {counted(longest, 'character')} and cut there.",)
     return Inputs(x, kept, items, notes=notes if longer else ())
 
 

@@ -247,7 +247,7 @@ def _facts(found: Table, known: str | None, window: int, horizon: int) -> list[t
     forecast = ", ".join(found.targets) if found.targets else repr(found.columns[found.target])
     ahead = f", {known} known ahead" if known else ""
     return [
-        ("Rows", f"{sum(lengths):,}" + (f", one each {step}" if step else "")),
+        ("Rows", f"{sum(lengths):,}" + (f", one every {step}" if step else "")),
         *series,
         ("Columns", f"{len(found.columns)} seen, {forecast} forecast{ahead}"),
         ("Forecast", f"{counted(horizon, 'step')} ahead from the last {window}, as quantiles 0.1, 0.5 and 0.9"),
@@ -269,13 +269,13 @@ def _facts_of_parts(
     counts = ", ".join(f"{len(s):,} {n}" for s, n in zip(splits, ("train", "validation", "test"), strict=True))
     how = f"in time: rows to {ends[0][0]:,}, to {ends[0][1]:,}, to {ends[0][2]:,}"
     apart = test.spacing()
-    every = "each step" if apart == 1 else f"each {apart} steps"
+    every = "every step" if apart == 1 else f"every {apart} steps"
     return [
         ("Split", f"{'each series in time' if several else how}; {counts} windows"),
         (
             "Evaluation",
             f"rolling origin: networks are fitted once, and forecast {counted(horizon, 'step')} from "
-            f"{counted(len(test), 'origin')} of the test part, {every} one, seeing all that came before",
+            f"{counted(len(test), 'origin')} of the test part, one {every}, seeing all that came before",
         ),
         ("Scaling", "mean and deviation of the training part, per column" + (" of each series" if several else "")),
     ]

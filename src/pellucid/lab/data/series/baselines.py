@@ -123,10 +123,8 @@ def _smoothing(given: Given) -> tuple[Forecaster | None, str]:
         return None, "not tried: a training part is too short for it"
     forms = sorted({form for form, _ in fitted})
     chosen = forms[0] if len(forms) == 1 else f"{len(forms)} forms"
-    long = (
-        "" if season == given.season else f" without season, since {given.season} steps are more than {LONGEST_SEASON}"
-    )
-
+    too_long = f" (a season of {given.season} steps is not tried, being longer than {LONGEST_SEASON})"
+    long = "" if season == given.season else too_long
     naive = _naive(given, given.season)
 
     def smoothed(origins: Origins) -> Array:

@@ -57,7 +57,7 @@ def newest(source: Path, how: Mapping[str, Any], step: str = "") -> Newest:
     apart = "" if found.step is None else found.step.words
     if step and apart and apart != step:
         raise DataError(
-            f"{source}: the rows are one each {apart}, and the networks saw one each {step}; bring the table to that"
+            f"{source}: the rows are one every {apart}, and the networks saw one every {step}; bring the table to that"
         )
     if how["calendar"] and not (found.step is not None and found.step.temporal):
         raise DataError(
