@@ -84,7 +84,7 @@ def test_labels_and_lists_of_other_kinds(
         ({"y": None, "x": [[1.0, k] if k != 7 else [] for k in range(60)]}, "row 8 has no steps; remove it"),
         (
             {"y": None, "x": [[1.0, 2.0, float(k) if k != 7 else None] for k in range(60)]},
-            "1 values are missing in 1 of 60",
+            "1 value is missing in 1 of 60 sequences",
         ),
     ],
 )
