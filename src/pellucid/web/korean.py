@@ -18,6 +18,7 @@ _FORMS = [
     (r"([\d,]+) colour images (\d+) x (\d+) of (\d+) classes", "{1} × {2} 컬러 이미지 {0}장, 클래스 {3}개"),
     (r"([\d,]+) recordings of (\d+) classes", "녹음 {0}개, 클래스 {1}개"),
     (r"([\d,]+) texts of (\d+) classes", "글 {0}개, 클래스 {1}개"),
+    (r"([\d,]+) texts of (\d+) classes \(column (.+)\)", "글 {0}개, 클래스 {1}개(열 {2})"),
     (r"(.+), as ([\d,]+) subwords", "{0}, 서브워드 {1}개로"),
     (r"([\d,]+) characters of ([\d,]+) kinds", "문자 {0}개, {1}가지"),
     (r"([\d,]+) steps of (.+), (\d+) ahead from (\d+)", "{1} {0}단계, 지난 {3}단계로 {2}단계 앞까지"),
