@@ -40,10 +40,16 @@ ONE_HEAD = [n for n, cell in CELLS.items() if all(getattr(p, "heads", 1) == 1 fo
 
 
 @pytest.mark.parametrize("name", ONE_HEAD)
-def test_multiply_adds_are_those_that_torch_counts_while_the_layer_runs(name: str) -> None:
+def test_multiply_adds_are_those_that_torch_counts_while_the_layer_runs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By torch's own operators, of which the program's twin consists; and by what the layer's one operator says of itself."""
     cell = CELLS[name]
-    layer = pnn.Recurrent(cell, 5, 4, device="meta")  # torch counts its own operators only, not the native engine
+    layer = pnn.Recurrent(cell, 5, 4, device="meta")  # for which there is no engine
     given = {n: torch.randn(7, 3, 4, device="meta") for n in cell.step_inputs}
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        layer(torch.randn(7, 3, 5, device="meta"), **given)
-    assert counter.get_total_flops() == 2 * 7 * 3 * cell.macs(5, 4)
+    for one_operator in (True, False):
+        if not one_operator:
+            monkeypatch.setattr("pellucid.ops.recurrence.in_graph", lambda: False)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            layer(torch.randn(7, 3, 5, device="meta"), **given)
+        assert counter.get_total_flops() == 2 * 7 * 3 * cell.macs(5, 4)

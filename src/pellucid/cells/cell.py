@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=Declaration)
 
 
+def _check_free(cell: str, name: str) -> None:
+    """A declaration's name is none that every cell has."""
+    if name in vars(Cell):
+        raise CellError(f"{cell} declares {name!r}, and every cell has something of this name; call it otherwise")
+
+
 class Cell:
     r"""A recurrent cell: declarations, and a method ``step`` with the equations of one time step.
 
@@ -48,11 +54,23 @@ class Cell:
         sizes: numbers for size letters of the cell's own, besides H and I.
 
     Raises:
-        CellError: on first use, when the declaration is wrong; the message names the cell, the line and the remedy.
+        CellError: on first use, when the declaration is wrong; the message names the cell, the line and the remedy. At once, where
+            a declaration has the name of something that every cell has.
     """
 
     sizes: Mapping[str, int] = types.MappingProxyType({})
     citation: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, value in vars(cls).items():
+            if isinstance(value, Declaration):
+                _check_free(cls.__name__, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Declaration):
+            _check_free(type(self).__name__, name)
+        super().__setattr__(name, value)
 
     def step(self, *args: Any) -> Any:
         """The equations of one time step."""
@@ -95,6 +113,12 @@ class Cell:
     def step_inputs(self) -> dict[str, StepInput]:
         """Further inputs of every step."""
         return self._of_kind(StepInput)
+
+    @functools.cached_property
+    def of_vectors(self) -> bool:
+        """Whether states and products are vectors, for which the engines are made, and no state or side of a matrix is one number."""
+        shapes = [p.shape for p in self.parameters.values() if len(p.shape) == 2]
+        return not any("1" in axes for axes in (*shapes, *((s.size,) for s in self.states.values())))
 
     @functools.cached_property
     def input(self) -> tuple[str, Input]:
@@ -191,9 +215,11 @@ class Cell:
 
         nodes = ancestors(self.graph(Variant(given=frozenset(self.step_inputs))).after.values())
         lines = [f"{n.index} {n.op} {n.key} {n.shape} {n.heads} {[a.index for a in n.args]}" for n in nodes]
+        # Parts lie in their order; what states start from, and where recurrent dropout acts, no equation says.
         lines += [
-            f"{name} {type(d).__name__} {d.parts}" for name, d in self.declarations.items()
-        ]  # parts lie in their order
+            f"{name} {type(d).__name__} {d.parts} {getattr(d, 'recurrent', '')} {d.initial if isinstance(d, State) else ''}"
+            for name, d in self.declarations.items()
+        ]
         lines += [f"{name} {size}" for name, size in self.sizes.items()]
         return f"{self.name}-{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:16]}"
 

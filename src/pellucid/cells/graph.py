@@ -106,6 +106,8 @@ class Builder:
             return self._product(*args)
         if op == "mean":
             (v,) = args
+            if v.shape in ((), ("1",)):
+                return v
             return self.apply("mul", (self.sum(v), self.leaf("reciprocal_size", v.shape[-1], (), varies=False)))
         folded = _fold(self, op, args)
         if folded is not None:

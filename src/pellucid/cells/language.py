@@ -81,6 +81,16 @@ class Value:
     def __le__(self, other: Operand) -> Value:
         return self.apply("greater_equal", other, self)
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, int | float):
+            raise TypeError(
+                f"an equation cannot ask with `==` or `!=` whether a value is {other}, because the value differs from unit to "
+                "unit, and hardly any is just that; compare with > or <, as in select(abs(v - a) < 0.5, b, c)"
+            )
+        return self is other
+
+    __hash__ = object.__hash__
+
     def __bool__(self) -> bool:
         raise TypeError(
             "an equation cannot branch on a value with `if`, `and` or `or`, because the value differs from "

@@ -23,7 +23,7 @@ def latex(cell: Cell) -> str:
     W and b^x are the input's weights and bias; every other parameter goes by its declared name, with its part below.
     """
     writer = Writer()
-    lines = [f"{writer.symbol(node)} &= {writer.equation(node)}" for node in cell.graph().named.values()]
+    lines = [f"{writer.name(name, node)} &= {writer.value(name, node)}" for name, node in cell.graph().named.items()]
     return "\\begin{align}\n" + " \\\\\n".join(lines) + "\n\\end{align}"
 
 
@@ -59,6 +59,14 @@ class Writer:
     def symbol(self, node: Node) -> str:
         """A name: with its time where it varies."""
         return self.letters(node.name) + ("_t" if node.varies else "")
+
+    def name(self, name: str, node: Node) -> str:
+        """What the equations call a value, which may be another's, too: a state that takes over what is there."""
+        return self.letters(name) + ("_t" if node.varies else "")
+
+    def value(self, name: str, node: Node) -> str:
+        """What stands behind the name."""
+        return self.equation(node) if node.is_leaf or node.name == name else self.symbol(node)
 
     def stands(self, node: Node) -> bool:
         """Whether a value is written as its name."""

@@ -10,7 +10,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from pellucid.cells.cell import Cell, Parts, _last_line
-from pellucid.cells.declare import Bias, Constant, Declaration, Input, Matrix, Parameter, StepInput
+from pellucid.cells.declare import Bias, Constant, Declaration, Input, Matrix, Parameter, State, StepInput
 from pellucid.cells.graph import Builder, Node, Shape, ancestors
 from pellucid.cells.sequence import Variant, advance
 from pellucid.errors import CellError
@@ -43,6 +43,8 @@ def trace(cell: Cell, variant: Variant) -> Graph:
         size = getattr(declared, "size", None)
         for letter in getattr(declared, "shape", (size,) if size else ()):
             cell.size(letter, 1)
+    _check_names(cell)
+    _check_keys(cell)
     builder = Builder()
     values = _leaves(cell, variant, builder)
     with _locals_of(type(cell).step.__code__) as names:
@@ -53,7 +55,7 @@ def trace(cell: Cell, variant: Variant) -> Graph:
     named: dict[str, Node] = {}
     for name, node in after.items():
         new = node.args[1] if variant.ragged else node  # what a step computes, not what stands still after the last one
-        if not new.name:
+        if not new.name and not new.is_leaf:  # the old value of a state keeps its own
             new.name = name
         named[name] = new
     for name, node in names.items():
@@ -65,6 +67,43 @@ def trace(cell: Cell, variant: Variant) -> Graph:
         if node.name:
             named.setdefault(node.name, node)
     return Graph(builder, states, after, dict(sorted(named.items(), key=lambda item: item[1].index)))
+
+
+def _check_names(cell: Cell) -> None:
+    """Declared names that something else has already."""
+    for name, declared in cell.declarations.items():
+        if name in ("reset", "alive") and isinstance(declared, State | StepInput):
+            raise CellError(
+                f"{cell.name}: {name!r} is a mask that layers give every cell; give the {_kind(declared)} another name"
+            )
+        if isinstance(declared, StepInput) and name in ("input", "hx", "lengths", "resets"):
+            raise CellError(
+                f"{cell.name}: a layer takes an argument {name!r} of its own, so the {_kind(declared)} of this name could "
+                "never be given; give it another"
+            )
+
+
+def _kind(declared: Declaration) -> str:
+    return {"State": "state", "StepInput": "step input"}.get(type(declared).__name__, "declaration")
+
+
+def _check_keys(cell: Cell) -> None:
+    """Each parameter is kept under a key of its own, and beside it what every layer has."""
+    taken = {"weight_ih": "the weights of the input", "bias_ih": "their bias"}
+    taken |= {f"initial_{name}": f"the learned start of {name}" for name in cell.states}
+    for name, declared in cell.parameters.items():
+        key = declared.key or name
+        if key in taken:
+            own = name if name not in taken else f"{name}_own"
+            raise CellError(
+                f"{cell.name} keeps {taken[key]} and {name} both as {key!r}, which would make them one; give {name} a key of "
+                f"its own: {name} = {type(declared).__name__}(..., key={own!r})"
+            )
+        if not key.isidentifier():
+            raise CellError(
+                f"{cell.name}: {name} has the key {key!r}; a key is a name, with letters, digits and _ alone"
+            )
+        taken[key] = name
 
 
 def _check_state(cell: Cell, name: str, before: Node, after: Node) -> None:
@@ -135,9 +174,13 @@ def _locals_of(code: CodeType) -> Iterator[Mapping[str, Any]]:
         if event == "return" and frame.f_code is code:
             found.update(frame.f_locals)
 
-    before = sys.getprofile()
+    before: Any = sys.getprofile()
     sys.setprofile(on_event)
     try:
         yield found
     finally:
-        sys.setprofile(before)
+        if before is None or callable(before):
+            sys.setprofile(before)
+        else:  # cProfile's, which takes its place again in its own way
+            sys.setprofile(None)
+            before.enable()

@@ -125,7 +125,7 @@ def along(
     start_of_names = f"{path}." if path else ""
     index = places.index(place)
     number, reverse = index // ways, index % ways == 1
-    batch = batches.read(type(layer).__name__, x, layer.batch_first, lengths, layer.weight_ih_l0)
+    batch = batches.read(type(layer).__name__, x, layer.batch_first, lengths, layer.weight_ih_l0, layer.cell)
     first = next(iter(cell.states))
     below = [seen[f"{start_of_names}l{number - 1}{d}.{first}"].values for d in layer.directions] if number else []
     inputs = (torch.cat(below, -1) if below else batch.padded(batch.x)).detach()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from pellucid.cells import Cell
 from pellucid.errors import ArgumentError, ArgumentTypeError, DeviceError, SizeError
 from pellucid.ops.ragged import Ragged
 from pellucid.ops.recurrence import takes_ragged
@@ -155,8 +156,9 @@ def read(
     batch_first: bool,
     lengths: Tensor | Sequence[int] | None,
     weight: Tensor,
+    cell: Cell,
 ) -> Batch:
-    """The sequences in the form that the recurrence takes, with weights such as this.
+    """The sequences in the form that the recurrence of this cell takes, with weights such as this.
 
     Raises:
         ArgumentError: another number of axes than 2 or 3 (a ValueError, as torch's); lengths beside a packed sequence.
@@ -172,7 +174,7 @@ def read(
     if isinstance(given, PackedSequence):
         if lengths is not None:
             raise ArgumentError(f"{layer}: a packed sequence has its lengths inside; leave lengths= out")
-        return _packed(given, batch_first, weight)
+        return _packed(given, batch_first, ragged=takes_ragged(weight) and cell.of_vectors)
     if given.dim() not in (2, 3):
         raise ArgumentError(
             f"{layer}: Expected input to be 2D or 3D, got {given.dim()}D tensor instead: give (T, B, I), (B, T, I) "
@@ -185,7 +187,7 @@ def read(
     if lengths is None:
         return batch
     own = _lengths(layer, x, lengths)
-    if not takes_ragged(weight) or not own.any():
+    if not (takes_ragged(weight) and cell.of_vectors and own.any()):
         return replace(batch, lengths=own)
     ordered = own.long().sort(descending=True, stable=True)
     order = None if bool((own[1:] <= own[:-1]).all()) else (ordered.indices, ordered.indices.argsort())
@@ -193,13 +195,13 @@ def read(
     return replace(batch, x=batch.rows(given))
 
 
-def _packed(given: PackedSequence, batch_first: bool, weight: Tensor) -> Batch:
+def _packed(given: PackedSequence, batch_first: bool, *, ragged: bool) -> Batch:
     order = None
     if given.sorted_indices is not None:
         assert given.unsorted_indices is not None
         order = given.sorted_indices, given.unsorted_indices
     steps, count = len(given.batch_sizes), int(given.batch_sizes[0])
-    if takes_ragged(weight):
+    if ragged:
         lengths = (given.batch_sizes[:, None] > torch.arange(count)).sum(0)
         return Batch(given.data, steps, count, None, Ragged(lengths), order, True, batch_first, given)
     x, own = pad_packed_sequence(PackedSequence(given.data, given.batch_sizes))

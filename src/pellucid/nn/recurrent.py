@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 import warnings
@@ -15,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from pellucid.cells import Bias, Cell, Matrix
 from pellucid.cells.sequence import Variant
-from pellucid.errors import ArgumentError, ArgumentTypeError, SizeError
+from pellucid.errors import ArgumentError, ArgumentTypeError, CellError, SizeError
 from pellucid.nn import autocast, initialise, shown
 from pellucid.nn import batch as batches
 from pellucid.nn.leaf import Proxy, no_script, node
@@ -84,7 +85,7 @@ class Recurrent(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.cell = cell if isinstance(cell, Cell) else cell()
+        self.cell = _made(cell)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout = _probability("dropout", dropout)
@@ -106,6 +107,10 @@ class Recurrent(nn.Module):
         library.register(self.cell)
         for name, constant in self.cell.constants.items():
             values = torch.as_tensor(constant.values, device=device, dtype=dtype or torch.get_default_dtype())
+            if hasattr(self, name):
+                raise CellError(
+                    f"{self.cell.name} declares the constant {name!r}, and a layer has something of this name; call it otherwise"
+                )
             self.register_buffer(name, self._check_constant(name, values, constant.shape))
         for layer in range(num_layers):
             for direction in self.directions:
@@ -206,7 +211,7 @@ class Recurrent(nn.Module):
         if isinstance(input, Proxy):
             given = {"lengths": lengths, "resets": resets, **step_inputs}
             return node(self, input, hx, **{name: value for name, value in given.items() if value is not None})
-        batch = batches.read(type(self).__name__, input, self.batch_first, lengths, self.weight_ih_l0)
+        batch = batches.read(type(self).__name__, input, self.batch_first, lengths, self.weight_ih_l0, self.cell)
         self._check_input(batch.x)
         masks = self._reset_mask(batch, resets), self._step_inputs(batch, step_inputs)
         if not torch._C._is_any_autocast_enabled():
@@ -469,6 +474,8 @@ class Recurrent(nn.Module):
         for declared in self.cell.parameters.values():
             if isinstance(declared, Matrix):
                 rows, columns = map(self._sizes, declared.shape)
+                if not isinstance(declared.heads, int) or declared.heads < 1:
+                    raise ArgumentError(f"{name}: heads is {declared.heads!r}; give 1 or more")
                 if rows % declared.heads or columns % declared.heads:
                     raise ArgumentError(
                         f"{name}: {rows} x {columns} recurrent weights cannot be cut into {declared.heads} heads; choose "
@@ -522,6 +529,23 @@ class Recurrent(nn.Module):
         }
         changed = {k: getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v}
         return text + "".join(f", {k}={v}" for k, v in changed.items())
+
+
+def _made(cell: Any) -> Cell:
+    """A cell, or one of a class that needs no arguments."""
+    if isinstance(cell, Cell):
+        return cell
+    if not (isinstance(cell, type) and issubclass(cell, Cell)):
+        raise ArgumentTypeError(
+            f"Recurrent: cell is {cell!r}; give a pellucid.Cell or a class of them, such as pellucid.cells.LSTM"
+        )
+    try:
+        inspect.signature(cell).bind()
+    except TypeError as error:
+        raise ArgumentTypeError(
+            f"Recurrent: {cell.__name__} needs arguments ({error}); give {cell.__name__}(...)"
+        ) from None
+    return cell()
 
 
 def _is_short(number: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from pellucid.cells import Cell
@@ -12,14 +13,14 @@ from pellucid.ops.recurrence import Sight
 
 
 def names(cell: Cell) -> list[str]:
-    """The names of a cell's equations that differ from step to step."""
-    return [name for name, node in cell.graph().named.items() if node.varies]
+    """The names of a cell's equations that differ from step to step, and of its states."""
+    return [name for name, node in cell.graph().named.items() if node.varies or name in cell.states]
 
 
 def sight(module: nn.Module, cell: Cell, place: str = "") -> Sight | None:
     """What whoever is looking wants of one run of a cell, if anything; ``place`` stands before the names."""
-    if not observe.active(module):
-        return None
+    if not observe.active(module) or torch._C._are_functorch_transforms_active():
+        return None  # a transform of torch.func has no tensors to show, but what stands for many
     wanted = frozenset(name for name in names(cell) if observe.wants(module, _full(place, name)))
     graded = frozenset(name for name in wanted if observe.wants_gradient(module, _full(place, name)))
     return Sight(wanted, graded) if wanted else None

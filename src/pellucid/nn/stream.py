@@ -117,7 +117,7 @@ class Stream:
         weight = layer.weight_ih_l0
         self._shape = torch.Size((self._batch, layer.input_size))
         self._dtype, self._device = weight.dtype, weight.device
-        kind = Stepping if engine_takes(weight.new_empty(1)) else PlainStepping
+        kind = Stepping if engine_takes(weight.new_empty(1)) and self._layer.cell.of_vectors else PlainStepping
         # The engine has float32 around its products of bfloat16.
         number_type = torch.float32 if kind is Stepping and weight.dtype == torch.bfloat16 else weight.dtype
         before = [[v.to(number_type) for v in each] for each in before]

@@ -55,8 +55,8 @@ def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ..
     """All states after all steps, and what the backward pass reads besides; ``tensors`` in the plan's order."""
     call = Call(plan, tensors)
     derivative, graph, keep = plan.derivative, plan.cell.graph(plan.variant), plan.keeps
-    named = plan.watched(n for n, node in graph.named.items() if node.varies)
-    passing = frozenset() if keep else plan.passing
+    named, in_outputs = plan.computed(), plan.seen_in_outputs()
+    passing = frozenset() if keep else plan.passing.difference(in_outputs)
     key = ("forward", keep, passing, named)
     if key not in derivative.lowered:
         derivative.lowered[key] = lowering.forward(derivative, graph.states, passing, named, keep=keep)
@@ -75,6 +75,7 @@ def run_forward(plan: Plan, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ..
     outputs |= {name: call.last_plane(found["flow", name]) for name in passing}
     if plan.sight is not None:
         plan.sight.values.update({n: found[program.roles[program.where["named", n]]] for n in named})
+        plan.sight.values.update({n: outputs[n] for n in in_outputs})
     kept = [found[program.roles[program.where["kept", n]]] for n in derivative.kept] if keep else []
     return tuple(outputs[name] for name in graph.states), [*kept, *projected]
 

@@ -196,16 +196,17 @@ def _differentiate(ctx: Any, gradients: list[Tensor]) -> tuple[Any, ...]:
     return tuple(own(v) for v in arguments)
 
 
-def _operations(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
+def _operations(cell: str, *shapes: Any, out_shape: Any = None, **_: Any) -> int:
     """Of one forward pass, a multiply-add being two, as torch's counter of them counts."""
-    parameters, (steps, batch, *_), weight = shapes[5], shapes[6], shapes[10]
-    matrices = [shape for shape in (*parameters, weight) if shape is not None and len(shape) == 2]
-    return int(2 * steps * batch * sum(rows * columns for rows, columns in matrices))
+    (steps, batch, width), weight = shapes[5], shapes[9]
+    known = _cells[cell]
+    hidden = (width if weight is None else weight[0]) // max(len(known.input[1].parts), 1)
+    return int(2 * steps * batch) * known.macs(0 if weight is None else width, hidden)
 
 
-def _operations_backward(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
+def _operations_backward(cell: str, *shapes: Any, out_shape: Any = None, **_: Any) -> int:
     """Of one backward pass: each product has two of its own."""
-    return 2 * _operations(*shapes)
+    return 2 * _operations(cell, *shapes)
 
 
 _library.impl("recurrence", _forward, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]

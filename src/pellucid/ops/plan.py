@@ -166,6 +166,16 @@ class Plan:
         order = (self.inputs, self.parameters, self.projects, self.has_bias)
         return self.keeps, self.passing, *order, tuple(self.numbers.values())
 
+    def seen_in_outputs(self) -> tuple[str, ...]:
+        """States that a trace wants and no equation computes: another's old value, or a number. What they are is in the outputs."""
+        named = self.cell.graph(self.variant).named
+        return self.watched(n for n in self.cell.states if named[n].is_leaf)
+
+    def computed(self) -> tuple[str, ...]:
+        """Names that a trace wants of what the equations compute anew in every step."""
+        named = self.cell.graph(self.variant).named
+        return self.watched(n for n, node in named.items() if node.varies and not node.is_leaf)
+
     def watched(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of these names whose values a trace wants."""
         return () if self.sight is None else _among(names, self.sight.names)
@@ -208,8 +218,12 @@ class Plan:
         by_name = dict(zip(self.inputs, tensors[at.inputs], strict=True))
         again = self._again(parameters, x, tensors[at.before], by_name)
         wanted = [i for i, t in enumerate(tensors[: at.parameters.stop]) if t.requires_grad]
+        reached = [
+            (o, g) for o, g in zip(again.values(), given, strict=True) if o.requires_grad
+        ]  # not what only counts
+        outputs, given = [o for o, _ in reached], [g for _, g in reached]
         found = torch.autograd.grad(
-            list(again.values()), [tensors[i] for i in wanted], given, create_graph=recorded, allow_unused=True
+            outputs, [tensors[i] for i in wanted], given, create_graph=recorded, allow_unused=True
         )
         result: list[Tensor | None] = [None] * len(tensors)
         for i, gradient in zip(wanted, found, strict=True):

@@ -110,7 +110,7 @@ def recurrence(
 
     if narrow is not None and x.device.type == "cuda":
         return in_type(narrow, None)
-    if x.dtype != torch.bfloat16 or not engine_takes(x):
+    if x.dtype != torch.bfloat16 or not (engine_takes(x) and cell.of_vectors):
         return _run(cell, variant, parameters, x, before, inputs, projection, passing, sight, ragged, narrow)
     outputs = in_type(torch.float32, torch.bfloat16)
     return {name: v.bfloat16() for name, v in outputs.items()}
@@ -147,12 +147,12 @@ def _run(
     def named(states: Sequence[Tensor]) -> dict[str, Tensor]:
         return dict(zip(cell.states, states, strict=True))
 
-    if engine_takes(x):
+    if engine_takes(x) and cell.of_vectors:
         plan = plan_of(x, projection)
         plan.half = narrow == torch.bfloat16 and x.dtype == torch.float32 and _native.multiplies_bfloat16()
         tensors = tensors_of(plan, x, projection)
         return named(Engine.apply(plan, *tensors) if plan.keeps else run_forward(plan, tensors)[0])  # type: ignore[no-untyped-call]
-    mine = gpu_takes(x)
+    mine = gpu_takes(x) and cell.of_vectors
     plan = plan_of(x, projection)
     known = cudnn.takes(plan, x)
     if mine or known:

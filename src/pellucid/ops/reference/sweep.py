@@ -27,7 +27,7 @@ class Twin(torch.autograd.Function):
         program = plan.derivative.forward
         kept_registers = [program.outputs[f"#{n.index}"] for n in plan.derivative.kept]
         named = plan.cell.graph(plan.variant).named
-        watched = {n: program.outputs[n] for n in plan.watched(n for n, node in named.items() if node.varies)}
+        watched = {n: program.outputs[n] for n in plan.computed()}
         keep = plan.keeps
         states = sweep.before
         history: list[list[Tensor]] = [[] for _ in states]
@@ -52,6 +52,8 @@ class Twin(torch.autograd.Function):
             # A state is handed over as the output that it is, so that what is computed from it has a gradient.
             whose = dict(zip(plan.cell.graph(plan.variant).after.values(), outputs, strict=True))
             plan.sight.values.update({name: whose[named[name]] for name in seen if named[name] in whose})
+            by_name = dict(zip(plan.cell.states, outputs, strict=True))
+            plan.sight.values.update({name: by_name[name] for name in plan.seen_in_outputs()})
         if keep:
             ctx.plan, ctx.weights = plan, weights
             ctx.save_for_backward(*tensors, *outputs, *(_stack(k, sweep.before[0]) for k in kept))
