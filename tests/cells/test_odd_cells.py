@@ -265,6 +265,19 @@ def a_layers_name() -> None:
     nn.Recurrent(Biased, 3, 4)
 
 
+def a_class() -> None:
+    class Bracketless(Cell):
+        h = State
+
+
+def above() -> None:
+    class Wider(cells.RNN):
+        def step(self, x: Any, h: Any) -> Any:
+            return super().step(x, h)
+
+    nn.Recurrent(Wider, 3, 4)
+
+
 @pytest.mark.parametrize(
     ("mistake", "said"),
     [
@@ -275,6 +288,11 @@ def a_layers_name() -> None:
         (a_taken_name_of_an_instance, "declares 'key', and every cell has something of this name"),
         (a_mask, "'reset' is a mask that layers give every cell"),
         (an_argument, "a layer takes an argument 'lengths' of its own"),
+        (a_class, r"h is State, the class; write h = State\(\)"),
+        (above, r"super\(\) finds nothing; write RNN\.step\(self, \.\.\.\)"),
+        (lambda: Matrix(initial="orthogonal"), "Matrix starts from 'orthogonal'; give a number or 'uniform'"),  # type: ignore[arg-type]
+        (lambda: State(initial="uniform"), "State starts from 'uniform'; give a number"),  # type: ignore[arg-type]
+        (lambda: Input("a b a"), "Input has two parts called 'a'"),
         (a_layers_name, "declares the constant 'bias', and a layer has something of this name"),
     ],
 )

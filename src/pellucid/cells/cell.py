@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=Declaration)
 
 
-def _check_free(cell: str, name: str) -> None:
-    """A declaration's name is none that every cell has."""
-    if name in vars(Cell):
+def _check(cell: str, name: str, value: object) -> None:
+    """A declaration is made, and its name is none that every cell has."""
+    if isinstance(value, type) and issubclass(value, Declaration):
+        raise CellError(f"{cell}: {name} is {value.__name__}, the class; write {name} = {value.__name__}()")
+    if isinstance(value, Declaration) and name in vars(Cell):
         raise CellError(f"{cell} declares {name!r}, and every cell has something of this name; call it otherwise")
 
 
@@ -64,12 +66,10 @@ class Cell:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name, value in vars(cls).items():
-            if isinstance(value, Declaration):
-                _check_free(cls.__name__, name)
+            _check(cls.__name__, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Declaration):
-            _check_free(type(self).__name__, name)
+        _check(type(self).__name__, name, value)
         super().__setattr__(name, value)
 
     def step(self, *args: Any) -> Any:
@@ -162,7 +162,7 @@ class Cell:
         return self._new_states(result)
 
     def _new_states(self, result: object) -> dict[str, Value]:
-        results = result if isinstance(result, tuple) else (result,)
+        results = tuple(result) if isinstance(result, tuple | list) else (result,)
         names = list(self.states)
         if not names:
             raise CellError(f"{self.name} declares no state: write `h = State()`; without one nothing recurs")
@@ -332,4 +332,9 @@ def _remedy(cell: Cell, error: Exception) -> str:
         known = [*cell.declarations]
         hint = f"self.{error.name}" if error.name in known else "a name assigned on an earlier line"
         return f"the name {error.name!r} is not defined; use {hint}, or declare it"
+    if isinstance(error, TypeError) and "super(type, obj)" in str(error):
+        base = type(cell).__mro__[1].__name__
+        return (
+            f"equations are run on values and not on the cell, so super() finds nothing; write {base}.step(self, ...)"
+        )
     return str(error) or type(error).__name__

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from pellucid.errors import CellError
+
 Initial = float | Literal["uniform"]
 
 
@@ -18,6 +20,9 @@ class Declaration:
 
     def __init__(self, parts: str | Sequence[str] = "") -> None:
         self.parts: tuple[str, ...] = tuple(parts.split()) if isinstance(parts, str) else tuple(parts)
+        twice = next((part for k, part in enumerate(self.parts) if part in self.parts[:k]), None)
+        if twice is not None:
+            raise CellError(f"{type(self).__name__} has two parts called {twice!r}; each needs a name of its own")
 
     if TYPE_CHECKING:  # inside ``step`` the declared name stands for a value, or for its parts
 
@@ -51,6 +56,8 @@ class State(Declaration):
 
     def __init__(self, size: str = "H", *, initial: float = 0.0) -> None:
         super().__init__()
+        if not isinstance(initial, int | float):
+            raise CellError(f"State starts from {initial!r}; give a number, or a layer learned_initial_state=True")
         self.size = size
         self.initial = initial
 
@@ -81,6 +88,11 @@ class Parameter(Declaration):
         initial: Initial,
     ) -> None:
         super().__init__(parts)
+        if not isinstance(initial, int | float) and initial != "uniform":
+            raise CellError(
+                f"{type(self).__name__} starts from {initial!r}; give a number or 'uniform', or a layer "
+                "initialisation='orthogonal' or 'chrono'"
+            )
         self.shape = shape
         self.key = key
         self.initial = initial
