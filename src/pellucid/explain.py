@@ -46,7 +46,7 @@ def explain(model: nn.Module, input_shape: tuple[int, ...]) -> Explanation:
 
     Returns:
         Rows with formula, output, parameters, multiply-adds (of one item, products with weights only) and, as long as
-        the layers form a chain of windows, the receptive field.
+        the layers form a chain of windows and recurrent layers, the receptive field.
 
     Raises:
         SizeError: a layer that does not fit, by its path, with its numbers and what would mend it.
@@ -100,13 +100,13 @@ def _row(path: str, layer: nn.Module, given: Any, output: Any, state: dict[str, 
     state["last"] = y
     shape = _item_shape(layer, y)
     windows, formula = _windows(layer, x)
-    if windows or len(shape) == 1:
-        field: Field | None = state["field"]
-        for window in windows:
-            field = field.after(Effect(shape, windows=(window,))) if field else None
-        state["field"] = field if chain and windows else None
-    elif not chain:
-        state["field"] = None
+    effects = [Effect(shape, windows=(window,)) for window in windows]
+    if isinstance(layer, nn.RNNBase | OurRecurrent):
+        effects = [Effect(shape, reach="all" if layer.bidirectional else "before")]
+    field: Field | None = state["field"] if chain and len(shape) > 1 else None
+    for effect in effects:
+        field = field.after(effect) if field else None
+    state["field"] = field if effects or _keeps_positions(layer, x, shape) else None
     parameters = sum(p.numel() for p in layer.parameters())
     return Row(
         layer=f"{path or 'model'}: {type(layer).__name__}",
@@ -129,6 +129,13 @@ def _item_shape(layer: nn.Module, y: Tensor) -> tuple[int, ...]:
     if isinstance(layer, nn.Linear | nn.Embedding | nn.LayerNorm) and len(shape) > 1:
         return (shape[-1], *shape[:-1])
     return shape or (1,)
+
+
+def _keeps_positions(layer: nn.Module, x: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an output's positions are the input's, as behind an activation, and not behind pooling to a given size."""
+    if isinstance(layer, nn.Embedding):
+        return tuple(x.shape[1:]) == shape[1:]
+    return isinstance(x, Tensor) and _item_shape(layer, x)[1:] == shape[1:]
 
 
 def _first_windows(layer: nn.Module, x: Tensor) -> tuple[Window, ...]:

@@ -90,6 +90,54 @@ def test_what_an_output_sees() -> None:
     assert sum(views[0]) / 2 == field.start + 5 * field.jump
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_what_an_output_of_a_recurrent_layer_sees(bidirectional: bool) -> None:
+    """All before, or all, as the gradient says, in the text's table and the model's; what follows sees no less."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv1d(2, 3, 3, 2, 1),
+        Steps(LSTM(3, 4, batch_first=True, bidirectional=bidirectional)),
+        nn.Conv1d(4 * (1 + bidirectional), 1, 3),
+    )
+    x = torch.rand(1, 2, 20, requires_grad=True)
+    net(x)[0, 0, 4].backward()  # of positions 4 to 6, which see the input up to row 13
+    assert x.grad is not None
+    seen = x.grad[0].abs().sum(0).nonzero().flatten().tolist()
+    assert seen == list(range(20 if bidirectional else 14))
+
+    both = " bidirectional" * bidirectional
+    rows = parse(f"20x2 | conv 3 3 s2 p1 | lstm 4{both} | relu | conv 3 1 | lstm 4 | lstm 4 last").rows()
+    reach = "all" if bidirectional else "before"
+    assert [r.field and (r.field.size, r.field.jump, r.field.reach) for r in rows] == [
+        (3, 2, ""), *[(None, 2, reach)] * 4, None,
+    ]  # fmt: skip
+    said = "all" if bidirectional else "all before"
+    assert [str(r.field) for r in rows[:2]] == ["3", said]
+
+    explained = pellucid.explain(LSTM(12, 16, batch_first=True, bidirectional=bidirectional), (50, 12))
+    assert [str(r.field) for r in explained.rows] == [said]
+    for table in (str(explained), parse(f"50x12 | lstm 16{both} | linear 3").table()):
+        assert f"{said}: " in table
+        assert max(map(len, table.splitlines())) <= 120
+
+
+class Steps(nn.Module):
+    """A recurrent layer over (B, I, T)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.transpose(1, 2))[0].transpose(1, 2)
+
+
+def test_explain_says_nothing_of_what_it_cannot_follow() -> None:
+    """Pooling to a given size has windows that are not told."""
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.ReLU())
+    assert [r.field and r.field.size for r in pellucid.explain(net, (1, 12, 12)).rows] == [3, 3, None, None]
+
+
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [

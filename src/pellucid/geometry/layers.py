@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from pellucid.errors import SizeError
 from pellucid.geometry.axis import TransposedWindow, Window, causal_padding, same_padding, too_small
 
 Shape = tuple[int, ...]
+Reach = Literal["", "before", "all"]
 Padding = str | tuple[tuple[int, int], ...]
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -27,6 +29,7 @@ class Effect:
         formula: the size formula with this layer's numbers, one axis, or two where they differ.
         parameters, macs: learnable numbers; multiply-adds for one item.
         windows: the window of each axis where the layer has one, for the receptive field.
+        reach: what a position sees beside its own, where the layer carries it along: "before", or "all" the sequence.
         dropped: input rows that no window reaches, on each axis.
     """
 
@@ -36,6 +39,7 @@ class Effect:
     macs: int = 0
     windows: tuple[Window, ...] = ()
     dropped: tuple[int, ...] = ()
+    reach: Reach = ""
 
 
 @dataclass(frozen=True)
@@ -259,7 +263,8 @@ class Recurrent(Layer):
             weights += directions * (gates * self.hidden * (inputs + out) + self.hidden * self.projection)
         biases = self.bias * self.layers * directions * 2 * gates * self.hidden
         output = (directions * out,) if self.last else (directions * out, *shape[1:])
-        return Effect(output, f"{shape[1]} steps * {weights:,}", weights + biases, weights * shape[1])
+        reach: Reach = "" if self.last else "all" if self.bidirectional else "before"
+        return Effect(output, f"{shape[1]} steps * {weights:,}", weights + biases, weights * shape[1], reach=reach)
 
 
 def _each(values: tuple[int, ...], axes: int, where: str) -> tuple[int, ...]:

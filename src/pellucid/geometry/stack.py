@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pellucid.geometry.layers import Effect, Layer, Shape
+from pellucid.geometry.layers import Effect, Layer, Reach, Shape
 
 
 @dataclass(frozen=True)
@@ -14,28 +14,39 @@ class Field:
     """What one output position sees of the input, on the first spatial axis.
 
     With window span d (k - 1) + 1 and padding begin pb, a layer makes r += d (k - 1) j, start += (d (k - 1) / 2 - pb) j
-    and then j *= s (Araujo, Norris and Sim 2019, Computing receptive fields of convolutional neural networks).
+    and then j *= s (Araujo, Norris and Sim 2019, Computing receptive fields of convolutional neural networks). A recurrent
+    layer carries all that came before along: from there on a position sees it too, in both directions the whole sequence.
 
     Attributes:
-        size: r, input rows.
+        size: r, input rows; None where a recurrent layer carries along whatever there is.
         jump: j, input rows from one output position to the next.
-        start: centre of the first output position's view, in input rows from 0.
+        start: centre of what windows show the first output position, in input rows from 0.
+        reach: "before" where every earlier input row is seen too, "all" where every input row is.
     """
 
-    size: int = 1
+    size: int | None = 1
     jump: int = 1
     start: float = 0.0
+    reach: Reach = ""
+
+    def __str__(self) -> str:
+        if self.size is not None:
+            return str(self.size)
+        return "all" if self.reach == "all" else "all before"
 
     def after(self, effect: Effect) -> Field | None:
-        """The field after a layer, or None where it does not slide over positions."""
+        """The field after a layer, or None where it neither slides over positions nor carries along what came before."""
         if effect.windows:
             window = effect.windows[0]
-            reach = window.span - 1
-            return Field(
-                self.size + reach * self.jump,
-                self.jump * window.stride,
-                self.start + (reach / 2 - window.padding[0]) * self.jump,
+            wider = window.span - 1
+            return replace(
+                self,
+                size=None if self.size is None else self.size + wider * self.jump,
+                jump=self.jump * window.stride,
+                start=self.start + (wider / 2 - window.padding[0]) * self.jump,
             )
+        if effect.reach:
+            return replace(self, size=None, reach="all" if "all" in (self.reach, effect.reach) else "before")
         return None
 
 
@@ -85,8 +96,8 @@ class Stack:
         rows = []
         for number, (text, layer) in enumerate(self.layers, start=1):
             effect = layer.effect(shape, f"layer {number} ({text})")
-            if (field is not None and effect.output[1:] != shape[1:]) or effect.windows:
-                field = field.after(effect) if field is not None else None
+            if field is not None and (effect.windows or effect.reach or effect.output[1:] != shape[1:]):
+                field = field.after(effect)
             shape = effect.output
             rows.append(
                 Row(

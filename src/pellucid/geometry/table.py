@@ -20,7 +20,7 @@ def table(rows: Sequence[Row], given: str, numbers: int) -> str:
         row.output,
         f"{row.parameters:,}" if row.parameters else "",
         f"{row.macs:,}" if row.macs else "",
-        str(row.field.size) if row.field else "",
+        str(row.field) if row.field else "",
         str(row.field.jump) if row.field else "",
         " ".join(map(str, row.dropped)) if any(row.dropped) else "",
     ] for number, row in enumerate(rows, start=1)]  # fmt: skip
@@ -39,6 +39,11 @@ def table(rows: Sequence[Row], given: str, numbers: int) -> str:
     notes = [f"input and outputs of all layers: {kept:,} numbers, {4 * kept:,} bytes as float32"]
     if any(r.field for r in rows):
         notes.append("sees: input rows that one output position sees; jump: input rows from one position to the next")
+    reaches = {r.field.reach for r in rows if r.field}
+    if "before" in reaches:
+        notes.append("all before: its own input rows and every one before them, which a recurrent layer carries along")
+    if "all" in reaches:
+        notes.append("all: every input row, which a recurrent layer carries along in both directions")
     if any(any(r.dropped) for r in rows):
         notes.append("unused: input rows (and columns) at the end that no window reaches")
     return "\n".join([*text, *notes])

@@ -23,7 +23,7 @@ class EffectiveField:
         gradient: (positions of the input...), root mean square over items, filters and channels, its greatest value 1.
         size: positions above the threshold, as the side of a square (a cube, a line) that holds as many.
         theoretical: input rows that the centre can see at all, on the first axis, by :mod:`pellucid.geometry`; None where the
-            layers before it are not a plain chain.
+            layers before it are not a plain chain of windows.
         unit: the position in the feature map whose field this is.
     """
 
@@ -101,7 +101,7 @@ def _theoretical(model: nn.Module, input_shape: tuple[int, ...], name: str, seen
     path, _, value = name.rpartition(".")
     begins = f"{path or 'model'}: "
     field: Field | None = next((r.field for r in explain(model, input_shape).rows if r.layer.startswith(begins)), None)
-    if field is None:
+    if field is None or field.size is None:
         return None
     block = seen.layer
     if isinstance(block, ConvBlock) and block.pool is not None and value != "pool":

@@ -388,6 +388,8 @@ def _after(before: Field, window: Window) -> Field:
 
 def _both(a: Field, b: Field) -> Field:
     """All that two ways to an input see; their steps are equal, since they meet in maps of one size."""
+    assert a.size is not None
+    assert b.size is not None  # windows alone lead here
     first = min(a.start - (a.size - 1) / 2, b.start - (b.size - 1) / 2)
     last = max(a.start + (a.size - 1) / 2, b.start + (b.size - 1) / 2)
     return Field(int(last - first) + 1, a.jump, (first + last) / 2)

@@ -161,8 +161,10 @@ def test_size_follows_torch() -> None:
 
 
 def test_a_chain_of_ones_own() -> None:
-    """What cannot be built is geometry's sentence."""
+    """What cannot be built is geometry's sentence; behind a recurrent layer an output sees all before, or all."""
     assert answer("chain", layers="8x8x1 | conv 3 4 | flatten | linear 10")["rows"][0]["output"] == "6 x 6 x 4"
+    rows = answer("chain", layers="100x12 | conv 3 8 | gru 4 | lstm 4 bidirectional | gpool")["rows"]
+    assert [row["sees"] for row in rows] == [3, "before", "all", None]
     with pytest.raises(Exception, match="does not fit"):
         answer("chain", layers="8x8x1 | conv 9 4")
 

@@ -160,6 +160,9 @@ def test_size(visit: Open) -> None:
     page.get_by_label("Your own").fill("8x8x1 | conv 3 4 | flatten | linear 10")
     page.get_by_label("Your own").press("Enter")
     expect(page.get_by_role("row", name=re.compile("conv 3 4"))).to_contain_text("6 x 6 x 4")
+    page.get_by_label("Your own").fill("100x12 | lstm 32 | linear 3")
+    page.get_by_label("Your own").press("Enter")
+    expect(page.get_by_role("row", name=re.compile("linear 3")).locator("td").last).to_have_text("all before")
 
 
 @pytest.mark.parametrize("name", ["max-pooling", "average-pooling"])

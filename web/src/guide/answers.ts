@@ -47,7 +47,7 @@ export interface Size {
 
 export interface Chain {
   input: string;
-  rows: { layer: string; formula: string; output: string; parameters: number; macs: number; sees: number | null }[];
+  rows: { layer: string; formula: string; output: string; parameters: number; macs: number; sees: number | 'before' | 'all' | null }[];
 }
 
 export interface Pooling {

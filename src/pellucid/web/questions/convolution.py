@@ -129,7 +129,10 @@ def does(stage: Stage) -> str:
 
 def _places(fields: tuple[Field, ...]) -> list[list[int]]:
     """For depth, rows and columns: how many are seen, how many from one position to the next, and the first that position 0 sees."""
-    places = [[field.size, field.jump, round(field.start - (field.size - 1) / 2)] for field in fields]
+    places = []
+    for field in fields:
+        assert field.size is not None  # windows alone lead from map to map
+        places.append([field.size, field.jump, round(field.start - (field.size - 1) / 2)])
     return [[1, 1, 0]] * (3 - len(places)) + places
 
 

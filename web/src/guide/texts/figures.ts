@@ -39,6 +39,8 @@ export const figure = {
   parameters: { en: 'parameters', ko: '매개변수' },
   multiplyAdds: { en: 'multiply-adds', ko: '곱셈-덧셈' },
   sees: { en: 'receptive field', ko: '수용 영역' },
+  seesBefore: { en: 'all before', ko: '이전 전체' },
+  seesAll: { en: 'all', ko: '전체' },
   input: { en: 'input', ko: '입력' },
   winners: { en: 'image, {size}; a ring around each maximum', ko: '그림, {size}; 고리는 각 창의 최댓값' },
   max: { en: 'max pooling, {size}', ko: '최대 풀링, {size}' },

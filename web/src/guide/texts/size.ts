@@ -25,8 +25,8 @@ export const size: Text = {
       ko: '패딩을 더한 입력에 창이 들어가지 않으면 출력이 없으므로 그런 층은 만들 수 없습니다.',
     },
     {
-      en: 'Below, layers in a row: each output is the next input, and the receptive field, the pixels that one output sees, grows from convolution to convolution.',
-      ko: '아래는 층을 이어 쌓은 것입니다. 한 층의 출력이 다음 층의 입력이 되고, 출력 하나가 보는 픽셀의 범위인 수용 영역은 합성곱을 지날수록 넓어집니다.',
+      en: 'Below, layers in a row: each output is the next input, and the receptive field, the pixels that one output sees, grows from convolution to convolution. After an RNN, LSTM or GRU an output sees all that came before, and with both directions the whole sequence.',
+      ko: '아래는 층을 이어 쌓은 것입니다. 한 층의 출력이 다음 층의 입력이 되고, 출력 하나가 보는 픽셀의 범위인 수용 영역은 합성곱을 지날수록 넓어집니다. RNN, LSTM, GRU 뒤의 출력은 그때까지의 입력을 모두 보고, 양방향이면 시퀀스 전체를 봅니다.',
     },
   ],
 };

@@ -51,7 +51,10 @@ class Chain(Question):
     layers: str = Field(max_length=300)
 
     def answer(self, opened: Opened) -> Answer:
-        """A row for each layer: its formula, its output, what it costs, and what an output position sees."""
+        """A row for each layer: its formula, its output, what it costs, and how much an output position sees.
+
+        That is a number of input rows, "before" for every one up to its own, "all", or None where there are no positions.
+        """
         stack = parse(self.layers)
         return {
             "input": " x ".join(map(str, (*stack.shape[1:], stack.shape[0]))),
@@ -62,7 +65,7 @@ class Chain(Question):
                     "output": row.output,
                     "parameters": row.parameters,
                     "macs": row.macs,
-                    "sees": row.field.size if row.field else None,
+                    "sees": (row.field.size or row.field.reach) if row.field else None,
                 }
                 for row in stack.rows()
             ],
