@@ -145,7 +145,23 @@ def test_explain_says_nothing_of_what_it_cannot_follow() -> None:
         ("28x28x1 | flatten | linear 700 10", SizeError, "write linear 784 10"),
         ("28x28x1 | linear 10", SizeError, "put flatten before it"),
         ("28x28x3 | conv 3 8 g2", SizeError, "cannot be cut into 2 groups"),
+        (
+            "28x28x1 | conv 3 16 g4",
+            SizeError,
+            "1 channel and 16 filters cannot be cut into 4 groups; both must be multiples of 4",
+        ),
+        ("5 | linear 1 | linear 2 3", SizeError, "1 number arrives; write linear 1 3"),
         ("28x28x1 | lstm 4", SizeError, "needs a sequence"),
+        (
+            "100x12 | flatten | gpool",
+            SizeError,
+            r"layer 2 \(gpool\): needs an image or a sequence, and gets 1200 features; put it",
+        ),
+        ("28x28x1 | bn", ArgumentError, "did you mean 'batchnorm'"),
+        ("28x28x1 | dense 10", ArgumentError, "did you mean 'linear'"),
+        ("28x28x1 | conv 3 4 bn", ArgumentError, "known are same"),
+        ("28x0x1 | relu", ArgumentError, "has a size of 0; give sizes of 1 or more"),
+        ("28 28 1 | relu", ArgumentError, "the input comes first"),
         ("28x28x1 | cnov 5 16", ArgumentError, "did you mean 'conv'"),
         ("28x28x1 | conv 5 16 smae", ArgumentError, "did you mean 'same'"),
         ("28x28x1 | conv 5", ArgumentError, "needs a kernel size and a number of filters"),
@@ -157,6 +173,11 @@ def test_explain_says_nothing_of_what_it_cannot_follow() -> None:
 def test_mistakes_are_sentences(text: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         parse(text).rows()
+
+
+@pytest.mark.parametrize("given", ["28 x 28 x 1", "28x28 x1", " 28x28x1"])
+def test_an_input_may_be_given_as_it_is_printed(given: str) -> None:
+    assert parse(f"{given} | conv 3 4").table() == parse("28x28x1 | conv 3 4").table()
 
 
 def test_a_wrong_word_is_pointed_at() -> None:

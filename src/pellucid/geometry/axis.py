@@ -147,7 +147,7 @@ def too_small(layer: str, axis_name: str, size: int, window: Window | Transposed
     return (
         f"{layer}: the {axis_name} is {size}, and {spans} with padding {begin} + {end} does not fit into it "
         f"({window.formula(size)}); give an input of {axis_name} {smallest} or more, "
-        f"{missing} more element{'s' if missing != 1 else ''} of padding, or a smaller window"
+        f"{counted(missing, 'more element')} of padding, or a smaller window"
     )
 
 
@@ -156,7 +156,12 @@ def channels_mismatch(layer: str, expected: int, got: int, shape: Sequence[int],
     hint = (
         f"the last axis has {expected}: the channels seem to come last, move them with x.movedim(-1, 1)"
         if channels_last_fits
-        else f"build the layer with in_channels={got}, or give {expected} channels"
+        else f"build the layer with in_channels={got}, or give {counted(expected, 'channel')}"
     )
     sizes = " x ".join(map(str, shape))
-    return f"{layer}: expected {expected} input channels, and the input ({sizes}) has {got}; {hint}"
+    return f"{layer}: expected {counted(expected, 'input channel')}, and the input ({sizes}) has {got}; {hint}"
+
+
+def counted(number: int, what: str) -> str:
+    """``1 channel``, ``3 channels``; ``what`` is one of them."""
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pellucid.errors import SizeError
-from pellucid.geometry.axis import TransposedWindow, Window, causal_padding, same_padding, too_small
+from pellucid.geometry.axis import TransposedWindow, Window, causal_padding, counted, same_padding, too_small
 
 Shape = tuple[int, ...]
 Reach = Literal["", "before", "all"]
@@ -83,7 +83,7 @@ class Sliding(Layer):
         axes = len(shape) - 1
         if axes == 0:
             raise SizeError(
-                f"{where}: needs an image or a sequence, and gets {shape[0]} features; put it before flatten"
+                f"{where}: needs an image or a sequence, and gets {counted(shape[0], 'feature')}; put it before flatten"
             )
         if axes > max(AXES):
             raise SizeError(
@@ -132,8 +132,8 @@ class Conv(Sliding):
         windows, sizes, formula = self.slide(shape, where)
         if shape[0] % self.groups or self.filters % self.groups:
             raise SizeError(
-                f"{where}: {shape[0]} channels and {self.filters} filters cannot be cut into {self.groups} groups; both must "
-                "be multiples of it"
+                f"{where}: {counted(shape[0], 'channel')} and {counted(self.filters, 'filter')} cannot be cut into "
+                f"{self.groups} groups; both must be multiples of {self.groups}"
             )
         weights = self.filters * (shape[0] // self.groups) * math.prod(w.kernel for w in windows)
         return Effect(
@@ -196,6 +196,10 @@ class GlobalPool(Layer):
 
     def effect(self, shape: Shape, where: str) -> Effect:
         """(C,)."""
+        if len(shape) == 1:
+            raise SizeError(
+                f"{where}: needs an image or a sequence, and gets {counted(shape[0], 'feature')}; put it before flatten, or leave it out"
+            )
         return Effect(shape[:1], " x ".join(map(str, shape[1:])) + " positions to 1")
 
 
@@ -225,7 +229,7 @@ class Linear(Layer):
             raise SizeError(f"{where}: needs features, and gets an image of {_written(shape)}; put flatten before it")
         if self.inputs not in (None, shape[0]):
             raise SizeError(
-                f"{where}: in_features is {self.inputs}, and {shape[0]} numbers arrive; write linear {shape[0]} {self.outputs}"
+                f"{where}: in_features is {self.inputs}, and {_arrive(shape[0])}; write linear {shape[0]} {self.outputs}"
             )
         weights = shape[0] * self.outputs
         return Effect(
@@ -271,6 +275,10 @@ def _each(values: tuple[int, ...], axes: int, where: str) -> tuple[int, ...]:
     if len(values) not in (1, axes):
         raise SizeError(f"{where}: has numbers for {len(values)} axes, and the input has {axes}")
     return values * axes if len(values) == 1 else values
+
+
+def _arrive(count: int) -> str:
+    return f"{counted(count, 'number')} arrive{'s' * (count == 1)}"
 
 
 def _written(shape: Shape) -> str:

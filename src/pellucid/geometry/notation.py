@@ -2,7 +2,7 @@
 
     28x28x1 | conv 5 16 p2 | pool 2 | conv 3 32 s2 same | flatten | linear 10
 
-The input is HxWxC, DxHxWxC, TxI or N. Then, between bars:
+The input is HxWxC, DxHxWxC, TxI or N, also with blanks (28 x 28 x 1). Then, between bars:
 
     conv K FILTERS      K is 5, or 5x3;   options s2 stride, p2 or p1:2 (begin:end) padding, d2 dilation, g4 groups,
                         same, same_lower, valid, causal, nobias
@@ -54,6 +54,13 @@ KINDS = (
     *PLAIN,
 )
 NAMED = ("same", "same_lower", "valid", "causal")
+# What layers are called elsewhere, where spelling alone does not lead to their name here.
+ELSEWHERE = {
+    **dict.fromkeys(("bn", "norm"), "batchnorm"),
+    **dict.fromkeys(("dense", "fc"), "linear"),
+    **dict.fromkeys(("deconv", "upconv"), "tconv"),
+    "gap": "gpool",
+}
 _NUMBERS = re.compile(r"\d+(x\d+)*")
 
 
@@ -72,7 +79,7 @@ class _Reader:
     def near(self, place: int, known: tuple[str, ...], what: str) -> ArgumentError:
         """An error for an unknown word, with the nearest known one."""
         word = self.words[place][0]
-        close = difflib.get_close_matches(word, known, 1)
+        close = [ELSEWHERE[word]] if ELSEWHERE.get(word) in known else difflib.get_close_matches(word, known, 1)
         hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
         return self.wrong(place, f"{word!r} is no {what}{hint}")
 
@@ -90,17 +97,22 @@ def parse(text: str) -> Stack:
             groups.append([])
         else:
             groups[-1].append(place)
-    if len(groups[0]) != 1 or not _NUMBERS.fullmatch(reader.words[groups[0][0]][0]):
+    given = re.sub(
+        r" ?x ?", "x", " ".join(reader.words[p][0] for p in groups[0])
+    )  # 28 x 28 x 1 is how sizes are printed
+    if not _NUMBERS.fullmatch(given):
         raise reader.wrong(
             0, "the input comes first, as 28x28x1 (height, width, channels), 100x12 (steps, features) or 784"
         )
+    if 0 in map(int, given.split("x")):
+        raise reader.wrong(0, "the input has a size of 0; give sizes of 1 or more")
     layers = []
     for group in groups[1:]:
         if not group:
             raise reader.wrong(len(reader.words), "a layer is missing between two bars, or after the last")
         written = " ".join(reader.words[p][0] for p in group)
         layers.append((written, _layer(reader, group)))
-    return Stack(_shape(reader.words[groups[0][0]][0]), layers)
+    return Stack(_shape(given), layers)
 
 
 def _shape(word: str) -> Shape:
