@@ -160,6 +160,13 @@ def test_explain_says_nothing_of_what_it_cannot_follow() -> None:
         ("28x28x1 | bn", ArgumentError, "did you mean 'batchnorm'"),
         ("28x28x1 | dense 10", ArgumentError, "did you mean 'linear'"),
         ("28x28x1 | conv 3 4 bn", ArgumentError, "known are same"),
+        (
+            "5 | linear 0",
+            ArgumentError,
+            "linear has one number of inputs, and one of outputs, 1 or more, and is given 0",
+        ),
+        ("5 | linear 3x4", ArgumentError, "is given 3x4"),
+        ("5x3 | lstm 4x7", ArgumentError, "lstm has one hidden size, 1 or more, and is given 4x7"),
         ("28x0x1 | relu", ArgumentError, "has a size of 0; give sizes of 1 or more"),
         ("28 28 1 | relu", ArgumentError, "the input comes first"),
         ("28x28x1 | cnov 5 16", ArgumentError, "did you mean 'conv'"),

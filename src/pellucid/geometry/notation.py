@@ -130,10 +130,7 @@ def _layer(reader: _Reader, group: list[int]) -> Layer:
         numbers.append(tuple(map(int, reader.words[rest.pop(0)][0].split("x"))))
     if kind in ("conv", "tconv"):
         kernel, filters = _count(reader, group[0], numbers, 2, f"{kind} needs a kernel size and a number of filters")
-        if len(filters) > 1:
-            raise reader.wrong(
-                group[0], f"{kind} has one number of filters, and is given {'x'.join(map(str, filters))}"
-            )
+        _single(reader, group[0], filters, f"{kind} has one number of filters")
         given = {
             "kernel": kernel,
             "filters": filters[0],
@@ -146,10 +143,13 @@ def _layer(reader: _Reader, group: list[int]) -> Layer:
     if kind == "linear":
         if not 1 <= len(numbers) <= 2:
             raise reader.wrong(group[0], "linear needs its number of outputs, or inputs and outputs")
+        for number in numbers:
+            _single(reader, group[0], number, "linear has one number of inputs, and one of outputs")
         inputs = numbers[0][0] if len(numbers) == 2 else None
         return Linear(outputs=numbers[-1][0], inputs=inputs, **_options(reader, rest, "nobias"))
     if kind in ("rnn", "gru", "lstm"):
         (hidden,) = _count(reader, group[0], numbers, 1, f"{kind} needs a hidden size")
+        _single(reader, group[0], hidden, f"{kind} has one hidden size")
         given = _options(reader, rest, "recurrent nobias")
         if given.get("projection", 0) and kind != "lstm":
             raise reader.wrong(group[0], f"only the lstm has a projection, and this is {kind}")
@@ -168,6 +168,12 @@ def _count(
     if len(numbers) != count or any(0 in n for n in numbers):
         raise reader.wrong(place, f"{reason}, all above 0")
     return numbers
+
+
+def _single(reader: _Reader, place: int, number: tuple[int, ...], reason: str) -> None:
+    """Refuse 3x4, and 0."""
+    if len(number) > 1 or number[0] < 1:
+        raise reader.wrong(place, f"{reason}, 1 or more, and is given {'x'.join(map(str, number))}")
 
 
 _SHORT = {
