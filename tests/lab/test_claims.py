@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -39,9 +40,10 @@ from pellucid.lab.claims import (
 )
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
 from pellucid.lab.claims.convolution import edges
-from pellucid.lab.claims.results import Dots, Measured, Part, Report
+from pellucid.lab.claims.results import Dots, Lines, Measured, Part, Report
 from pellucid.lab.claims.runner import Watcher
 from pellucid.lab.results import Interval
+from pellucid.lab.task import SHARE
 
 MEASURED: list[int] = []
 
@@ -83,6 +85,28 @@ def test_interval_is_students_t_over_seeds() -> None:
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
     assert (found.value, found.low, found.high) == pytest.approx((5.0, low, high))
     assert judgement.over_seeds([2.0]) == judgement.exact(2.0)
+
+
+def test_an_interval_ends_where_the_figure_does() -> None:
+    found = judgement.over_seeds([0.0, 30.0, 100.0, 100.0], SHARE)
+    assert (found.value, found.low, found.high) == (57.5, 0.0, 100.0)
+    inside = [90.0, 91.0, 92.0]
+    assert judgement.over_seeds(inside, SHARE) == judgement.over_seeds(inside)
+
+
+def test_no_interval_that_is_kept_goes_past_what_the_figure_can_be() -> None:
+    """Of shares and errors in the figures of docs/claims."""
+    report = read(Path(__file__).parents[2] / "docs/claims/result.json")
+    for finding in report.findings:
+        for panel in finding.panels:
+            lines = isinstance(panel, Lines)
+            unit, about = (panel.y, panel.title) if lines else (panel.x, f"{panel.title}, {panel.x}")
+            if not unit.startswith(("%", "accuracy, %", "variance explained, %", "wrong", "bits", "mean absolute")):
+                continue
+            low = -100 if "explained" in about else 0
+            high = 100 if "%" in unit and "of its own" not in unit else math.inf
+            figures = [p.y for x in panel.lines for p in x.points] if lines else [y for *_, y in panel.rows]
+            assert all(low <= y.low <= y.value <= y.high <= high for y in figures), (finding.name, panel.title)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pellucid.lab.claims import memory, rows
+from pellucid.lab.claims import learning, memory, rows
 from pellucid.lab.claims.cells import ACTIVATIONS
 from pellucid.lab.claims.claim import Answer, Claim, Results, Values
 from pellucid.lab.claims.judgement import at_least, over_seeds
 from pellucid.lab.claims.results import Dots
+from pellucid.lab.task import SHARE
 
 FAMILY = "Activation"
 LENGTH = 20
@@ -33,7 +34,9 @@ def claims(quick: bool) -> list[Claim]:
             Dots(
                 title=f"{task[:1].upper()}{task[1:]}",
                 x="accuracy, %" if "digits" in task else "variance explained, %",
-                rows=[(n, n, over_seeds(v)) for n, v in found.items()],
+                rows=[
+                    (n, n, over_seeds(v, SHARE if "digits" in task else learning.EXPLAINED)) for n, v in found.items()
+                ],
             )
             for task, found in scores.items()
         ]

@@ -13,6 +13,7 @@ from pellucid.lab.claims import learning, tasks
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
 from pellucid.lab.claims.judgement import at_least, exact, over_seeds
 from pellucid.lab.claims.results import Dots, Setting
+from pellucid.lab.task import ERROR, SHARE
 
 FAMILY = "Convolution"
 STRIDES = (1, 2, 4)
@@ -102,9 +103,9 @@ def claims(quick: bool) -> list[Claim]:
                 for f in FILTERS
             ),
         ]
-        rows = [(f"stride {s}", "accuracy", over_seeds(scores[s])) for s in STRIDES]
+        rows = [(f"stride {s}", "accuracy", over_seeds(scores[s], SHARE)) for s in STRIDES]
         share = [
-            (f"stride {s}, {f} filter{'s' * (f > 1)}", f"{f} filters", over_seeds(lost[s, f]))
+            (f"stride {s}, {f} filter{'s' * (f > 1)}", f"{f} filters", over_seeds(lost[s, f], ERROR))
             for f in FILTERS
             for s in STRIDES
         ]
@@ -151,7 +152,7 @@ def claims(quick: bool) -> list[Claim]:
                 Dots(
                     title="Accuracy on digits",
                     x="%, with 95 % intervals",
-                    rows=[(words[p], p, over_seeds(s)) for p, s in scores.items()],
+                    rows=[(words[p], p, over_seeds(s, SHARE)) for p, s in scores.items()],
                 ),
             ],
             "Without padding, three layers of 3x3 leave 2x2 of 8x8.",

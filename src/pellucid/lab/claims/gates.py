@@ -53,7 +53,8 @@ def claims(quick: bool) -> list[Claim]:
                 title=f"{task[:1].upper()}{task[1:]}: variance explained",
                 x="%, with 95 % intervals",
                 rows=[
-                    (CELLS[net], "LSTM" if net == "lstm" else "other", over_seeds(s[task])) for net, s in found.items()
+                    (CELLS[net], "LSTM" if net == "lstm" else "other", over_seeds(s[task], learning.EXPLAINED))
+                    for net, s in found.items()
                 ],
             )
             for task in found["lstm"]
@@ -94,7 +95,7 @@ def claims(quick: bool) -> list[Claim]:
             for t in lengths
         ]
         rows = [
-            (f"{t} steps, bias {'0' if n.endswith('0') else '1'}", n, over_seeds(v))
+            (f"{t} steps, bias {'0' if n.endswith('0') else '1'}", n, over_seeds(v, learning.EXPLAINED))
             for (n, t), v in sorted(found.items(), key=lambda i: i[0][1])
         ]
         return Answer(parts, [Dots(title="Adding problem: variance explained", x="%, with 95 % intervals", rows=rows)])

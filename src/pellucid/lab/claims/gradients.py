@@ -166,7 +166,7 @@ def claims(quick: bool) -> list[Claim]:
                 (
                     f"{name}, {'clipped' if c == 'yes' else 'not clipped'}",
                     "clipped" if c == "yes" else "not",
-                    over_seeds(v),
+                    over_seeds(v, learning.EXPLAINED),
                 )
                 for c, v in scores.items()
             ]

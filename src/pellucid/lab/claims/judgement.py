@@ -1,7 +1,8 @@
 """How sure an effect is, and the verdict that it allows.
 
 The units of one seed share their data and their split, so effects are differences within a seed, and their interval is
-Student's t over seeds. Each seed draws data, split and weights anew: the interval holds all three.
+Student's t over seeds. Each seed draws data, split and weights anew: the interval holds all three. That of a share or an
+error ends where the figure does.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ from scipy import stats
 from pellucid.lab.claims.results import Part
 from pellucid.lab.report import words
 from pellucid.lab.results import Interval
+from pellucid.lab.task import ANY
 
 HOLDS, FAILS, DEPENDS, OPEN = "holds", "does not hold here", "depends on ", "not settled"
 ROUNDING = 1e-6  # in points, %, decades and factors, which come from float32's seven digits
 
 
-def over_seeds(values: ArrayLike) -> Interval:
-    """The mean with its 95 % interval by Student's t; a single value, or equal ones, have no width."""
+def over_seeds(values: ArrayLike, bounds: tuple[float, float] = ANY) -> Interval:
+    """The mean with its 95 % interval by Student's t, inside the figure's bounds; a single value, or equal ones, have no width."""
     array = np.asarray(values, dtype=np.float64).reshape(-1)
     mean = float(array.mean())
     if len(array) < 2:
         return exact(mean)
     half = float(stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array)))
-    return Interval(value=mean, low=mean - half, high=mean + half)
+    return Interval(value=mean, low=min(mean, max(mean - half, bounds[0])), high=max(mean, min(mean + half, bounds[1])))
 
 
 def exact(value: float) -> Interval:

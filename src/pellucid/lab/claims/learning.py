@@ -15,6 +15,7 @@ from pellucid.lab.claims import cells
 from pellucid.lab.claims.tasks import Batch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+EXPLAINED = (-100.0, 100.0)  # % of the variance; nothing is worse than -100
 
 RECURRENT: dict[str, Callable[[int, int], layers.Recurrent]] = {
     "rnn": layers.RNN,
@@ -102,9 +103,9 @@ def accuracy(model: nn.Module, data: Batch) -> float:
 
 
 def explained(model: nn.Module, data: Batch, variance: float) -> float:
-    """The share of the target's variance that the answers explain, in %; at least -100, which is also for no number."""
+    """The share of the target's variance that the answers explain, in %; at least -100, which also stands for no number."""
     error = float((_said(model, data[0]) - data[1]).double().square().mean())
-    return max(-100.0, 100 * (1 - error / variance)) if math.isfinite(error) else -100.0
+    return max(EXPLAINED[0], 100 * (1 - error / variance)) if math.isfinite(error) else EXPLAINED[0]
 
 
 def _said(model: nn.Module, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from pellucid.lab.claims import learning, tasks
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit, Values
 from pellucid.lab.claims.judgement import at_least, over_seeds
 from pellucid.lab.claims.results import Line, Lines, Point
+from pellucid.lab.task import SHARE
 
 FAMILY = "Memory"
 NETS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
@@ -80,7 +81,8 @@ def claims(quick: bool) -> list[Claim]:
 
     def panels(results: Results) -> list[Lines]:
         def line(net: str, read: Callable[[Results, str, int], Values], places: tuple[int, ...]) -> Line:
-            points = [Point(x=t, y=over_seeds(read(results, net, t))) for t in places]
+            bounds = learning.EXPLAINED if read is explained else SHARE
+            points = [Point(x=t, y=over_seeds(read(results, net, t), bounds)) for t in places]
             return Line(label=NETS[net], points=points)
 
         return [

@@ -37,7 +37,7 @@ def render(report: Report) -> str:
         "settings and figures, are in [claims/result.json](claims/result.json).",
         "",
         "A claim's effects (its parts) and the threshold of each are in the code, set before the figures were looked at; where one was mended afterwards the claim says so. "
-        "Intervals are 95 %, Student's t over seeds; each seed draws data, split and weights anew unless the text says "
+        "Intervals are 95 %, Student's t over seeds, and end where the figure does (a share at 100 %); each seed draws data, split and weights anew unless the text says "
         "otherwise. A part is *as claimed* where its whole interval reaches the threshold, *not as claimed* where no point "
         "of it does, and *not settled* in between. A claim *holds* if all its parts are as claimed, *does not hold here* if "
         "none is, and *depends* on what is named where parts disagree. With many parts some intervals miss by chance: one "

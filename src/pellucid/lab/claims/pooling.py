@@ -12,6 +12,7 @@ from pellucid.lab.claims import learning, tasks
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit, Values
 from pellucid.lab.claims.judgement import at_least, exact, over_seeds, ratio_over_seeds
 from pellucid.lab.claims.results import Dots
+from pellucid.lab.task import ERROR
 
 FAMILY = "Pooling"
 NOISES = {"dark": "dark pixels", "bright": "bright pixels", "normal": "normal noise"}
@@ -63,7 +64,11 @@ def claims(quick: bool) -> list[Claim]:
 
     def panels(results: Results) -> list[Dots]:
         rows = [
-            (f"{NOISES[n]}, {LABELS[p]}", LABELS[p], over_seeds(results.values("pooled", "moved", pool=p, noise=n)))
+            (
+                f"{NOISES[n]}, {LABELS[p]}",
+                LABELS[p],
+                over_seeds(results.values("pooled", "moved", pool=p, noise=n), ERROR),
+            )
             for n in NOISES
             for p in POOLS
         ]

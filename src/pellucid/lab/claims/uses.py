@@ -19,7 +19,7 @@ from pellucid.lab.claims.results import Dots
 from pellucid.lab.files import writing
 from pellucid.lab.pace import Budget
 from pellucid.lab.samples import write_sample
-from pellucid.lab.task import Task
+from pellucid.lab.task import ERROR, SHARE, Task
 from pellucid.lab.train import evaluate, train
 
 FAMILY = "Uses"
@@ -140,10 +140,11 @@ def claims(quick: bool, source: Path | None = None) -> list[Claim]:
                 )
                 for other, theirs in others
             ]
+        bounds = SHARE if unit == WRONG else ERROR
         rows = [
-            ("LSTM", "LSTM", over_seeds(error["lstm"])),
-            ("plain RNN", "RNN", over_seeds(error["rnn"])),
-            ("simplest answer", "baseline", over_seeds(baseline)),
+            ("LSTM", "LSTM", over_seeds(error["lstm"], bounds)),
+            ("plain RNN", "RNN", over_seeds(error["rnn"], bounds)),
+            ("simplest answer", "baseline", over_seeds(baseline, bounds)),
         ]
         return Answer(parts, [Dots(title="Error on the test part", x=f"{unit}; lower is better", rows=rows)])
 
