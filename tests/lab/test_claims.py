@@ -166,7 +166,7 @@ def test_a_run_goes_on_and_writes_page_figure_and_data(tmp_path: Path) -> None:
     text = (tmp_path / "claims.md").read_text(encoding="utf-8")
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert (tmp_path / picture).is_file()
-    assert "5.10 points" in text
+    assert "| [It is so.](#small) | holds | the effect is 5.10 points (4.85 to 5.35) | 1 of 1 | full |" in text
     assert f"full set, {datetime.now(UTC).date()}." in text
     kept = Report.model_validate_json((tmp_path / "claims" / "result.json").read_text(encoding="utf-8"))
     assert kept == again

@@ -13,6 +13,7 @@ from pellucid.lab.claims import learning, tasks
 from pellucid.lab.claims.claim import Answer, Claim, Measures, Results, Unit
 from pellucid.lab.claims.judgement import at_least, exact, over_seeds
 from pellucid.lab.claims.results import Dots, Setting
+from pellucid.lab.counted import counted
 from pellucid.lab.task import ERROR, SHARE
 
 FAMILY = "Convolution"
@@ -95,17 +96,17 @@ def claims(quick: bool) -> list[Claim]:
             ),
             *(
                 at_least(
-                    f"of the pixels' variance stride 2 with {f} filter{'s' * (f > 1)} loses",
+                    f"stride 2 with {counted(f, 'filter')} loses",
                     over_seeds(lost[2, f] - lost[1, f]),
                     1,
-                    "%",
+                    "% of the pixels' variance",
                 )
                 for f in FILTERS
             ),
         ]
         rows = [(f"stride {s}", "accuracy", over_seeds(scores[s], SHARE)) for s in STRIDES]
         share = [
-            (f"stride {s}, {f} filter{'s' * (f > 1)}", f"{f} filters", over_seeds(lost[s, f], ERROR))
+            (f"stride {s}, {counted(f, 'filter')}", f"{f} filters", over_seeds(lost[s, f], ERROR))
             for f in FILTERS
             for s in STRIDES
         ]
@@ -127,10 +128,10 @@ def claims(quick: bool) -> list[Claim]:
         side = int(parse("8x8x1 | conv 3 16 same | conv 3 16 same | conv 3 16 same").rows()[-1].output.split(" x ")[0])
         parts = [
             at_least(
-                "with padding the side of the map after three layers is, of its first size,",
+                "with padding the side of the map after three layers is",
                 exact(100 * side / 8),
                 100,
-                "%",
+                "% of the image's side",
             ),
             at_least(
                 "a corner pixel's weight beside a middle one's grows by a factor of",

@@ -126,7 +126,7 @@ def claims(quick: bool) -> list[Claim]:
         gated = [n for n in GATED if n.startswith(net)]
         parts = [
             at_least(
-                f"over {t} steps, of the gradient the {GATED[n]} keeps more than the RNN by",
+                f"over {t} steps the {GATED[n].replace(', ', ' with ')} keeps more of the gradient than the RNN, by",
                 over_seeds(rows[n][t] - rows["rnn"][t]),
                 2,
                 "decades",
@@ -156,7 +156,7 @@ def claims(quick: bool) -> list[Claim]:
             name = f"{activation} with {'Adam' if optimiser == 'adam' else 'gradient descent'}"
             parts.append(
                 at_least(
-                    f"{name}: of the sum's variance clipping gains",
+                    f"{name}: with clipping more of the sum's variance is explained, by",
                     over_seeds(scores["yes"] - scores["no"]),
                     10,
                     "points",

@@ -51,7 +51,7 @@ def claims(quick: bool) -> list[Claim]:
     def parameters(_: Results) -> Answer:
         share = {h: cells.GRU().parameters_count(h, h) / cells.LSTM().parameters_count(h, h) for h in (16, 64, 256)}
         parts = [
-            within(f"at width {h} the GRU's parameters are, of the LSTM's,", exact(100 * s), 74, 76, "%")
+            within(f"at width {h} the GRU has", exact(100 * s), 74, 76, "% of the LSTM's parameters")
             for h, s in share.items()
         ]
         dots = [(f"width {h}", "share", exact(100 * s)) for h, s in share.items()]
@@ -78,7 +78,7 @@ def claims(quick: bool) -> list[Claim]:
         }
         named = {key: f"{key[0]}, {key[1][0]} steps, batch {key[1][1]}, width {key[1][2]}" for key in found}
         parts = [
-            at_least(f"{named[key]}: the LSTM takes, beside the GRU,", value, 1.05, "times as long")
+            at_least(f"{named[key]}: the LSTM takes", value, 1.05, "times as long as the GRU")
             for key, value in found.items()
         ]
         dots = [(named[key], key[0], value) for key, value in found.items()]

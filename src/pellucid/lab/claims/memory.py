@@ -110,13 +110,13 @@ def claims(quick: bool) -> list[Claim]:
         return Answer(
             [
                 at_least(
-                    f"from {lengths[0]} to {lengths[-1]} steps, of the sum's variance the RNN loses",
+                    f"the RNN explains less of the sum's variance at {lengths[-1]} steps than at {lengths[0]}, by",
                     over_seeds(short - long),
                     50,
                     "points",
                 ),
                 at_least(
-                    f"from {lags[0]} to {lags[-1]} steps between, of the copied symbols it loses",
+                    f"it says fewer of the copied symbols right with {lags[-1]} steps between than with {lags[0]}, by",
                     over_seeds(near - far),
                     25,
                     "points",
@@ -128,7 +128,7 @@ def claims(quick: bool) -> list[Claim]:
     def carries(results: Results, net: str) -> Answer:
         parts = [
             at_least(
-                f"over {t} steps, of the sum's variance the {NETS[net]} explains more than the RNN by",
+                f"over {t} steps the {NETS[net]} explains more of the sum's variance than the RNN, by",
                 over_seeds(explained(results, net, t) - explained(results, "rnn", t)),
                 25,
                 "points",
@@ -137,7 +137,7 @@ def claims(quick: bool) -> list[Claim]:
         ]
         parts += [
             at_least(
-                f"over {t} steps between, of the copied symbols it says right more by",
+                f"with {t} steps between, it says more of the copied symbols right than the RNN, by",
                 over_seeds(said(results, net, t) - said(results, "rnn", t)),
                 10,
                 "points",
@@ -146,7 +146,10 @@ def claims(quick: bool) -> list[Claim]:
         ]
         kept = over_seeds(results.values("adding", "kept", net=net, length=lengths[-1], steps=steps)).value
         gate = {"lstm": "forget gate", "gru": "update gate"}[net]
-        note = f"In the networks trained on {lengths[-1]} steps the {gate} of the tenth of units that keep most is {kept:.3f} on average: after {lengths[-1] // 2} steps {100 * kept ** (lengths[-1] // 2):.2g} % of such a unit's state is left."
+        half = lengths[-1] // 2
+        left = 100 * kept**half
+        share = f"{left:.2g} %" if left >= 0.001 else "less than 0.001 %"
+        note = f"In the networks trained on {lengths[-1]} steps the {gate} of the tenth of units that keep most is {kept:.3f} on average: after {half} steps {share} of such a unit's state is left."
         return Answer(parts, panels(results), note)
 
     units = [

@@ -49,7 +49,7 @@ def render(report: Report) -> str:
     for f in report.findings:
         hold = sum(p.verdict == "holds" for p in f.parts)
         lines.append(
-            f"| [{f.claimed}](#{f.name}) | {f.verdict} | {shown(f.parts[0])} | {hold} of {len(f.parts)} | {_set(f)} |"
+            f"| [{f.claimed}](#{f.name}) | {f.verdict} | {f.parts[0].name} {shown(f.parts[0])} | {hold} of {len(f.parts)} | {_set(f)} |"
         )
     for family, findings in groupby(report.findings, lambda f: f.family):
         lines += ["", f"## {family}"]

@@ -124,19 +124,19 @@ def claims(quick: bool, source: Path | None = None) -> list[Claim]:
     def judge(results: Results, name: str, unit: str) -> Answer:
         error = {n: results.values("use", "error", use=name, net=n) for n in ("rnn", "lstm")}
         baseline = results.values("use", "baseline", use=name, net="lstm")
-        others = (("the plain RNN's", error["rnn"]), ("the simplest answer's", baseline))
+        others = (("plain RNN", error["rnn"]), ("simplest answer", baseline))
         if unit == WRONG:  # no ratio, since an error may be 0
             parts = [
-                at_least(f"the LSTM's error is below {other} by", over_seeds(theirs - error["lstm"]), 1, "points")
+                at_least(f"the LSTM's error is below the {other}'s by", over_seeds(theirs - error["lstm"]), 1, "points")
                 for other, theirs in others
             ]
         else:
             parts = [
                 at_least(
-                    f"the LSTM's error is below {other} by",
+                    "the LSTM errs less, by",
                     over_seeds(100 * (1 - error["lstm"] / theirs)),
                     5,
-                    "% of it",
+                    f"% of the {other}'s error",
                 )
                 for other, theirs in others
             ]

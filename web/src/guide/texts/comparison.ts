@@ -5,8 +5,8 @@ export const comparison: Text = {
   lines: [
     { en: 'The same size, the same input, before any training: what do the three cost, and how far back does a gradient reach?', ko: '같은 크기, 같은 입력, 학습하기 전. 셋의 비용은 얼마이고 기울기는 어디까지 거슬러 갈까요?' },
     {
-      en: 'Of the RNN’s weights the GRU has three times as many and the LSTM four times, and so with the multiply-adds.',
-      ko: '매개변수는 RNN에 비해 GRU가 세 배, LSTM이 네 배이며 곱셈-덧셈도 그렇습니다.',
+      en: 'The GRU has three times the RNN’s parameters and multiply-adds, the LSTM four times.',
+      ko: '매개변수와 곱셈-덧셈은 GRU가 RNN의 세 배, LSTM이 네 배입니다.',
     },
     {
       en: 'All three share one logarithmic axis; the dashed line is 1 %. With the usual small random weights all three gradients vanish, gates or no gates.',
