@@ -53,6 +53,20 @@ class Shared(Cell):
         return h, 0.5 * s + mean(mean(h))
 
 
+class Conditions(Cell):
+    """A condition is a number, 1 or 0, in equations."""
+
+    x = Input()
+    U = Matrix()
+    h = State()
+    s = State("1")
+
+    def step(self, x: Any, h: Any, s: Any) -> Any:
+        rises = x > h
+        h = tanh(x + self.U @ h) * (1.0 - rises) + 0.5 * rises
+        return h, s - mean(rises)
+
+
 class Counting(Cell):
     x = Input()
     U = Matrix()
@@ -63,7 +77,7 @@ class Counting(Cell):
         return tanh(x + self.U @ h) / (1 + t), t + 1
 
 
-ODD = [Delay, Swap, Shared, Counting]
+ODD = [Delay, Swap, Shared, Conditions, Counting]
 
 
 def layer(cell: type[Cell], **options: Any) -> nn.Recurrent:

@@ -25,6 +25,11 @@ def _select(condition: Tensor, a: Number, b: Number) -> Tensor:
     return torch.where(condition.bool(), a, b)
 
 
+def _number(condition: Tensor, a: Number, b: Number) -> Tensor:
+    """1 where a condition holds and 0 elsewhere, with which equations compute on."""
+    return condition.to(a.dtype if isinstance(a, Tensor) else b.dtype)  # type: ignore[union-attr]
+
+
 POINTWISE: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -46,8 +51,8 @@ POINTWISE: dict[str, Callable[..., Any]] = {
     "sin": torch.sin,
     "cos": torch.cos,
     "select": _select,
-    "greater": lambda a, b: a > b,
-    "greater_equal": lambda a, b: a >= b,
+    "greater": lambda a, b: _number(a > b, a, b),
+    "greater_equal": lambda a, b: _number(a >= b, a, b),
 }
 
 
