@@ -172,6 +172,8 @@ def test_step_inputs(layers: int) -> None:
     k = torch.rand(*([layers] if layers > 1 else []), 6, 2, 5)
     expected, _ = whole(layer, x, k=k)
     stream = layer.stream(2)
+    with pytest.raises(ArgumentTypeError, match="needs k="):  # also at the first step
+        stream.step(x[0])
     for t, step in enumerate(x):
         torch.testing.assert_close(stream.step(step, k=k[..., t, :, :]), expected[t], **CLOSE[torch.float32])
     with pytest.raises(ArgumentTypeError, match="needs k="):

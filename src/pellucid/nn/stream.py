@@ -35,7 +35,8 @@ class Stream:
             )
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise ArgumentError(f"{name}: a stream needs the number of sequences that step together, and got {batch!r}")
-        self._layer, self._batch = layer, batch
+        self._layer, self._batch, self._cell = layer, batch, layer.cell
+        self._needs = any(not each.optional for each in layer.cell.step_inputs.values())
         self._places = [f"l{i}" for i in range(layer.num_layers)]
         self._inputs: dict[str, Tensor] = {}
         self._plane = 0
@@ -53,15 +54,22 @@ class Stream:
             ``clone()`` what is to stay.
 
         Raises:
-            SizeError, ArgumentError: an input that does not fit.
+            SizeError, ArgumentError: an input that does not fit, or a layer that has another cell since the stream was made.
+            ArgumentTypeError: a step input that the cell needs is not there, or one that it does not know is.
         """
+        if self._layer.cell is not self._cell:
+            raise ArgumentError(
+                f"{type(self._layer).__name__}: this stream runs {self._cell.name}, and the layer now runs "
+                f"{self._layer.cell.name}, as inside pellucid.inside.held; step it when the layer has its own cell again, or "
+                "make another stream"
+            )
         if self._computed:
             self.refresh()
         for holder, name, tensor, version, address in self._watched:
             if holder[name] is not tensor or tensor._version != version or tensor.data_ptr() != address:
                 self.refresh()
                 break
-        if step_inputs or self._inputs:
+        if step_inputs or self._inputs or self._needs:
             self._take(step_inputs)
         if x.shape != self._shape or x.dtype is not self._dtype or x.device != self._device:
             self._refuse(x)
