@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from pellucid import inside, nn, trace
+from pellucid import Cell, inside, nn, trace
+from pellucid.cells import Input, Matrix, State, sigmoid, tanh
 from pellucid.errors import ArgumentError
 
 
@@ -89,3 +92,48 @@ def test_what_is_wrong_is_a_sentence() -> None:
             pass
     with pytest.raises(ArgumentError, match="padded sequences"), inside.held(lstm, "f", 1.0):
         lstm(pack_sequence([torch.randn(4, 3), torch.randn(2, 3)]))
+
+
+def test_a_cell_whose_sizes_stand_in_its_class() -> None:
+    """As the docstring of Cell has them."""
+
+    class Narrow(Cell):
+        sizes: Mapping[str, int] = {"K": 2}
+        x = Input("g")
+        U = Matrix("g")
+        m = State("K")
+        h = State()
+        W = Matrix(rows="K", columns="H", key="W")
+
+        def step(self, x, h, m):  # type: ignore[no-untyped-def, override]
+            return m + tanh(self.W @ h), sigmoid(x.g + self.U.g @ h)
+
+    layer = nn.Recurrent(Narrow, 3, 4)
+    with inside.held(layer, "h", 0.5):
+        h = layer(torch.randn(5, 1, 3))[1][1]
+    assert (h == 0.5).all()
+
+
+def test_a_layer_that_was_compiled_before() -> None:
+    """The graph that is compiled inside the block holds the held cell."""
+    lstm, x = nn.LSTM(3, 5), torch.randn(7, 2, 3)
+    compiled = torch.compile(lstm)
+    before = compiled(x)[0]
+    with inside.held(lstm, "f", 1.0):
+        torch.testing.assert_close(compiled(x)[0], lstm(x)[0])
+        assert not torch.allclose(lstm(x)[0], before)
+    torch.testing.assert_close(compiled(x)[0], before)
+
+
+def test_streams_hold_nothing_and_say_so() -> None:
+    """Inside the block neither a new stream nor an older one runs; after it both do."""
+    lstm = nn.LSTM(3, 5)
+    older, x = lstm.stream(), torch.randn(1, 3)
+    with inside.held(lstm, "f", 1.0):
+        with inside.held(lstm, "i", 1.0), pytest.raises(ArgumentError, match="would not hold i; inside the block run"):
+            lstm.stream()
+        with pytest.raises(ArgumentError, match="would not hold f; inside the block run the layer on whole sequences"):
+            lstm.stream()
+        with pytest.raises(ArgumentError, match="this stream runs LSTM, and the layer now runs LSTM with f held"):
+            older.step(x)
+    assert torch.equal(older.step(x), lstm.stream().step(x))

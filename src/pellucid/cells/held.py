@@ -53,7 +53,7 @@ class Held(Cell):
         vars(self).update(cell.__getstate__() | cell.declarations)
         size = names[held].shape[0]
         vars(self).update({switch(held): StepInput(size), level(held): StepInput(size)})
-        self.cell, self.held = cell, held
+        self.cell, self.held, self.sizes = cell, held, cell.sizes
 
     @property
     def name(self) -> str:

@@ -14,6 +14,8 @@ from pellucid.cells.cell import Cell
 from pellucid.cells.held import Held, level, switch
 from pellucid.errors import ArgumentError
 from pellucid.nn import Recurrent
+from pellucid.nn.stream import Stream
+from pellucid.ops import library
 
 _ALL = slice(None)
 
@@ -31,7 +33,8 @@ def held(
     """Inside the block a layer runs with a name of its equations held at a value, and with its own weights.
 
     ``with held(model.lstm, "f", 1.0): model(x)`` is what the model computes if it never forgets. The cell's equations are
-    changed, and whatever is derived from them follows: traces, gradients, the engine's program. Blocks may be nested.
+    changed, and whatever is derived from them follows: traces, gradients, the engine's program. Blocks may be nested. A stream
+    of the layer holds nothing, and is refused inside the block.
 
     Args:
         layer: a recurrent layer of Pellucid; its own cell is back after the block.
@@ -42,7 +45,7 @@ def held(
         units: which; None for all.
 
     Raises:
-        ArgumentError: a name, place or unit that the layer does not have; while the block runs, packed sequences.
+        ArgumentError: a name, place or unit that the layer does not have; while the block runs, packed sequences and streams.
     """
     places = [f"l{i}{direction}" for i in range(layer.num_layers) for direction in layer.directions]
     if place is not None and place not in places:
@@ -68,16 +71,29 @@ def held(
         mask = mask if len(places) > 1 else mask[0]
         return args, kwargs | {switch(name): mask, level(name): torch.full_like(mask, value)}
 
+    def stream(*_: object, **__: object) -> Stream:
+        raise ArgumentError(
+            f"held: a stream of this layer would not hold {name}; inside the block run the layer on whole sequences, or stream a "
+            f"pellucid.nn.Recurrent of pellucid.cells.Held and give {switch(name)}= and {level(name)}= at every step"
+        )
+
     own, layer.cell = layer.cell, cell
+    above = vars(layer).get("stream")
+    layer.stream = stream  # type: ignore[method-assign]
     handle = layer.register_forward_pre_hook(give, with_kwargs=True)
     try:
         yield
     finally:
         handle.remove()
         layer.cell = own
+        del layer.stream
+        if above is not None:
+            layer.stream = above  # type: ignore[method-assign]
 
 
 @lru_cache(maxsize=32)
 def _held(cell: Cell, name: str) -> Held:
     """Made once for a cell and a name, since all that is derived from it takes longer than most passes."""
-    return Held(cell, name)
+    found = Held(cell, name)
+    library.register(found)  # a layer that torch.compile has seen is compiled again with it
+    return found
