@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -288,3 +289,36 @@ def test_torchs_convolutions_have_named_axes() -> None:
         conv(torch.randn(2, 1, 9))
     assert seen["out"].axes == "B C L"
     assert seen["out"].layer is conv
+
+
+def test_traces_inside_traces_each_have_what_they_asked_for() -> None:
+    """Whatever is open sees, however the blocks end."""
+    model, x = Model(), torch.randn(2, 1, 10, 10)
+    with pellucid.trace(model, ["lstm.l0"], grad=["lstm.l0.h"]) as outer:
+        with pellucid.trace(model) as inner:
+            model(x).sum().backward()
+        model(x)
+    assert len(outer.calls("lstm.l0.f")) == 2
+    assert all(name.startswith("lstm.l0.") for name in outer)
+    assert torch.equal(outer.calls("lstm.l0.f")[0].values, inner["lstm.l0.f"].values)
+    assert outer.calls("lstm.l0.f")[0].grad is None
+    assert inner["lstm.l0.f"].grad is not None
+    assert outer.calls("lstm.l0.h")[0].grad is not None
+    assert {"conv.out", "block.map", "head.out"} <= set(inner)
+    first, second = pellucid.trace(model.conv), pellucid.trace(model)
+    one, _ = first.__enter__(), second.__enter__()
+    first.__exit__()
+    model(x)
+    second.__exit__()
+    assert not one
+    assert not observe.active(model.conv)
+
+
+def test_what_runs_in_another_thread_is_seen_too() -> None:
+    """Of Pellucid's layers as of torch's."""
+    model, x = Model(), torch.randn(2, 1, 10, 10)
+    with pellucid.trace(model) as here:
+        model(x)
+    with pellucid.trace(model) as there, ThreadPoolExecutor(1) as pool:
+        pool.submit(model, x).result()
+    assert list(there) == list(here)

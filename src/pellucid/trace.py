@@ -121,6 +121,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
     ``"pool"``), max pooling also where each maximum lies (``"argmax"``, positions as of ``return_indices``); any other layer without layers inside its output (``"out"``). After ``backward()`` each has the gradient that
     reached it. Nothing is computed twice, and nothing stays behind when the block ends. What training would not keep is kept
     for it: gradients inside recurrent layers, and maps between convolution and pooling; ``layers`` and ``grad`` choose.
+    Blocks may be nested, each with what it asked for, and what another thread runs of the model is seen, too.
 
     Args:
         model: the module to look into; what runs outside it is not collected.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import Lock
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -59,29 +59,27 @@ class Watch:
     wants_gradient: Callable[[nn.Module, str], bool]
 
 
-_watch: ContextVar[Watch | None] = ContextVar("pellucid_watch", default=None)
+_open: tuple[Watch, ...] = ()  # of whatever thread: a model is looked at, and torch's hooks know no threads either
+_changing = Lock()
 
 
 def active(module: nn.Module) -> bool:
     """Whether anyone is looking at this layer."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not _open:
         return False
-    watch = _watch.get()
-    return watch is not None and watch.looks_at(module)
+    return any(watch.looks_at(module) for watch in _open)
 
 
 def wants(module: nn.Module, name: str) -> bool:
     """Whether whoever is looking wants this value, so that what costs something is handed over only then."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not _open:
         return False
-    watch = _watch.get()
-    return watch is not None and watch.wants(module, name)
+    return any(watch.wants(module, name) for watch in _open)
 
 
 def wants_gradient(module: nn.Module, name: str) -> bool:
     """Whether whoever is looking wants the gradient that reaches this value."""
-    watch = _watch.get()
-    return watch is not None and watch.wants_gradient(module, name)
+    return any(watch.wants_gradient(module, name) for watch in _open)
 
 
 def seen(module: nn.Module, name: str, value: Tensor, axes: str, gradient: Gradient | None = None) -> None:
@@ -94,16 +92,19 @@ def seen(module: nn.Module, name: str, value: Tensor, axes: str, gradient: Gradi
         axes: what its axes are, such as ``"B C H W"``.
         gradient: that will reach the value; None where the tensor itself is part of torch's graph and a hook on it will tell.
     """
-    watch = _watch.get()
-    if watch is not None and watch.wants(module, name):
-        watch.tell(module, name, value, axes, gradient)
+    for watch in _open:
+        if watch.wants(module, name):
+            watch.tell(module, name, value, axes, gradient)
 
 
 @contextmanager
 def observing(watch: Watch) -> Iterator[None]:
-    """Let someone see every layer that runs inside the block."""
-    token = _watch.set(watch)
+    """Let someone see every layer that runs inside the block, beside all who look already."""
+    global _open
+    with _changing:
+        _open = (*_open, watch)
     try:
         yield
     finally:
-        _watch.reset(token)
+        with _changing:
+            _open = tuple(other for other in _open if other is not watch)
