@@ -6,12 +6,14 @@ import gc
 import re
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import pellucid
+from pellucid import inside
 from pellucid import nn as nn_of_ours
 from pellucid.errors import ArgumentError
 from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock, shown
@@ -322,3 +324,37 @@ def test_what_runs_in_another_thread_is_seen_too() -> None:
     with pellucid.trace(model) as there, ThreadPoolExecutor(1) as pool:
         pool.submit(model, x).result()
     assert list(there) == list(here)
+
+
+@pytest.mark.parametrize("module", [nn, nn_of_ours], ids=["torch", "pellucid"])
+def test_values_before_an_activation_in_place(module: Any) -> None:
+    """They and their gradients are those of the same model with inplace=False; after the block the layer is what it was."""
+    torch.manual_seed(0)
+    model = nn.Sequential(module.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Dropout(0.5, inplace=True)).eval()
+    x = torch.randn(2, 1, 8, 8)
+    with pellucid.trace(model) as seen:
+        model(x).square().sum().backward()
+    before = model[0](x)
+    assert torch.equal(seen["0.out"].values, before)
+    assert torch.equal(seen["1.out"].values, before.relu())
+    found = seen["0.out"].grad
+    assert found is not None
+    torch.testing.assert_close(found, 2 * before.relu())
+    assert model[1].inplace
+    assert model[2].inplace
+    assert inside.duplicate_filters(seen["0.out"], above=0) == inside.duplicate_filters(before, above=0)
+
+
+def test_values_that_are_written_over_are_a_sentence() -> None:
+    """Of the value alone: the rest of the trace, its list and the gradients are there."""
+    model, x = nn.Sequential(nn.Linear(3, 3), nn_of_ours.Conv1d(1, 2, 1)), torch.randn(1, 1, 3)
+    with pellucid.trace(model) as seen:
+        y = model(x)
+        y += 1
+    assert "1.out  B C L    (1, 2, 3)" in repr(seen)
+    assert torch.equal(seen["0.out"].values, model[0](x))
+    with pytest.raises(ArgumentError, match=r"what a Conv1d gave, \(1, 2, 3\), was written over by what follows it"):
+        _ = seen["1.out"].values
+    with torch.inference_mode(), pellucid.trace(model) as seen:
+        y = model(x)
+    assert torch.equal(seen["1.out"].values, y)

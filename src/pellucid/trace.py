@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 
 from pellucid.errors import ArgumentError
 from pellucid.ops import observe
@@ -20,20 +20,36 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
 
-@dataclass
 class Seen:
     """One value of one call.
 
     Attributes:
-        values: the tensor.
         axes: what its axes are, such as ``"T B H"``; empty where a layer's output says nothing of them.
         layer: the layer that it was seen in.
     """
 
-    values: Tensor
-    axes: str
-    _gradient: observe.Gradient = field(repr=False)
-    layer: nn.Module | None = field(default=None, repr=False)
+    def __init__(self, values: Tensor, axes: str, _gradient: observe.Gradient, layer: nn.Module | None = None) -> None:
+        self.axes, self.layer = axes, layer
+        self._values, self._gradient = values, _gradient
+        self._version = _version(values)
+
+    @property
+    def values(self) -> Tensor:
+        """The tensor.
+
+        Raises:
+            ArgumentError: what follows the layer has written other numbers into it (``y += x``).
+        """
+        if _version(self._values) != self._version:
+            where = f"what a {type(self.layer).__name__} gave" if self.layer is not None else "a value"
+            raise ArgumentError(
+                f"trace: {where}, {tuple(self._values.shape)}, was written over by what follows it, so its numbers are gone; "
+                "write `y = y + x` instead of `y += x` there, relu(y) instead of relu_(y) or relu(y, inplace=True)"
+            )
+        return self._values
+
+    def __repr__(self) -> str:
+        return f"Seen({type(self.layer).__name__}, axes={self.axes!r}, shape={tuple(self._values.shape)})"
 
     @property
     def grad(self) -> Tensor | None:
@@ -105,7 +121,7 @@ class Trace(Mapping[str, Seen]):
         return show.to_xarray(self, grad=grad)
 
     def __repr__(self) -> str:
-        rows = [(name, seen.axes, tuple(seen.values.shape)) for name, seen in self.items()]
+        rows = [(name, seen.axes, tuple(seen._values.shape)) for name, seen in self.items()]
         width = max((len(name) for name, *_ in rows), default=0)
         return "\n".join(f"{name:<{width}}  {axes:<8} {shape}" for name, axes, shape in rows)
 
@@ -122,6 +138,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
     reached it. Nothing is computed twice, and nothing stays behind when the block ends. What training would not keep is kept
     for it: gradients inside recurrent layers, and maps between convolution and pooling; ``layers`` and ``grad`` choose.
     Blocks may be nested, each with what it asked for, and what another thread runs of the model is seen, too.
+    Layers with ``inplace=True`` write elsewhere inside the block, so that what they are given can be shown.
 
     Args:
         model: the module to look into; what runs outside it is not collected.
@@ -174,6 +191,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
 
         if not self._graph:
             self._undo.enter_context(torch.no_grad())
+        self._undo.enter_context(_out_of_place(self.model))
         self._undo.enter_context(observe.observing(observe.Watch(tell, wanted.__contains__, wants, wants_gradient)))
         for module in wanted:
             if not any(True for _ in module.children()):
@@ -242,6 +260,24 @@ def _starts(module: nn.Module) -> Iterator[str]:
     """What its values may be asked for by: their names, and what these begin with (``l0`` of ``l0.f``)."""
     whole = (value.split(".") for value in _values(module))
     yield from dict.fromkeys(".".join(parts[:end]) for parts in whole for end in range(1, len(parts) + 1))
+
+
+@contextmanager
+def _out_of_place(model: nn.Module) -> Iterator[None]:
+    """Layers that write over what they are given, such as ``ReLU(inplace=True)``, write elsewhere: the numbers there are shown."""
+    layers = [m for m in model.modules() if getattr(m, "inplace", False) is True and not isinstance(m, ScriptModule)]
+    for layer in layers:
+        layer.inplace = False  # type: ignore[assignment]  # torch types a module's attributes as its tensors
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.inplace = True  # type: ignore[assignment]
+
+
+def _version(values: Tensor) -> int:
+    """How often it was written to; inference tensors do not say."""
+    return 0 if values.is_inference() else values._version
 
 
 def _joined(path: str, name: str) -> str:
