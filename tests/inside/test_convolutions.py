@@ -128,11 +128,11 @@ def test_steps_that_do_not_exist_drive_nothing() -> None:
     x = torch.zeros(3, 6, 1)
     x[1, 1] = 0.5
     x[2, 5] = 2.0  # beyond the length
-    lengths = torch.tensor([6, 4, 3])
-    found = inside.drivers(rnn, [(x, lengths)], "l0.h", k=1)
-    assert found.items.tolist() == [[1], [1]]
-    assert found.positions.tolist() == [[[1]], [[1]]]
-    assert (found.values < 0).all()
+    for lengths in (torch.tensor([6, 4, 3]), [6, 4, 3]):
+        found = inside.drivers(rnn, [(x, lengths)], "l0.h", k=1)
+        assert found.items.tolist() == [[1], [1]]
+        assert found.positions.tolist() == [[[1]], [[1]]]
+        assert (found.values < 0).all()
 
 
 def test_drivers_of_units_without_positions_and_what_cannot_be() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +31,7 @@ class Drivers:
 
 def drivers(
     model: nn.Module,
-    batches: Iterable[Tensor | tuple[Tensor, Tensor]],
+    batches: Iterable[Tensor | tuple[Tensor, Tensor | Sequence[int]]],
     name: str,
     *,
     k: int = 9,
@@ -44,7 +44,7 @@ def drivers(
 
     Args:
         model: runs as ``model(x)`` or ``model(x, lengths=lengths)``.
-        batches: the data in batches: x, or (x, lengths). Steps beyond an item's length do not count; nor do positions of a map
+        batches: the data in batches: x, or (x, lengths), a tensor or a list. Steps beyond an item's length do not count; nor do positions of a map
             over a sequence that has as many positions as the input has steps.
         name: of the value in a trace, such as ``"lstm.l0.h"`` or ``"block.act"``.
         k: how many items; fewer where the data has fewer.
@@ -52,7 +52,7 @@ def drivers(
 
     Raises:
         ArgumentError: k below 1, no data, or a name that is not that of one value.
-        SizeError: values of which it is not known which axis is what.
+        SizeError: values of which it is not known which axis is what, or another number of lengths than of items.
     """
     if k < 1:
         raise ArgumentError(f"drivers: k={k}; give at least 1")
@@ -105,10 +105,15 @@ def _by_item(seen: Seen, name: str) -> Tensor:
     )
 
 
-def _within(seen: Seen, values: Tensor, x: Tensor, lengths: Tensor, sign: int) -> Tensor:
+def _within(seen: Seen, values: Tensor, x: Tensor, lengths: Tensor | Sequence[int], sign: int) -> Tensor:
     """With what lies beyond an item's end out of the contest."""
     over_steps = seen.axes == "T B H" or (seen.axes == "B C L" and values.shape[-1] in x.shape[1:])
     if not over_steps:
         return values
-    beyond = torch.arange(values.shape[-1], device=values.device) >= lengths[:, None].to(values.device)
+    ends = torch.as_tensor(lengths, device=values.device)
+    if ends.shape != values.shape[:1]:
+        raise SizeError(
+            f"drivers: lengths has shape {tuple(ends.shape)}, and the batch has {len(values)} items; give one for each"
+        )
+    beyond = torch.arange(values.shape[-1], device=values.device) >= ends[:, None]
     return values.masked_fill(beyond[:, None], -sign * torch.inf)
