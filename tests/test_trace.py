@@ -358,3 +358,35 @@ def test_values_that_are_written_over_are_a_sentence() -> None:
     with torch.inference_mode(), pellucid.trace(model) as seen:
         y = model(x)
     assert torch.equal(seen["1.out"].values, y)
+
+
+def test_a_model_that_was_compiled() -> None:
+    """Its graphs show nothing, so inside the block it runs without; the names are the model's own."""
+    model, x = nn.Sequential(nn.Linear(3, 2), nn.Tanh()), torch.randn(4, 3)
+    compiled = torch.compile(model, backend="eager")
+    y = compiled(x)
+    for given in (model, compiled):
+        with pellucid.trace(given, [given]) as seen:  # type: ignore[list-item, arg-type]
+            compiled(x).sum().backward()
+        assert list(seen) == ["0.out", "1.out"]
+        assert torch.equal(seen["1.out"].values, y)
+        assert seen["0.out"].grad is not None
+    assert torch.equal(compiled(x), y)
+
+
+def test_a_trace_inside_of_a_compiled_function() -> None:
+    """It is no error."""
+    model, x = nn.Linear(3, 2), torch.randn(4, 3)
+
+    @torch.compile(backend="eager")
+    def run() -> Tensor:
+        with pellucid.trace(model):
+            return model(x)
+
+    assert torch.equal(run(), model(x))
+
+
+def test_a_second_place_of_a_module_says_where_the_first_is() -> None:
+    shared = nn.Linear(3, 3)
+    with pytest.raises(ArgumentError, match=r"'2' is the same module as '0'.* give '0.out', and Trace.calls"):
+        pellucid.trace(nn.Sequential(shared, nn.Tanh(), shared), ["2.out"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -138,7 +139,8 @@ class trace:  # noqa: N801  # a context manager, named as it reads
     reached it. Nothing is computed twice, and nothing stays behind when the block ends. What training would not keep is kept
     for it: gradients inside recurrent layers, and maps between convolution and pooling; ``layers`` and ``grad`` choose.
     Blocks may be nested, each with what it asked for, and what another thread runs of the model is seen, too.
-    Layers with ``inplace=True`` write elsewhere inside the block, so that what they are given can be shown.
+    Layers with ``inplace=True`` write elsewhere inside the block, so that what they are given can be shown,
+    and what ``torch.compile`` made of a model runs without its graphs, which show nothing.
 
     Args:
         model: the module to look into; what runs outside it is not collected.
@@ -149,7 +151,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
             costs: docs/inside.md).
 
     Raises:
-        ArgumentError: a name that the model does not have, with those that are near; a module that is not inside it.
+        ArgumentError: a name that the model does not have, with those that are near; a second place of a module; a module that is not inside it.
     """
 
     def __init__(
@@ -159,7 +161,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
         *,
         grad: bool | Iterable[str | nn.Module] = True,
     ) -> None:
-        self.model = model
+        self.model = model = _uncompiled(model)
         self.seen = Trace()
         self._wanted = _everything(model) if layers is None else _selected(model, layers)
         self._graph = grad is not False
@@ -192,6 +194,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
         if not self._graph:
             self._undo.enter_context(torch.no_grad())
         self._undo.enter_context(_out_of_place(self.model))
+        self._undo.enter_context(_eager())
         self._undo.enter_context(observe.observing(observe.Watch(tell, wanted.__contains__, wants, wants_gradient)))
         for module in wanted:
             if not any(True for _ in module.children()):
@@ -218,24 +221,25 @@ def _selected(model: nn.Module, layers: Iterable[str | nn.Module]) -> _Wanted:
     for given in layers:
         modules = modules or dict(model.named_modules())
         if isinstance(given, nn.Module):
+            given = _uncompiled(given)
             if not any(given is module for module in modules.values()):
                 raise ArgumentError(
                     f"trace was given a {type(given).__name__} that is not inside the model; give a module of it, or a name"
                 )
             found = _everything(given)
         else:
-            module, start = _named(modules, given)
+            module, start = _named(model, modules, given)
             found = {module: {start}} if start else _everything(module)
         for module, starts in found.items():
             wanted.setdefault(module, set()).update(starts)
     return wanted
 
 
-def _named(modules: Mapping[str, nn.Module], name: str) -> tuple[nn.Module, str]:
+def _named(model: nn.Module, modules: Mapping[str, nn.Module], name: str) -> tuple[nn.Module, str]:
     """The module that a name means, of several the innermost, and what the names of the values in it begin with; "" for all.
 
     Raises:
-        ArgumentError: there is none.
+        ArgumentError: there is none, or it is another place of a module that goes by an earlier one.
     """
     if name in modules:
         return modules[name], ""
@@ -244,6 +248,13 @@ def _named(modules: Mapping[str, nn.Module], name: str) -> tuple[nn.Module, str]
         path, start = ".".join(parts[:end]), ".".join(parts[end:])
         if path in modules and any(_is_under(value, start) for value in _values(modules[path])):
             return modules[path], start
+    for path, module in model.named_modules(remove_duplicate=False):
+        if path not in modules and _is_under(name, path):
+            first = next(earlier for earlier, other in modules.items() if other is module)
+            raise ArgumentError(
+                f"trace: {path!r} is the same module as {first!r}, whose name its values have; give "
+                f"{first + name[len(path) :]!r}, and Trace.calls has every run"
+            )
     known = [*modules, *(_joined(path, value) for path, module in modules.items() for value in _starts(module))]
     near = difflib.get_close_matches(name, known, n=6) or [n for n in known if n][:8]
     raise ArgumentError(f"trace: the model has no {name!r}; near it, it has {', '.join(near) or 'no layers'}")
@@ -260,6 +271,25 @@ def _starts(module: nn.Module) -> Iterator[str]:
     """What its values may be asked for by: their names, and what these begin with (``l0`` of ``l0.f``)."""
     whole = (value.split(".") for value in _values(module))
     yield from dict.fromkeys(".".join(parts[:end]) for parts in whole for end in range(1, len(parts) + 1))
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    """Of what ``torch.compile`` made of a model, the model: its names are those that are meant."""
+    inner = vars(model).get("_modules", {}).get("_orig_mod")
+    return inner if inner is not None else model
+
+
+@contextmanager
+def _eager() -> Iterator[None]:
+    """What ``torch.compile`` made runs as it is written: a graph that was compiled before shows nothing."""
+    with ExitStack() as undo:
+        # Where nothing was compiled there is nothing to do, and to import what compiles takes seconds.
+        if not torch.compiler.is_compiling() and "torch._dynamo" in sys.modules:
+            with suppress(
+                RuntimeError
+            ):  # the block is itself inside of a compiled function, which torch lets nobody leave
+                undo.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
 
 
 @contextmanager
