@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import pellucid
 from pellucid import inside
 from pellucid import nn as nn_of_ours
 from pellucid.errors import ArgumentError
 from pellucid.nn import GRU, LSTM, Conv2d, ConvBlock, shown
-from pellucid.ops import observe
+from pellucid.ops import kept, observe
 from pellucid.ops.recurrence import Sight
 
 
@@ -390,3 +391,57 @@ def test_a_second_place_of_a_module_says_where_the_first_is() -> None:
     shared = nn.Linear(3, 3)
     with pytest.raises(ArgumentError, match=r"'2' is the same module as '0'.* give '0.out', and Trace.calls"):
         pellucid.trace(nn.Sequential(shared, nn.Tanh(), shared), ["2.out"])
+
+
+class Residual(nn.Module):
+    """Writes over what its layers give, as networks with shortcuts do."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.a, self.b, self.how = nn.Conv2d(2, 2, 3, padding=1), Conv2d(2, 2, 3, padding=1), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.b(self.a(x).sin())
+        if self.how == "+=":
+            y += x
+        elif self.how == "relu":
+            F.relu(y, inplace=True)
+        elif self.how == "relu, by position":
+            F.relu(y, True)
+        elif self.how == "method":
+            y.mul_(2)
+        elif self.how == "view":
+            y[:, 0].zero_()
+        elif self.how == "item":
+            y[:, 0] = 0
+        elif self.how == "out":
+            with torch.no_grad():
+                torch.mul(y, 2, out=y.detach())
+        return y
+
+
+@pytest.mark.parametrize("how", ["+=", "relu", "relu, by position", "method", "view", "item", "out", "nothing"])
+def test_values_that_the_model_writes_over_are_kept(how: str) -> None:
+    """And only those: others are the very tensors; gradients are those of what was there."""
+    torch.manual_seed(0)
+    model, x = Residual(how), torch.randn(2, 2, 6, 6)
+    with pellucid.trace(model) as seen, pellucid.trace(model, ["b"], grad=()) as inner:
+        y = model(x)
+        y.sum().backward(retain_graph=True)
+    truth = model.b(model.a(x).sin())
+    assert torch.equal(seen["b.out"].values, truth)
+    assert torch.equal(inner["b.out"].values, truth)
+    assert (seen["b.out"].values is y) == (how == "nothing")
+    found = seen["b.out"].grad
+    assert found is not None
+    if how == "+=":
+        assert (found == 1).all()
+    if how == "view":
+        assert not found[:, 0].any()
+    seen["b.out"].values.sum().backward()  # part of the graph
+
+
+def test_who_writes_in_place() -> None:
+    """Only such models pay for being watched; torch's layers and Pellucid's are none of them."""
+    assert kept.write_in_place([Residual("+=")])
+    assert not kept.write_in_place([Model(), *Model().modules(), nn.Sequential(), nn.ReLU(inplace=True)])

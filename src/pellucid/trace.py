@@ -14,6 +14,7 @@ from torch.jit import ScriptModule
 
 from pellucid.errors import ArgumentError
 from pellucid.ops import observe
+from pellucid.ops.kept import Keeping, write_in_place
 from pellucid.ops.windows import axis_letters
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ class Seen:
 
     @property
     def values(self) -> Tensor:
-        """The tensor.
+        """The tensor; a copy of it where the model's own code has written over it (``y += x``).
 
         Raises:
-            ArgumentError: what follows the layer has written other numbers into it (``y += x``).
+            ArgumentError: it was written over where nobody could see it coming, as after the block.
         """
         if _version(self._values) != self._version:
             where = f"what a {type(self.layer).__name__} gave" if self.layer is not None else "a value"
@@ -48,6 +49,13 @@ class Seen:
                 "write `y = y + x` instead of `y += x` there, relu(y) instead of relu_(y) or relu(y, inplace=True)"
             )
         return self._values
+
+    def _keep(self) -> None:
+        """Copy the numbers, which are about to change."""
+        if _version(self._values) == self._version:
+            with torch.set_grad_enabled(self._values.requires_grad):  # part of the graph wherever it is written to
+                self._values = self._values.clone()
+            self._version = _version(self._values)
 
     def __repr__(self) -> str:
         return f"Seen({type(self.layer).__name__}, axes={self.axes!r}, shape={tuple(self._values.shape)})"
@@ -66,6 +74,7 @@ class Trace(Mapping[str, Seen]):
 
     def __init__(self) -> None:
         self._calls: dict[str, list[Seen]] = {}
+        self._lying: dict[int, list[Seen]] = {}  # by where the numbers lie that are the layers' own
 
     def __getitem__(self, name: str) -> Seen:
         if name not in self._calls:
@@ -126,8 +135,13 @@ class Trace(Mapping[str, Seen]):
         width = max((len(name) for name, *_ in rows), default=0)
         return "\n".join(f"{name:<{width}}  {axes:<8} {shape}" for name, axes, shape in rows)
 
+    def _keep(self, about_to_change: Tensor) -> None:
+        for seen in self._lying.pop(_memory(about_to_change), ()):
+            seen._keep()
+
     def _add(self, name: str, seen: Seen) -> None:
         self._calls.setdefault(name, []).append(seen)
+        self._lying.setdefault(_memory(seen._values), []).append(seen)
 
 
 class trace:  # noqa: N801  # a context manager, named as it reads
@@ -139,7 +153,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
     reached it. Nothing is computed twice, and nothing stays behind when the block ends. What training would not keep is kept
     for it: gradients inside recurrent layers, and maps between convolution and pooling; ``layers`` and ``grad`` choose.
     Blocks may be nested, each with what it asked for, and what another thread runs of the model is seen, too.
-    Layers with ``inplace=True`` write elsewhere inside the block, so that what they are given can be shown,
+    Layers with ``inplace=True`` write elsewhere inside the block, of what the model's own code writes over a copy is kept,
     and what ``torch.compile`` made of a model runs without its graphs, which show nothing.
 
     Args:
@@ -195,6 +209,8 @@ class trace:  # noqa: N801  # a context manager, named as it reads
             self._undo.enter_context(torch.no_grad())
         self._undo.enter_context(_out_of_place(self.model))
         self._undo.enter_context(_eager())
+        if not torch.compiler.is_compiling() and write_in_place(paths):
+            self._undo.enter_context(Keeping(self.seen._keep))
         self._undo.enter_context(observe.observing(observe.Watch(tell, wanted.__contains__, wants, wants_gradient)))
         for module in wanted:
             if not any(True for _ in module.children()):
@@ -308,6 +324,11 @@ def _out_of_place(model: nn.Module) -> Iterator[None]:
 def _version(values: Tensor) -> int:
     """How often it was written to; inference tensors do not say."""
     return 0 if values.is_inference() else values._version
+
+
+def _memory(values: Tensor) -> int:
+    """Where a tensor's numbers lie: views lie where their base does."""
+    return values.untyped_storage()._cdata if values.layout == torch.strided else id(values)
 
 
 def _joined(path: str, name: str) -> str:
