@@ -14,7 +14,8 @@ from torch.jit import ScriptModule
 
 from pellucid.errors import ArgumentError
 from pellucid.ops import observe
-from pellucid.ops.kept import Keeping, write_in_place
+from pellucid.ops.kept import Keeping
+from pellucid.ops.transforms import wrapped
 from pellucid.ops.windows import axis_letters
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ class Seen:
         """The tensor; a copy of it where the model's own code has written over it (``y += x``).
 
         Raises:
-            ArgumentError: it was written over where nobody could see it coming, as after the block.
+            ArgumentError: other code has written over it, in the block or after it.
         """
         if _version(self._values) != self._version:
-            where = f"what a {type(self.layer).__name__} gave" if self.layer is not None else "a value"
+            where = f"what {type(self.layer).__name__} gave" if self.layer is not None else "a value"
             raise ArgumentError(
                 f"trace: {where}, {tuple(self._values.shape)}, was written over by what follows it, so its numbers are gone; "
                 "write `y = y + x` instead of `y += x` there, relu(y) instead of relu_(y) or relu(y, inplace=True)"
@@ -189,6 +190,8 @@ class trace:  # noqa: N801  # a context manager, named as it reads
 
         def tell(module: nn.Module, name: str, value: Tensor, axes: str, gradient: observe.Gradient | None) -> None:
             spoke.add(module)
+            if wrapped(value):
+                return  # a transform of torch.func has no tensors to show, but what stands for many
             if not wants_gradient(module, name):
                 gradient = _NONE
             path = _joined(paths[module], name)
@@ -209,7 +212,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
             self._undo.enter_context(torch.no_grad())
         self._undo.enter_context(_out_of_place(self.model))
         self._undo.enter_context(_eager())
-        if not torch.compiler.is_compiling() and write_in_place(paths):
+        if not torch.compiler.is_compiling():
             self._undo.enter_context(Keeping(self.seen._keep))
         self._undo.enter_context(observe.observing(observe.Watch(tell, wanted.__contains__, wants, wants_gradient)))
         for module in wanted:
@@ -327,8 +330,10 @@ def _version(values: Tensor) -> int:
 
 
 def _memory(values: Tensor) -> int:
-    """Where a tensor's numbers lie: views lie where their base does."""
-    return values.untyped_storage()._cdata if values.layout == torch.strided else id(values)
+    """Where a tensor's numbers lie: views lie where their base does. What has none of its own, such as what stands for many, is itself."""
+    with suppress(NotImplementedError):
+        return int(values.untyped_storage()._cdata)
+    return id(values)
 
 
 def _joined(path: str, name: str) -> str:

@@ -1,18 +1,14 @@
 """Values that someone looks at are kept when a model's own code writes over them: ``y += x``, ``relu_(y)``, ``y[0] = 1``.
 
-Torch tells of its functions as they are called, for a microsecond each. Only models whose code looks as if it wrote in place pay
-for it.
+Torch tells of its functions as they are called, for a microsecond each.
 """
 
 from __future__ import annotations
 
-import dis
-import types
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 _OPERATORS = frozenset(
@@ -47,38 +43,3 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterab
         return args[:1] or (kwargs.get("input"),)
     out = kwargs.get("out")
     return out if isinstance(out, tuple | list) else (out,)
-
-
-def write_in_place(modules: Iterable[nn.Module]) -> bool:
-    """Whether the code of one of them, other than torch's and Pellucid's own, looks as if it wrote in place."""
-    kinds: set[Any] = {type(module) for module in modules}
-    return any(_writes(kind) for kind in kinds)
-
-
-@lru_cache(maxsize=4096)
-def _writes(kind: type) -> bool:
-    own = (base for base in kind.__mro__ if not base.__module__.startswith(("torch.nn.", "pellucid.", "builtins")))
-    found = (each for base in own for name, each in vars(base).items() if name != "__init__")
-    return any(_looks_it(each.__code__) for each in found if isinstance(each, types.FunctionType))
-
-
-def _looks_it(code: types.CodeType) -> bool:
-    for line in dis.get_instructions(code):
-        if line.opname.startswith("INPLACE_") or line.opname == "STORE_SUBSCR":
-            return True
-        if line.opname == "BINARY_OP" and line.argrepr.endswith("="):
-            return True
-    if any(_is_mark(name) for name in (*code.co_names, *_texts(code.co_consts))):
-        return True
-    return any(_looks_it(inner) for inner in code.co_consts if isinstance(inner, types.CodeType))
-
-
-def _is_mark(name: str) -> bool:
-    return name in ("inplace", "out") or (name.endswith("_") and not name.endswith("__"))
-
-
-def _texts(constants: Iterable[object]) -> Iterator[str]:
-    """The names of keywords stand among a function's constants."""
-    for each in constants:
-        if isinstance(each, tuple):
-            yield from (text for text in each if isinstance(text, str))
