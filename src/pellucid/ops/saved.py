@@ -33,4 +33,5 @@ def to_save(results: Sequence[Tensor], kept: Sequence[MaybeTensor]) -> Sequence[
     """
     if torch._C._autograd._top_saved_tensors_default_hooks(True) is None:
         return kept
-    return [t.clone() if t is not None and any(t is r for r in results) else t for t in kept]
+    copies = {id(result): result.clone() for result in results if any(result is t for t in kept)}
+    return [t if t is None else copies.get(id(t), t) for t in kept]
