@@ -375,6 +375,26 @@ def test_a_model_that_was_compiled() -> None:
     assert torch.equal(compiled(x), y)
 
 
+def test_graphs_are_made_again_after_traces_that_end_in_any_order() -> None:
+    made: list[object] = []
+
+    def backend(graph: Any, _: object) -> Any:
+        made.append(graph)
+        return graph
+
+    model, x = nn.Sequential(nn.Linear(3, 2), nn.Tanh()), torch.randn(4, 3)
+    torch.compile(nn.Tanh(), backend="eager")(x)
+    first, second = pellucid.trace(model), pellucid.trace(model)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    torch.compile(model, backend=backend)(x)
+    assert not made
+    second.__exit__(None, None, None)
+    torch.compile(model, backend=backend)(x)
+    assert made
+
+
 def test_a_trace_inside_of_a_compiled_function() -> None:
     """It is no error."""
     model, x = nn.Linear(3, 2), torch.randn(4, 3)

@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -211,7 +212,7 @@ class trace:  # noqa: N801  # a context manager, named as it reads
         if not self._graph:
             self._undo.enter_context(torch.no_grad())
         self._undo.enter_context(_out_of_place(self.model))
-        self._undo.enter_context(_eager())
+        self._undo.enter_context(_eager)
         if not torch.compiler.is_compiling():
             self._undo.enter_context(Keeping(self.seen._keep))
         self._undo.enter_context(observe.observing(observe.Watch(tell, wanted.__contains__, wants, wants_gradient)))
@@ -298,17 +299,31 @@ def _uncompiled(model: nn.Module) -> nn.Module:
     return inner if inner is not None else model
 
 
-@contextmanager
-def _eager() -> Iterator[None]:
-    """What ``torch.compile`` made runs as it is written: a graph that was compiled before shows nothing."""
-    with ExitStack() as undo:
-        # Where nothing was compiled there is nothing to do, and to import what compiles takes seconds.
-        if not torch.compiler.is_compiling() and "torch._dynamo" in sys.modules:
-            with suppress(
-                RuntimeError
-            ):  # the block is itself inside of a compiled function, which torch lets nobody leave
-                undo.enter_context(torch.compiler.set_stance("force_eager"))
-        yield
+class _Eager:
+    """What ``torch.compile`` made runs as it is written while any trace is open: a graph that was compiled before shows nothing.
+
+    One for all traces, which may end in any order: torch's own stances end in the order of a stack.
+    """
+
+    def __init__(self) -> None:
+        self._open, self._stance, self._changing = 0, ExitStack(), Lock()
+
+    def __enter__(self) -> None:
+        with self._changing:
+            # Where nothing was compiled there is nothing to do, and to import what compiles takes seconds.
+            if not self._open and not torch.compiler.is_compiling() and "torch._dynamo" in sys.modules:
+                with suppress(RuntimeError):  # inside of a compiled function, which torch lets nobody leave
+                    self._stance.enter_context(torch.compiler.set_stance("force_eager"))
+            self._open += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changing:
+            self._open -= 1
+            if not self._open:
+                self._stance.close()
+
+
+_eager = _Eager()
 
 
 @contextmanager
